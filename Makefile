@@ -1,0 +1,49 @@
+# One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup study 01 02 03 04 05 test lab doctor reference lock clean
+
+PROFILE ?= laptop# a file of notebooks/params
+MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
+RUN ?=# the folder under data/runs; the profile's name when empty
+ENGINE ?=# vllm or replay; the profile's when empty
+DEVICE ?= cpu# cpu or gpu: which lock is installed
+VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
+
+WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(WITHIN)' 2>/dev/null && echo $$p && break; done)
+PY = $(VENV)/bin/python
+OPTIONS = --profile $(PROFILE) $(if $(RUN),--run $(RUN))
+CHOICES = $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(ENGINE),--engine $(ENGINE))
+
+help: ## list the targets
+	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|replay] [DEVICE=cpu|gpu]"
+	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
+
+setup: ## make the virtual environment from the lock (done once, and again when the lock changes)
+	@$(if $(PYTHON),,echo "no usable Python found: install Python 3.11, 3.12 or 3.13 with its venv module, or give PYTHON=/path/to/python" >&2; exit 1)
+	@$(PYTHON) requirements/install.py $(DEVICE) "$(VENV)"
+
+study: setup ## run the five notebooks, or what is not done of them
+	@$(PY) -m lib.run study $(CHOICES)
+
+01 02 03 04 05: setup ## run one notebook and what it needs
+	@$(PY) -m lib.run $@ $(CHOICES)
+
+test: setup ## run the tests
+	@$(PY) -m pytest
+
+lab: setup ## open JupyterLab with this environment as its kernel
+	@$(PY) -m jupyterlab
+
+doctor: setup ## check this machine: one line a requirement
+	@$(PY) -m lib.doctor
+
+reference: setup ## promote a finished run into data/reference
+	@$(PY) -m lib.reference $(OPTIONS)
+
+lock: ## resolve requirements/*.in again (maintainers; needs uv)
+	@$(PYTHON) requirements/lock.py cpu gpu
+
+clean: ## remove the virtual environment and caches of tools; runs and models stay
+	@rm -rf .venv .pytest_cache .ruff_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +

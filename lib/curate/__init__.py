@@ -1,0 +1,1 @@
+"""Seed curation, one module a concern: extraction, quality filters, decontamination, near-duplicates."""

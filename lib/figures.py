@@ -1,0 +1,172 @@
+"""Every plot of the study; one palette, one style, titles that say what is counted."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lib.records import Record
+
+PALETTE = {
+    "main": "#2f5d8a",
+    "accent": "#d9822b",
+    "good": "#3a8f5c",
+    "bad": "#b5483f",
+    "grey": "#8a8f98",
+    "light": "#dfe5ec",
+}
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 130,
+    "savefig.bbox": "tight",
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=[PALETTE[k] for k in ("main", "accent", "good", "bad", "grey")]),
+}
+mpl.rcParams.update(STYLE)
+
+
+def funnel(rows: list[Record], title: str) -> Figure:
+    """Draw a stage's funnel: one bar a step, what is left in colour and what was dropped in grey."""
+    figure, axes = plt.subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
+    largest = max(max(row["in"], row["out"]) for row in rows)
+    for place, row in enumerate(rows):
+        axes.barh(place, row["in"], color=PALETTE["light"])
+        axes.barh(place, row["out"], color=PALETTE["main"])
+        label = f"{row['out']:,}" + (f"  (−{row['in'] - row['out']:,})" if row["out"] < row["in"] else "")
+        axes.text(max(row["in"], row["out"]) + largest * 0.01, place, label, va="center", fontsize=9)
+    axes.set_yticks(range(len(rows)), [row["step"] for row in rows])
+    axes.set_xlim(0, largest * 1.18)
+    axes.invert_yaxis()
+    axes.set_xlabel("records left after the step (dropped in brackets)")
+    axes.set_title(f"{title} (n = {rows[0]['in']:,})")
+    return figure
+
+
+def bars(counts: pd.Series, title: str, unit: str) -> Figure:
+    """Draw counts by name, one horizontal bar each, the first on top; `unit` says what is counted."""
+    figure, axes = plt.subplots(figsize=(7.5, 0.7 + 0.26 * len(counts)))
+    axes.barh(range(len(counts)), counts.to_numpy(), color=PALETTE["main"])
+    axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(f"{title} (n = {counts.sum():,})")
+    return figure
+
+
+def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
+    """Draw how `values`, measured in `unit`, are spread, with their median."""
+    figure, axes = plt.subplots(figsize=(7.5, 2.6))
+    axes.hist(values, bins=40, color=PALETTE["main"])
+    median = statistics.median(values)
+    axes.axvline(median, color=PALETTE["accent"], label=f"median {median:,.0f}")
+    axes.set_xlabel(unit)
+    axes.set_ylabel("count")
+    axes.set_title(f"{title} (n = {len(values):,})")
+    axes.legend(frameon=False)
+    return figure
+
+
+def prefix_cache(cost: dict[str, Record]) -> Figure:
+    """Draw the tokens of each generation step: prompt tokens computed, prompt tokens cached, completion tokens."""
+    figure, axes = plt.subplots(figsize=(7.5, 2.4))
+    parts = {"computed": "accent", "of these cached": "light", "completion tokens": "main"}
+    labels = {"computed": "prompt, computed", "of these cached": "prompt, from the cache", "completion tokens": "completion"}
+    left = [0] * len(cost)
+    for part, color in parts.items():
+        widths = [step[part] for step in cost.values()]
+        axes.barh(range(len(cost)), widths, left=left, color=PALETTE[color], label=labels[part])
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(cost)), list(cost))
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("tokens")
+    axes.set_title(f"What each step's tokens were (n = {sum(left):,})")
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+
+def scores(rows: Sequence[Record], title: str) -> Figure:
+    """Draw pass@1 with its 95 % interval, a colour a model; `rows` as `evaluate.score` makes them, with a `model`."""
+    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
+    colours = dict(zip(dict.fromkeys(row["model"] for row in rows), (PALETTE["grey"], PALETTE["main"]), strict=False))
+    for place, row in enumerate(rows):
+        value, low, high = (100 * row["pass@1"][key] for key in ("value", "low", "high"))
+        colour = colours[row["model"]]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
+        axes.annotate(f"{value:.1f}", (value, place - 0.15), ha="center", va="bottom", fontsize=9)
+    axes.set_yticks(range(len(rows)), [f"{row['benchmark']}, {row['model']}" for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    axes.set_xlim(0, max(10.0, *(115 * row["pass@1"]["high"] for row in rows)))
+    axes.set_xlabel("problems solved by the one greedy answer (%), with 95 % bootstrap interval")
+    axes.set_title(f"{title} (n = {rows[0]['pass@1']['n']} problems)")
+    return figure
+
+
+def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
+    """Draw one square a problem, by task id -> (passed before, passed after), in the order of the ids' numbers."""
+    kinds = {
+        (True, True): ("solved by both", "main"),
+        (False, True): ("gained", "good"),
+        (True, False): ("lost", "bad"),
+        (False, False): ("solved by neither", "light"),
+    }
+    ordered = sorted(pairs, key=lambda task: int(task.rsplit("/", 1)[1]))
+    columns = 28
+    figure, axes = plt.subplots(figsize=(7.5, 1.1 + 0.27 * -(-len(ordered) // columns)))
+    for (before, after), (label, colour) in kinds.items():
+        places = [place for place, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
+        x, y = [place % columns for place in places], [place // columns for place in places]
+        axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(places)})")
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.axis("off")
+    axes.set_title(f"{title} (n = {len(ordered)} problems)")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9)
+    return figure
+
+
+def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
+    """Draw the share that passed in each group, given (passed, n) by name, with 95 % Wilson intervals."""
+    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
+    for place, (passed, n) in enumerate(counts.values()):
+        share, z = passed / n, 1.96
+        middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+        axes.plot([100 * (middle - half), 100 * (middle + half)], [place, place], color=PALETTE["grey"], lw=2)
+        axes.plot(100 * share, place, "o", color=PALETTE["main"])
+    axes.set_yticks(range(len(counts)), [f"{name} (n = {n:,})" for name, (_, n) in counts.items()])
+    axes.set_ylim(len(counts) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("responses that passed, %; lines are 95 % intervals")
+    axes.set_title(f"{title} (n = {sum(n for _, n in counts.values()):,})")
+    return figure
+
+
+def training(log: Sequence[Record], title: str) -> Figure:
+    """Draw a training log: the loss of each update with the held-out loss, the learning rate, and the gradient norm."""
+    updates = [row for row in log if "loss" in row]
+    held_out = [row for row in log if "held_out_loss" in row]
+    steps = [row["step"] for row in updates]
+    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(7.5, 5.4), sharex=True, height_ratios=[3, 1, 1])
+    top.plot(steps, [row["loss"] for row in updates], color=PALETTE["main"], label="training batch")
+    places, losses = [row["step"] for row in held_out], [row["held_out_loss"] for row in held_out]
+    top.plot(places, losses, "o--", color=PALETTE["accent"], label="held-out examples")
+    top.set_ylabel("loss (nats a token)")
+    top.legend(frameon=False)
+    middle.plot(steps, [row["learning_rate"] for row in updates], color=PALETTE["grey"])
+    middle.set_ylabel("learning rate")
+    bottom.plot(steps, [row["grad_norm"] for row in updates], color=PALETTE["grey"])
+    bottom.set_ylabel("gradient norm")
+    bottom.set_xlabel("update")
+    top.set_title(f"{title} (n = {len(updates):,} updates)")
+    return figure

@@ -1,0 +1,131 @@
+"""The engine protocol: requests in, completions out as they finish, each known by what determines it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lib.models import resolve
+from lib.records import Journal, Record, StudyError, canonical, content_id, iter_records, write_text
+from lib.study import Progress
+
+
+@dataclass(frozen=True)
+class Request:
+    """One completion to be made. `sample` tells apart several samples of the same prompt; 0 <= temperature."""
+
+    prompt: str
+    temperature: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int | None = None
+    sample: int = 0
+
+    def id(self, revision: str) -> str:
+        """Return the id of the completion that a model of this revision owes to this request."""
+        return content_id(revision, asdict(self))
+
+
+class Engine(Protocol):
+    """What a notebook sees of an engine; which one it has is not its business."""
+
+    revision: str
+    version: str
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+        """Yield (place in `requests`, completion) as completions finish, in any order.
+
+        A completion has text, finish_reason ("stop" or "length"), prompt_tokens, cached_tokens, tokens.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the memory; the engine can't be used afterwards."""
+        ...
+
+
+def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> list[Record]:
+    """Return a completion for each request, in their order; only those not in `cache` are generated.
+
+    The cache is the checkpoint: each completion is stored the moment it arrives. Progress is printed as
+    completions and tokens per second, with the time left.
+    """
+    ids = [request.id(engine.revision) for request in requests]
+    missing = [place for place, request_id in enumerate(ids) if request_id not in cache]
+    progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
+    tokens = 0
+    for count, (place, completion) in enumerate(engine.generate([requests[place] for place in missing]), 1):
+        cache.add({"id": ids[missing[place]], "engine": engine.version, **completion})
+        tokens += completion["tokens"]
+        progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
+    if missing:
+        progress.close(f"{tokens:,} tokens at {tokens / progress.seconds():.0f} a second")
+    if absent := [request_id for request_id in ids if request_id not in cache]:
+        raise StudyError(f"{what}: the engine stopped without {len(absent)} completions; run again to go on")
+    return [cache[request_id] for request_id in ids]
+
+
+class Replay:
+    """An engine without a model: its completions are all in a recorded run's cache, so it is never asked for one."""
+
+    version = "replay"
+
+    def __init__(self, model: str, reference: Path) -> None:
+        path = reference / "02_self_oss_instruct" / "manifest.json"
+        if not path.is_file():
+            raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
+        recorded = json.loads(path.read_text())["metrics"]["model"]
+        if recorded["name"] != model:
+            raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
+        self.revision = recorded["revision"]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+        """Raise StudyError for the first request: the recorded cache lacks it."""
+        for request in requests:
+            end = " ".join(request.prompt[-80:].split())
+            raise StudyError(
+                f"ENGINE=replay has no completion {request.id(self.revision)} (its prompt ends {end!r}): seeds, "
+                "parameters or exemplars differ from the recorded run; use ENGINE=vllm to generate it"
+            )
+        yield from ()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def open_cache(path: Path, engine: str, reference: Path) -> Journal:
+    """Open the cache of a stage; for ENGINE="replay" it begins with the recorded run's completions."""
+    recorded = reference / "02_self_oss_instruct" / "completions.jsonl.gz"
+    if engine == "replay" and recorded.is_file() and not path.exists():
+        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded)))
+    return Journal(path)
+
+
+def open_engine(name: str, model: str, max_seqs: int, reference: Path | None = None) -> Engine:
+    """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once.
+
+    "vllm" loads the model's weights; "replay" needs none, only the recorded run in `reference`.
+    Raises StudyError for an unknown engine or model.
+    """
+    if name == "replay" and reference is not None:
+        return Replay(model, reference)
+    if name == "vllm":
+        from lib.generate.vllm_engine import Vllm  # here, because importing vLLM takes ten seconds
+
+        return Vllm(resolve(model), max_seqs)
+    raise StudyError(f"ENGINE={name!r} is unknown; choose vllm or replay")
+
+
+def cost(completions: Sequence[Record]) -> Record:
+    """Return what a step's completions cost: counts, prompt and completion tokens, and the cached share of prompts."""
+    prompt = sum(completion["prompt_tokens"] for completion in completions)
+    cached = sum(completion["cached_tokens"] for completion in completions)
+    return {
+        "completions": len(completions),
+        "prompt tokens": prompt,
+        "of these cached": cached,
+        "computed": prompt - cached,
+        "completion tokens": sum(completion["tokens"] for completion in completions),
+        "cut off at the limit": sum(completion["finish_reason"] == "length" for completion in completions),
+    }

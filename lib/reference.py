@@ -1,0 +1,121 @@
+"""Promotes a finished run into data/reference/<profile>/ and writes the README's results from it."""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from lib.records import Record, StudyError, write_text
+from lib.run import guarded
+from lib.study import NOTEBOOKS, ROOT, cache_folder, read_manifest, run_folder
+
+KEPT = ("*.jsonl", "scores.json", "README.md")
+LARGEST = 1_000_000  # bytes of one committed file
+MARKS = ("<!-- results of data/reference/laptop: written by make reference -->", "<!-- end of results -->")
+
+
+def without_machine(text: str) -> str:
+    """Return a text with this machine's folders made relative or general."""
+    pairs = ((f"{ROOT}/", ""), (str(ROOT), "."), (str(cache_folder()), "~/.cache/selfcodealign-study"), (str(Path.home()), "~"))
+    for found, general in pairs:
+        text = text.replace(found, general)
+    return text
+
+
+def promote(run: str, profile: str) -> Path:
+    """Copy records (gzipped), results, executed notebooks and figures of a finished run; return the folder.
+
+    Raises StudyError when a stage is not finished or a file would be too large to commit.
+    """
+    for name in NOTEBOOKS:
+        if read_manifest(run, name) is None:
+            raise StudyError(f"run {run!r} is not finished: {name} has no manifest; run `make study RUN={run}` first")
+    target = ROOT / "data" / "reference" / profile
+    fresh = target.with_name(f".{profile}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name in NOTEBOOKS:
+        source = run_folder(run) / name
+        for path in sorted({path for pattern in KEPT for path in source.glob(pattern)}):
+            copy(path, fresh / name / path.name)
+        copy(source / f"{name}.ipynb", fresh / name / f"{name}.ipynb")
+        copy(source / "manifest.json", fresh / name / "manifest.json")
+    if target.exists():
+        shutil.rmtree(target)
+    fresh.rename(target)
+    if profile == "laptop":
+        copy_figures(run)
+    return target
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a text file without this machine's paths; records are gzipped, byte for byte the same when repeated."""
+    if source.name.endswith(".partial.jsonl"):
+        return
+    text = source.read_text() if source.suffix == ".jsonl" else without_machine(source.read_text())
+    if source.suffix == ".jsonl":
+        target = target.with_name(f"{target.name}.gz")
+        text = "".join(sorted(text.splitlines(keepends=True)))
+    write_text(target, text)
+    if target.stat().st_size > LARGEST:
+        raise StudyError(f"{source} is too large to commit ({target.stat().st_size:,} bytes); lower the profile's sizes")
+
+
+def copy_figures(run: str) -> None:
+    """Copy a run's figures to figures/, named by notebook number."""
+    folder = ROOT / "figures"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in NOTEBOOKS:
+        for path in sorted((run_folder(run) / name / "figures").glob("*.png")):
+            shutil.copy(path, folder / f"{name[:2]}_{path.name}")
+
+
+def load(profile: str, name: str, file: str = "manifest.json") -> Record:
+    """Return a JSON file of a reference run."""
+    return json.loads((ROOT / "data" / "reference" / profile / name / file).read_text())
+
+
+def results(profile: str = "laptop") -> str:
+    """Return the README's results in Markdown, every figure read from the reference run."""
+    manifests = {name: load(profile, name) for name in NOTEBOOKS}
+    lines = ["| stage | in | out | minutes |", "| --- | ---: | ---: | ---: |"]
+    for name, manifest in manifests.items():
+        rows = manifest["funnel"]
+        ends = (f"{rows[0]['in']:,} {rows[0]['unit']}", f"{rows[-1]['out']:,} {rows[-1]['unit']}") if rows else ("", "")
+        lines.append(f"| {name} | {ends[0]} | {ends[1]} | {manifest['seconds'] / 60:.1f} |")
+    facts = manifests["05_evaluation"]["environment"]
+    scores = load(profile, "05_evaluation", "scores.json")
+    lines += ["", scores["table"], "", scores["summary"]]
+    lines += ["", f"Measured on {facts['cores']} cores ({facts['system']}), Python {facts['python']}."]
+    return "\n".join(lines)
+
+
+def write_readme() -> None:
+    """Put the results between their marks in README.md; StudyError when the marks are gone."""
+    path = ROOT / "README.md"
+    start, end = (re.escape(mark) for mark in MARKS)
+    text, count = re.subn(
+        f"{start}.*?{end}", lambda _: f"{MARKS[0]}\n{results()}\n{MARKS[1]}", path.read_text(), flags=re.DOTALL
+    )
+    if count != 1:
+        raise StudyError(f"{path} must hold the two marks of the results once: {MARKS[0]} and {MARKS[1]}")
+    write_text(path, text)
+
+
+def main() -> None:
+    """Promote the run named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m lib.reference", description=__doc__)
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--run", default="")
+    arguments = parser.parse_args()
+    folder = promote(arguments.run or arguments.profile, arguments.profile)
+    if arguments.profile == "laptop":
+        write_readme()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder.relative_to(ROOT)}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

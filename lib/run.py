@@ -1,0 +1,257 @@
+"""Runs notebooks headlessly: strict papermill, parameters from a profile, progress, and errors that say what to do."""
+
+import argparse
+import fcntl
+import os
+import re
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib.study import NOTEBOOKS, ROOT, StudyError, check_types, clock, parameter_defaults, read_manifest, run_folder, undone
+
+HEARTBEAT = 60  # seconds between lines when nothing else is printed
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "agg",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML as people write it: 1e-5 is a number."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*(?:\.[\d_]*)?(?:[eE][-+]?\d+)|\d[\d_]*\.[\d_]*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
+    list("-+0123456789."),
+)
+
+
+def load_profile(profile: str) -> dict[str, dict[str, Any]]:
+    """Return {notebook: {parameter: value}} of notebooks/params/<profile>.yaml, every name and type checked.
+
+    Raises StudyError for an unknown profile, notebook or parameter, or a wrong type.
+    """
+    folder = ROOT / "notebooks" / "params"
+    path = folder / f"{profile}.yaml"
+    if not path.is_file():
+        raise StudyError(f"PROFILE={profile} is unknown; choose {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}")
+    try:
+        sections = yaml.load(path.read_text(), Loader) or {}  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    for name, values in sections.items():
+        if name not in NOTEBOOKS:
+            raise StudyError(f"{path}: there is no notebook {name}; the study has {', '.join(NOTEBOOKS)}")
+        check_types(name, values or {}, parameter_defaults(name))
+    return {name: parameter_defaults(name) | (sections.get(name) or {}) for name in NOTEBOOKS}
+
+
+def settle(profile: str, options: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return every notebook's parameters: the profile's, with the command line's RUN, MODEL and ENGINE over them."""
+    settled = load_profile(profile)
+    for values in settled.values():
+        values["RUN"] = profile
+        values.update({key: value for key, value in options.items() if value and key in values})
+    return settled
+
+
+class Console:
+    """Passes on what a notebook prints, and says how far the study is when it prints nothing for a while."""
+
+    def __init__(self, name: str, cells: int, title: str) -> None:
+        self.name, self.cells, self.title = name, cells, title
+        self.cell, self.started, self.last = 0, time.monotonic(), time.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def write(self, text: str) -> None:
+        """Print whole lines, marked with the notebook's number; progress bars and blank lines are dropped."""
+        for line in text.splitlines():
+            if line.strip() and "\r" not in line and "\x1b" not in line:
+                self.last = time.monotonic()
+                print(f"  {self.name[:2]} │ {line.rstrip()}", flush=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def on_cell(self, cell: object, cell_index: int) -> None:
+        """Remember which cell runs (nbclient's hook)."""
+        self.cell = cell_index + 1
+
+    def _beat(self) -> None:
+        while not self._done.wait(5):
+            if time.monotonic() - self.last >= HEARTBEAT:
+                self.write(f"… {self.title}, cell {self.cell} of {self.cells}, {clock(time.monotonic() - self.started)}")
+
+    def __enter__(self) -> "Console":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+
+
+def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
+    """Execute one notebook into its stage's folder; the executed copy appears only when the last cell has run.
+
+    Raises StudyError when a cell fails, the kernel dies or the notebook leaves no manifest.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    source = ROOT / "notebooks" / f"{name}.ipynb"
+    folder = run_folder(parameters["RUN"]) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, log = folder / f".{name}.partial.ipynb", folder / "log.txt"
+    cells = len(papermill.iorw.load_notebook_node(str(source)).cells)
+    with log.open("a") as errors, Console(name, cells, title) as console, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(ROOT),
+                progress_bar=False,
+                stdout_file=console,
+                stderr_file=errors,
+                on_cell_start=console.on_cell,
+            )
+        except PapermillExecutionError as error:
+            raise StudyError(
+                f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                f"  The cells up to there are in {partial}, the log in {log}. Mend it, then run the same command again."
+            ) from error
+        except DeadKernelError as error:
+            raise StudyError(
+                f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
+                f"Close other programs, or lower MAX_SEQS or BATCH in notebooks/params, then run the same command again "
+                f"(what was stored is kept; log: {log})."
+            ) from error
+    if read_manifest(parameters["RUN"], name) is None:
+        raise StudyError(f"{name} ran but did not reach its last cell: its stage has no manifest; see {partial}")
+    partial.replace(folder / f"{name}.ipynb")
+
+
+def expected_minutes(name: str, profile: str) -> float | None:
+    """Return the minutes the reference run of this profile took for a notebook, or None when there is none."""
+    import json
+
+    path = ROOT / "data" / "reference" / profile / name / "manifest.json"
+    return json.loads(path.read_text())["seconds"] / 60 if path.is_file() else None
+
+
+def outlook(names: list[str], profile: str) -> str:
+    """Say about how long the given notebooks take, judged by the reference run's time on its machine."""
+    minutes = [expected_minutes(name, profile) for name in names]
+    known = [value for value in minutes if value is not None]
+    return f"about {max(1, round(sum(known)))} min to go" if len(known) == len(minutes) and known else "time to go unknown"
+
+
+def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
+    """Do what must not fail late: kernel environment, disk space, the sandbox, the model's weights."""
+    import shutil
+
+    from lib import models, sandbox
+
+    os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
+    run = run_folder(parameters[NOTEBOOKS[0]]["RUN"])
+    run.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(run).free / 2**30) < 3:
+        raise StudyError(f"{run} has {free:.1f} GiB free and a run needs 3: free some space or set STUDY_RUNS elsewhere")
+    if {"03_execution_filtering", "05_evaluation"} & set(names):
+        sandbox.check()
+    for model in sorted({parameters[name]["MODEL"] for name in names if "MODEL" in parameters[name]}):
+        if parameters[names[0]].get("ENGINE") != "replay":
+            models.resolve(model)
+
+
+def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
+    """Run the given notebooks and what they need, in order; those already done are left as they are."""
+    parameters = settle(profile, options)
+    run = parameters[NOTEBOOKS[0]]["RUN"]
+    wanted = [name for name in NOTEBOOKS if name <= max(names)]
+    folder = run_folder(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(f"another process is running RUN={run}; wait for it or choose another RUN=") from None
+        prepared = False
+        for number, name in enumerate(wanted, 1):
+            reason = undone(run, name, parameters[name])
+            if reason is None:
+                print(f"[{number}/{len(wanted)}] {name}: done before", flush=True)
+                continue
+            if not prepared:
+                prepare(parameters, wanted[number - 1 :])
+                prepared = True
+            title = f"notebook {number} of {len(wanted)}"
+            print(f"[{number}/{len(wanted)}] {name} ({reason}) · {outlook(wanted[number - 1 :], profile)}", flush=True)
+            run_notebook(name, parameters[name], title)
+    print(f"Records, figures and executed notebooks: {folder}", flush=True)
+
+
+def report(run: str) -> None:
+    """Print the table of scores of a finished run."""
+    import json
+
+    path = run_folder(run) / "05_evaluation" / "scores.json"
+    if path.is_file():
+        print(json.loads(path.read_text())["table"])
+
+
+def guarded(main: Callable[[], None]) -> int:
+    """Run `main`; a StudyError becomes one clear message and exit status 1."""
+    try:
+        main()
+    except StudyError as error:
+        print(f"\nstopped: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped by you; the same command goes on from here", file=sys.stderr, flush=True)
+        return 130
+    return 0
+
+
+def command_line() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__)
+    parser.add_argument("what", nargs="?", default="study", help="study, or the number of a notebook with what it needs")
+    parser.add_argument("--profile", default="laptop")
+    for option in ("run", "model", "engine"):
+        parser.add_argument(f"--{option}", default="")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the study or one notebook with what it needs."""
+    arguments = command_line()
+    names = [name for name in NOTEBOOKS if arguments.what in ("study", name, name[:2])]
+    if not names:
+        raise StudyError(f"{arguments.what!r} is neither study nor a notebook's number, 01 to 05")
+    options = {"RUN": arguments.run, "MODEL": arguments.model, "ENGINE": arguments.engine}
+    started = time.monotonic()
+    run_study(names, arguments.profile, options)
+    report(options["RUN"] or arguments.profile)
+    print(f"finished in {clock(time.monotonic() - started)}")
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

