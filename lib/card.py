@@ -1,13 +1,16 @@
-"""The model card: what a fine-tuned model was made from, how, and what it is good for, written from the run's own facts."""
+"""The model card, and the facts in it that are read from live objects: settings, dropout, hardware."""
 
+import platform
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.finetune import Training
+import torch
+
 from lib.models import Model
 from lib.records import Record, write_text
+from lib.sft import Training
 from lib.study import clock
 
 USE = """Made to study self-alignment: a model trained only on its own answers that passed its own tests. It writes short
@@ -19,16 +22,60 @@ LIMITS = """- The data are a model's own words. Passing its own tests does not m
 - A small base model and a small data set: compare scores with the base model's, with their intervals, and with no other's."""
 
 
+def dropout(model: torch.nn.Module) -> float:
+    """Return the largest dropout probability among a model's live modules and their attention layers."""
+    rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    rates += [getattr(module, "attention_dropout", 0.0) or 0.0 for module in model.modules()]
+    return max(rates, default=0.0)
+
+
+def hardware() -> str:
+    """Return the processor or GPU that trains, in words."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def settings(trainer: Any) -> Record:
+    """Return the effective hyper-parameters of a trainer that has run, each read from the live object that uses it."""
+    args, model, optimizer = trainer.args, trainer.model, trainer.optimizer
+    group = optimizer.param_groups[0]
+    lora = model.peft_config["default"] if hasattr(model, "peft_config") else None
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return {
+        "optimizer": type(getattr(optimizer, "optimizer", optimizer)).__name__,
+        "peak learning rate": group["initial_lr"],
+        "schedule": f"{args.lr_scheduler_type.value}, {args.get_warmup_steps(trainer.state.max_steps)} warm-up updates",
+        "updates": trainer.state.max_steps,
+        "epochs": args.num_train_epochs,
+        "examples an update": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+        "examples in memory at once": args.train_batch_size,
+        "weight decay": group["weight_decay"],
+        "gradient clipping": args.max_grad_norm if args.max_grad_norm > 0 else "none",
+        "largest dropout": dropout(model),
+        "LoRA rank, alpha": f"{lora.r}, {lora.lora_alpha}" if lora else "none: every parameter is trained",
+        "LoRA modules": ", ".join(sorted(lora.target_modules)) if lora else "",
+        "trained parameters": sum(p.numel() for p in trained),
+        "all parameters": sum(p.numel() for p in model.parameters()),
+        "types (trained, all)": f"{trained[0].dtype}, {model.dtype}".replace("torch.", ""),
+        "seed": args.seed,
+    }
+
+
 def table(facts: Record) -> str:
     """Return a two-column Markdown table."""
-    rows = [f"| {name} | {value:,} |" if isinstance(value, int) else f"| {name} | {value} |" for name, value in facts.items()]
+    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in facts.items()}
+    rows = [f"| {name} | {value} |" for name, value in shown.items()]
     return "\n".join(["| | |", "| --- | --- |", *rows])
 
 
 def provenance(examples: Sequence[Record]) -> str:
     """Return a Markdown table of the packages whose functions inspired the examples, with licence and count."""
     sources = Counter((e["source"]["package"], e["source"]["version"], e["source"]["licence"]) for e in examples)
-    rows = [f"| {package} | {version} | {licence} | {n} |" for (package, version, licence), n in sorted(sources.items())]
+    rows = [f"| {' | '.join(source)} | {n} |" for source, n in sorted(sources.items())]
     return "\n".join(["| package | version | licence | examples |", "| --- | --- | --- | --- |", *rows])
 
 
@@ -45,8 +92,11 @@ def write_card(model: Model, training: Training, examples: Sequence[Record], dat
     """
     facts: dict[str, Any] = training.facts
     before, after = held_out_losses(training)
-    base = {"name": model.name, "revision": model.revision, "licence": model.licence, "sha256": model.sha256, "note": model.note}
-    data = {**facts["examples"], "trained tokens (an epoch)": facts["trained tokens"], "sha256 of dataset.jsonl": data_sha256}
+    base = {name: getattr(model, name) for name in ("name", "revision", "licence", "sha256", "note")}
+    data = facts["examples"] | {
+        "trained tokens (an epoch)": facts["trained tokens"],
+        "sha256 of dataset.jsonl": data_sha256,
+    }
     text = f"""---
 license: {model.licence.lower() if model.licence == "Apache-2.0" else "other"}
 library_name: transformers

@@ -2,63 +2,26 @@
 
 import json
 import math
-import platform
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
+from lib.card import dropout, hardware, settings
 from lib.models import Model
 from lib.records import Record, StudyError, content_id, read_records, write_records, write_text
-from lib.sft import IGNORED, bos_ids, encode, load_tokenizer, render_prompt, split
+from lib.sft import IGNORED, Recipe, Training, encode, load_tokenizer, render_prompt, split
 from lib.study import Progress
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All hyper-parameters of a training run; values not marked otherwise are the paper's (section C.3).
-
-    `lora_rank` 0 trains every parameter, as the paper did with learning_rate 1e-5 and batch 64. The defaults here are
-    a laptop's: low-rank adapters, which need about ten times the learning rate, and a small batch, because a few
-    dozen examples in batches of 64 would give only a handful of updates.
-    """
-
-    epochs: int = 2
-    learning_rate: float = 2e-4  # peak; the paper: 1e-5 on own data, 2e-5 on another model's
-    batch: int = 8  # examples an update; the paper: 64
-    micro_batch: int = 4  # examples in memory at once; must divide batch
-    max_length: int = 1280  # tokens; longer examples are dropped (the official code cuts them, and their EOS with them)
-    lora_rank: int = 16  # not the paper's; alpha is twice the rank
-    held_out: float = 0.05  # share of the examples that is never trained on
-    seed: int = 42
-    checkpoint_steps: int = 10  # updates between two checkpoints, each with a held-out loss
-    warmup: float = 0.05  # share of the updates
-    weight_decay: float = 0.0
-    dtype: str = "bfloat16"  # of the base weights; adapters are kept in float32
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a finished training left: its log (one row an update or held-out measurement) and facts from live objects."""
-
-    folder: Path
-    log: list[Record]
-    facts: Record
-    reused: bool
-
-    @property
-    def model(self) -> Path:
-        """The merged model, in Hugging Face format."""
-        return self.folder / "model"
 
 
 def load_base(model: Model, dtype: str) -> Any:
@@ -68,13 +31,6 @@ def load_base(model: Model, dtype: str) -> Any:
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
     return AutoModelForCausalLM.from_pretrained(model.path, config=config, dtype=getattr(torch, dtype))
-
-
-def dropout(model: torch.nn.Module) -> float:
-    """Return the largest dropout probability among a model's live modules and their attention layers."""
-    rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    rates += [getattr(module, "attention_dropout", 0.0) or 0.0 for module in model.modules()]
-    return max(rates, default=0.0)
 
 
 class Watch(TrainerCallback):
@@ -136,10 +92,9 @@ def build_trainer(
 ) -> SFTTrainer:
     """Return a TRL trainer over encoded rows; checkpoints go to `folder`. `fresh` measures the held-out loss first."""
     if recipe.batch % recipe.micro_batch:
-        raise StudyError(f"BATCH={recipe.batch} is not a multiple of the micro-batch {recipe.micro_batch}: change BATCH")
-    lora = LoraConfig(
-        r=recipe.lora_rank, lora_alpha=2 * recipe.lora_rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+        raise StudyError(f"BATCH={recipe.batch} must be a multiple of the micro-batch, {recipe.micro_batch}")
+    rank = recipe.lora_rank
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
     args = SFTConfig(
         output_dir=str(folder), seed=recipe.seed, use_cpu=not torch.cuda.is_available(), bf16=False,
         num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate, lr_scheduler_type="linear",
@@ -159,11 +114,11 @@ def build_trainer(
         model=load_base(model, recipe.dtype), args=args, processing_class=tokenizer,
         train_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in rows]),
         eval_dataset=Dataset.from_list([{name: row[name] for name in columns} for row in held_out]),
-        peft_config=lora if recipe.lora_rank else None,
+        peft_config=lora if rank else None,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    if rate := dropout(trainer.model):
-        raise StudyError(f"{model.name} keeps a dropout of {rate} that its configuration does not show: choose another MODEL")
+    if rate := dropout(cast(Any, trainer.model)):
+        raise StudyError(f"{model.name} keeps a dropout of {rate} against its own configuration: choose another MODEL")
     return trainer
 
 
@@ -176,43 +131,6 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue
         return path
     return None
-
-
-def hardware() -> str:
-    """Return the processor or GPU that trains, in words."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
-
-
-def settings(trainer: SFTTrainer) -> Record:
-    """Return the effective hyper-parameters of a trainer that has run, each read from the live object that uses it."""
-    args, model = trainer.args, trainer.model
-    optimizer: Any = trainer.optimizer
-    group = optimizer.param_groups[0]
-    lora = model.peft_config["default"] if isinstance(model, PeftModel) else None
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return {
-        "optimizer": type(getattr(optimizer, "optimizer", optimizer)).__name__,
-        "peak learning rate": group["initial_lr"],
-        "schedule": f"{args.lr_scheduler_type.value}, {args.get_warmup_steps(trainer.state.max_steps)} warm-up updates",
-        "updates": trainer.state.max_steps,
-        "epochs": args.num_train_epochs,
-        "examples an update": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
-        "examples in memory at once": args.train_batch_size,
-        "weight decay": group["weight_decay"],
-        "gradient clipping": args.max_grad_norm if args.max_grad_norm > 0 else "none",
-        "largest dropout": dropout(model),
-        "LoRA rank, alpha": f"{lora.r}, {lora.lora_alpha}" if lora else "none: every parameter is trained",
-        "LoRA modules": ", ".join(sorted(lora.target_modules)) if lora else "",
-        "trained parameters": sum(p.numel() for p in trained),
-        "all parameters": sum(p.numel() for p in model.parameters()),
-        "types (trained, all)": f"{trained[0].dtype}, {model.dtype}".replace("torch.", ""),
-        "seed": args.seed,
-    }
 
 
 def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> Training:
@@ -264,16 +182,18 @@ def finished(folder: Path, fingerprint: str) -> Record | None:
 
 def export(trainer: SFTTrainer, tokenizer: Any, base: Model, folder: Path, facts: Record) -> None:
     """Write adapter/ and the merged model/; model/ appears whole, by a rename, and only then the checkpoints go."""
-    model: Any = trainer.model
+    model = cast(Any, trainer.model)
     if isinstance(model, PeftModel):
         model.peft_config["default"].base_model_name_or_path = base.name  # a name, not this machine's path
-        model.save_pretrained(folder / "adapter", save_embedding_layers=False)
+        model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
         (folder / "adapter" / "README.md").unlink(missing_ok=True)  # PEFT's empty form; the study writes its own card
         model = model.merge_and_unload()
     ends = model.generation_config.eos_token_id or []
     ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
     # Nothing but where to stop: sampling settings or a repetition penalty of the base would change greedy answers.
-    model.generation_config = GenerationConfig(eos_token_id=list(dict.fromkeys(ends)), pad_token_id=tokenizer.pad_token_id)
+    model.generation_config = GenerationConfig(
+        eos_token_id=list(dict.fromkeys(ends)), pad_token_id=tokenizer.pad_token_id
+    )
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.to(torch.bfloat16).save_pretrained(partial)
@@ -282,13 +202,3 @@ def export(trainer: SFTTrainer, tokenizer: Any, base: Model, folder: Path, facts
     shutil.rmtree(folder / "model", ignore_errors=True)
     partial.rename(folder / "model")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def answer(path: Path, instruction: str, max_tokens: int) -> str:
-    """Return the greedy response of the model in `path`, of at most `max_tokens` tokens, with its special tokens shown."""
-    tokenizer = load_tokenizer(path)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
-    prompt = bos_ids(tokenizer) + tokenizer(render_prompt(instruction), add_special_tokens=False).input_ids
-    ends = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    output = model.generate(torch.tensor([prompt]), generation_config=ends, max_new_tokens=max_tokens, do_sample=False)
-    return tokenizer.decode(output[0, len(prompt) :])

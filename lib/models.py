@@ -89,7 +89,7 @@ def resolve(name: str) -> Model:
     if name in EMBEDDED:
         return resolve_embedded(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return describe(name, folder.resolve(), note="local folder")
     if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) and not name.startswith((".", "~")):
         return resolve_hub(name)

@@ -2,8 +2,10 @@
 
 import argparse
 import fcntl
+import json
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -14,12 +16,23 @@ from typing import Any
 
 import yaml
 
-from lib.study import NOTEBOOKS, ROOT, StudyError, check_types, clock, parameter_defaults, read_manifest, run_folder, undone
+from lib import models, sandbox
+from lib.study import (
+    NOTEBOOKS,
+    ROOT,
+    StudyError,
+    check_types,
+    clock,
+    parameter_defaults,
+    read_manifest,
+    run_folder,
+    shown,
+    undone,
+)
 
 HEARTBEAT = 60  # seconds between lines when nothing else is printed
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
-    "MPLBACKEND": "agg",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TQDM_DISABLE": "1",
@@ -40,14 +53,16 @@ Loader.add_implicit_resolver(
 
 
 def load_profile(profile: str) -> dict[str, dict[str, Any]]:
-    """Return {notebook: {parameter: value}} of notebooks/params/<profile>.yaml, every name and type checked.
+    """Return {notebook: {parameter: value}} of a profile, every name and type checked.
 
+    A profile is the name of a file in notebooks/params, or the path of a YAML file of one's own.
     Raises StudyError for an unknown profile, notebook or parameter, or a wrong type.
     """
     folder = ROOT / "notebooks" / "params"
-    path = folder / f"{profile}.yaml"
+    path = Path(profile) if profile.endswith(".yaml") else folder / f"{profile}.yaml"
     if not path.is_file():
-        raise StudyError(f"PROFILE={profile} is unknown; choose {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}")
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise StudyError(f"PROFILE={profile} is unknown; choose {known}, or give the path of a YAML file")
     try:
         sections = yaml.load(path.read_text(), Loader) or {}  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
@@ -62,8 +77,9 @@ def load_profile(profile: str) -> dict[str, dict[str, Any]]:
 def settle(profile: str, options: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return every notebook's parameters: the profile's, with the command line's RUN, MODEL and ENGINE over them."""
     settled = load_profile(profile)
+    run = Path(profile).stem + ("-replay" if options.get("ENGINE") == "replay" else "")
     for values in settled.values():
-        values["RUN"] = profile
+        values["RUN"] = run
         values.update({key: value for key, value in options.items() if value and key in values})
     return settled
 
@@ -126,11 +142,13 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
                 str(partial),
                 parameters=parameters,
                 kernel_name="python3",
+                language="python",
                 cwd=str(ROOT),
                 progress_bar=False,
                 stdout_file=console,
                 stderr_file=errors,
                 on_cell_start=console.on_cell,
+                extra_arguments=["--log-level=40"],  # of the kernel: errors only
             )
         except PapermillExecutionError as error:
             raise StudyError(
@@ -150,8 +168,6 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
 
 def expected_minutes(name: str, profile: str) -> float | None:
     """Return the minutes the reference run of this profile took for a notebook, or None when there is none."""
-    import json
-
     path = ROOT / "data" / "reference" / profile / name / "manifest.json"
     return json.loads(path.read_text())["seconds"] / 60 if path.is_file() else None
 
@@ -165,10 +181,6 @@ def outlook(names: list[str], profile: str) -> str:
 
 def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
     """Do what must not fail late: kernel environment, disk space, the sandbox, the model's weights."""
-    import shutil
-
-    from lib import models, sandbox
-
     os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
     run = run_folder(parameters[NOTEBOOKS[0]]["RUN"])
     run.mkdir(parents=True, exist_ok=True)
@@ -176,16 +188,19 @@ def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
         raise StudyError(f"{run} has {free:.1f} GiB free and a run needs 3: free some space or set STUDY_RUNS elsewhere")
     if {"03_execution_filtering", "05_evaluation"} & set(names):
         sandbox.check()
-    for model in sorted({parameters[name]["MODEL"] for name in names if "MODEL" in parameters[name]}):
-        if parameters[names[0]].get("ENGINE") != "replay":
-            models.resolve(model)
+    for name in names:
+        if "MODEL" in parameters[name] and parameters[name].get("ENGINE") != "replay":
+            models.resolve(parameters[name]["MODEL"])
 
 
 def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
     """Run the given notebooks and what they need, in order; those already done are left as they are."""
     parameters = settle(profile, options)
     run = parameters[NOTEBOOKS[0]]["RUN"]
-    wanted = [name for name in NOTEBOOKS if name <= max(names)]
+    last = max(names)
+    if parameters["02_self_oss_instruct"]["ENGINE"] == "replay":
+        last = min(last, "03_execution_filtering")  # from there on a model is needed
+    wanted = [name for name in NOTEBOOKS if name <= last]
     folder = run_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -205,16 +220,16 @@ def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
             title = f"notebook {number} of {len(wanted)}"
             print(f"[{number}/{len(wanted)}] {name} ({reason}) · {outlook(wanted[number - 1 :], profile)}", flush=True)
             run_notebook(name, parameters[name], title)
-    print(f"Records, figures and executed notebooks: {folder}", flush=True)
+    report(run)
 
 
 def report(run: str) -> None:
-    """Print the table of scores of a finished run."""
-    import json
-
+    """Print the scores of a finished run and where everything lies."""
     path = run_folder(run) / "05_evaluation" / "scores.json"
     if path.is_file():
-        print(json.loads(path.read_text())["table"])
+        scores = json.loads(path.read_text())
+        print(f"\n{scores['table']}\n\n{scores['summary']}\n")
+    print(f"Records, figures and executed notebooks: {shown(run_folder(run))}", flush=True)
 
 
 def guarded(main: Callable[[], None]) -> int:
@@ -249,7 +264,6 @@ def main() -> None:
     options = {"RUN": arguments.run, "MODEL": arguments.model, "ENGINE": arguments.engine}
     started = time.monotonic()
     run_study(names, arguments.profile, options)
-    report(options["RUN"] or arguments.profile)
     print(f"finished in {clock(time.monotonic() - started)}")
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -42,6 +41,11 @@ def run_folder(run: str) -> Path:
     if not run or run != Path(run).name or run.startswith("."):
         raise StudyError(f"RUN={run!r} is not a folder name; use letters, digits, - and _")
     return runs_folder() / run
+
+
+def shown(path: Path) -> str:
+    """Return a path as it is printed: relative to the repository when it lies inside."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def notebook_cells(name: str) -> list[Record]:
@@ -184,7 +188,7 @@ class Stage:
         """Return an earlier stage's manifest; StudyError when that stage has not finished."""
         manifest = read_manifest(self.run, stage)
         if manifest is None:
-            raise StudyError(f"{stage} is not finished in run {self.run!r}: run `make {stage[:2]} RUN={self.run}` first")
+            raise StudyError(f"{stage} is not finished in run {self.run!r}: run make {stage[:2]} first")
         return manifest
 
     def read(self, stage: str, file: str) -> list[Record]:
@@ -192,7 +196,7 @@ class Stage:
         facts = self.upstream(stage)["outputs"].get(file)
         path = self.folder.parent / stage / file
         if facts is None or not path.is_file() or file_sha256(path) != facts["sha256"]:
-            raise StudyError(f"{path} is not what {stage} wrote: run `make {stage[:2]} RUN={self.run}` again")
+            raise StudyError(f"{path} is not what {stage} wrote: run make {stage[:2]} again")
         self.inputs[f"{stage}/{file}"] = facts["sha256"]
         return read_records(path)
 
@@ -235,7 +239,7 @@ class Stage:
             "seconds": round(time.time() - self.started, 1),
         }
         write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        print(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {self.folder}", file=sys.stdout)
+        print(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
         return manifest
 
 

@@ -56,10 +56,11 @@ def test_weights_complete_code(smollm):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(smollm.path)
+    torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
     model = AutoModelForCausalLM.from_pretrained(smollm.path)
     assert model.dtype == torch.bfloat16 and model.config.tie_word_embeddings
     prompt = tokenizer("def fibonacci(n):\n", return_tensors="pt")
-    text = tokenizer.decode(model.generate(**prompt, max_new_tokens=60, do_sample=False)[0])
+    text = tokenizer.decode(model.generate(**prompt, max_new_tokens=40, do_sample=False)[0])
     assert "fibonacci(n - 1)" in text or "a + b" in text, text
 
 

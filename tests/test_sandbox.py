@@ -359,7 +359,7 @@ def test_an_unprivileged_user_gets_the_same() -> None:
         "-p",
         "no:cacheprovider",
         "-k",
-        "walls or limits or verdicts or next or kill_9 or denied",
+        "probe or denied or users_files or next or kill_9 or verdicts or bomb",
     ]
     result = subprocess.run(
         [*command, __file__], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"HOME": "/tmp"}

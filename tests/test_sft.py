@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from lib.card import write_card
-from lib.finetune import Recipe, train
+from lib.finetune import train
 from lib.models import Model
 from lib.records import read_records
-from lib.sft import IGNORED, chat_template, encode, load_tokenizer, render_example, render_prompt, split
+from lib.sft import IGNORED, Recipe, chat_template, encode, load_tokenizer, render_example, render_prompt, split
 from lib.study import ROOT, StudyError
 
 SOURCE = {"package": "toolbox", "version": "1.0", "licence": "MIT", "path": "toolbox/a.py", "line": 1}
@@ -32,7 +32,7 @@ EXAMPLES = [
     for n in range(24)
 ]
 torch.set_num_threads(1)  # a model this small only loses by sharing its work
-RECIPE = Recipe(epochs=4, learning_rate=5e-3, batch=4, micro_batch=2, lora_rank=4, checkpoint_steps=3, dtype="float32")
+RECIPE = Recipe(epochs=4, learning_rate=3e-2, batch=4, micro_batch=2, lora_rank=4, checkpoint_steps=3, dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True, attention_dropout=0.1, eos_token_id=0,
+        num_key_value_heads=2, tie_word_embeddings=True, attention_dropout=0.1, eos_token_id=0, initializer_range=0.4,
     )  # fmt: skip
     Qwen2ForCausalLM(config).save_pretrained(path)
     return Model("tiny", path, "r1", "Apache-2.0", "0" * 64, "random weights")
@@ -68,7 +68,9 @@ def test_chat_template_renders_the_same_text(tiny: Model, instruction: str) -> N
     tokenizer = load_tokenizer(tiny.path)
     user, answer = {"role": "user", "content": instruction}, {"role": "assistant", "content": " def f(): ...\n"}
     prompt, completion = render_example(instruction, answer["content"])
-    assert tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True) == render_prompt(instruction)
+    assert tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True) == render_prompt(
+        instruction
+    )
     assert tokenizer.apply_chat_template([user, answer], tokenize=False) == prompt + completion + "<|end|>"
     assert chat_template("<s>").count("<s>") == 1
 
@@ -94,9 +96,8 @@ def test_bos_is_put_first_when_the_tokenizer_uses_one(tiny: Model) -> None:
     tokenizer = load_tokenizer(tiny.path)
     tokenizer.bos_token = "<|end|>"
     plain = encode(EXAMPLES[:1], tokenizer, 1280)[0][0]
-    from tokenizers.processors import TemplateProcessing
-
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|end|> $A", special_tokens=[("<|end|>", 0)])
+    bos = processors.TemplateProcessing(single="<|end|> $A", special_tokens=[("<|end|>", 0)])
+    tokenizer.backend_tokenizer.post_processor = bos
     with_bos = encode(EXAMPLES[:1], tokenizer, 1280)[0][0]
     assert with_bos["input_ids"] == [0, *plain["input_ids"]]
     assert with_bos["labels"] == [IGNORED, *plain["labels"]]
@@ -143,7 +144,8 @@ def test_the_merged_model_loads_and_answers_differently(tiny: Model, undisturbed
     base, tuned = (AutoModelForCausalLM.from_pretrained(p, dtype=torch.float32) for p in (tiny.path, undisturbed.model))
     assert tuned.generation_config.eos_token_id in (0, [0]) and tokenizer.chat_template == chat_template()
     assert not torch.allclose(base(ids).logits, tuned(ids).logits, atol=1e-2)
-    assert json.loads((undisturbed.folder / "adapter/adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
+    adapter = json.loads((undisturbed.folder / "adapter/adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "tiny"
 
 
 def test_a_finished_training_is_not_repeated(tiny: Model, undisturbed) -> None:
@@ -163,7 +165,8 @@ def test_kill_and_resume_gives_the_same_losses(tiny: Model, undisturbed, tmp_pat
     work = {"model": asdict(tiny) | {"path": str(tiny.path)}, "examples": EXAMPLES, "recipe": asdict(RECIPE)}
     (tmp_path / "work.json").write_text(json.dumps(work))
     program = (
-        "import json, sys; from pathlib import Path; from lib.finetune import Recipe, train; from lib.models import Model\n"
+        "import json, sys; from pathlib import Path; from lib.finetune import train; from lib.models import Model\n"
+        "from lib.sft import Recipe\n"
         "w = json.loads(Path(sys.argv[1], 'work.json').read_text()); w['model']['path'] = Path(w['model']['path'])\n"
         "train(Model(**w['model']), w['examples'], Recipe(**w['recipe']), Path(sys.argv[1], 'out'))"
     )
@@ -176,7 +179,8 @@ def test_kill_and_resume_gives_the_same_losses(tiny: Model, undisturbed, tmp_pat
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out/model").exists(), "killed too late to test anything"
-    (tmp_path / "out/checkpoints" / next(p.name for p in (tmp_path / "out/checkpoints").iterdir()) / "checkpoint-999").mkdir()
+    (checkpoints,) = tmp_path.glob("out/checkpoints/*")
+    (checkpoints / "checkpoint-999").mkdir()  # as a kill in the middle of writing one leaves it
     resumed = train(tiny, EXAMPLES, RECIPE, tmp_path / "out")
     assert [row["step"] for row in resumed.log] == [row["step"] for row in undisturbed.log]
     for one, other in zip(resumed.log, undisturbed.log, strict=True):

@@ -10,7 +10,7 @@ import re
 import symtable
 from collections.abc import Callable, Iterable
 
-from lib.curate.extract import Function, FunctionNode, Import
+from lib.curate.extract import Function, FunctionNode
 
 Rule = Callable[[Function], bool]
 

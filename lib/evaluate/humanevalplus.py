@@ -24,7 +24,7 @@ DOWNLOAD_SECONDS = 20
 # Run inside the sandbox after the solution has loaded, so every name is private. The oracle follows evalplus 0.3.1:
 # equal, or of one type and close (rtol 1e-7; the task's atol, 1e-6 once an expected value is a float). HumanEval/32
 # (find_zero) accepts any root; evalplus 0.3.1 never counts that task as passed, which its later versions mend as here.
-CHECK = '''
+CHECK = """
 import copy as _copy, json as _json, math as _math
 _task = _json.loads({task!r})
 _reference = {{}}
@@ -55,7 +55,7 @@ def check(candidate):
         got = candidate(*given)
         agrees = got == wanted or bool(atol) and type(got) is type(wanted) and _close(got, wanted, atol)
         assert agrees, f"{{shown}} -> {{str(got)[:100]}}, not {{str(wanted)[:100]}}"
-'''
+"""
 
 
 def load(source: str = "auto") -> Benchmark | None:

@@ -96,9 +96,9 @@ class Replay:
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:
     """Open the cache of a stage; for ENGINE="replay" it begins with the recorded run's completions."""
-    recorded = reference / "02_self_oss_instruct" / "completions.jsonl.gz"
-    if engine == "replay" and recorded.is_file() and not path.exists():
-        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded)))
+    recorded = [*reference.glob("02_self_oss_instruct/completions.jsonl*")]
+    if engine == "replay" and recorded and not path.exists():
+        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded[0])))
     return Journal(path)
 
 

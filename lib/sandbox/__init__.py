@@ -15,7 +15,7 @@ right answers, which is the same thing.
 import os
 import subprocess
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -134,7 +134,9 @@ class _Pool:
         return answer
 
 
-def run_programs(programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None) -> Iterator[Record]:
+def run_programs(
+    programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None
+) -> Generator[Record, None, None]:
     """Judge programs (id, code, tests, perhaps entry) in `workers` boxes, one per core by default.
 
     Yields {id, verdict, detail, seconds (by the clock), tier} in input order as they come; reads `programs` only a
@@ -163,7 +165,7 @@ def run_programs(programs: Iterable[Record], limits: Limits = DEFAULT, workers: 
 
 def judge(
     programs: Sequence[Record], journal: Journal, limits: Limits = DEFAULT, workers: int | None = None
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Like run_programs, but each verdict is stored in `journal` as it comes, and none is asked for twice.
 
     A verdict is known by the program's id, code, tests and entry and by the limits. Those found in the journal come

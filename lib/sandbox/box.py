@@ -182,7 +182,7 @@ class Box:
             send(self.control, {"tests": program["tests"], "entry": program.get("entry"), "control": control})
         except OSError:
             raise BoxDied from None
-        answer = self.hear(self.limits["wall_seconds"] * 2 + ANSWER_SECONDS)
+        answer = self.hear(self.limits["wall_seconds"] * 5 + ANSWER_SECONDS)
         self.dirty = answer.pop("dirty") or self.jobs >= JOBS_PER_BOX
         return answer
 

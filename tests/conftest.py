@@ -1,0 +1,84 @@
+"""What the tests share: a folder of runs of their own, and the runner as a reader calls it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lib.study import ROOT
+
+
+class Runner:
+    """Runs `python -m lib.run` in a folder of runs that belongs to one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs = folder / "runs"
+        self.runs.mkdir()
+        self.folder = folder
+
+    def profile(self, name: str, sections: dict) -> str:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(sections))
+        return str(path)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"STUDY_RUNS": str(self.runs)}
+        command = [sys.executable, "-m", "lib.run", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *arguments: str) -> str:
+        """Run to the end; return what was printed, or fail with it."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return output
+
+    def fail(self, *arguments: str) -> str:
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode == 1, output
+        return output
+
+
+@pytest.fixture
+def runner(tmp_path):
+    return Runner(tmp_path)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids below a process, the process itself not among them."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found, todo = [], [pid]
+    while todo:
+        children = [child for child, parent in parents.items() if parent == todo[-1]]
+        todo.pop()
+        found += children
+        todo += children
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_nine(process: subprocess.Popen[str]) -> list[int]:
+    """Kill a process with -9 as a memory killer would; return the pids that were below it."""
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return below

@@ -1,0 +1,145 @@
+"""The runner refuses what papermill would let pass, and says what to do."""
+
+import ast
+import json
+import os
+import re
+import signal
+import time
+
+import nbformat
+import pytest
+import yaml
+from conftest import descendants
+
+from lib import run
+from lib.study import NOTEBOOKS, ROOT, StudyError, notebook_cells, parameter_defaults
+
+PROFILES = ["smoke", "laptop", "gpu", "paper"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_sets_only_what_the_notebooks_have(profile):
+    settled = run.settle(profile, {})
+    assert set(settled) == set(NOTEBOOKS)
+    assert all(values["RUN"] == profile for values in settled.values())
+
+
+def test_numbers_are_read_as_people_write_them():
+    values = yaml.load("[1e-5, 2E+3, 1.5, .5, 7, '1e-5', 1_000, -3e-2, v1e5]", run.Loader)  # noqa: S506
+    assert values == [1e-5, 2000.0, 1.5, 0.5, 7, "1e-5", 1000, -0.03, "v1e5"]
+    assert [type(value) for value in values[:5]] == [float, float, float, float, int]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"02_self_oss_instruct": {"SAMPLE": 3}}, "has no parameter SAMPLE"),
+        ({"02_self_oss_instruct": {"SAMPLES": "3"}}, "SAMPLES must be int"),
+        ({"06_magic": {"A": 1}}, "there is no notebook 06_magic"),
+    ],
+)
+def test_bad_parameters_are_refused_before_anything_runs(runner, section, message):
+    output = runner.fail("study", "--profile", runner.profile("bad", section))
+    assert message in output and "Traceback" not in output
+    assert not list(runner.runs.iterdir())
+
+
+def test_an_unknown_profile_or_notebook_is_one_line(runner):
+    assert "PROFILE=tiny is unknown; choose gpu, laptop, paper, smoke" in runner.fail("study", "--profile", "tiny")
+    assert "neither study nor a notebook's number" in runner.fail("07", "--profile", "smoke")
+
+
+def test_an_unknown_model_stops_before_the_first_notebook(runner):
+    output = runner.fail("study", "--profile", "smoke", "--model", "qwen-9000")
+    assert "qwen2.5-coder-0.5b-instruct" in output and "01 │" not in output
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A study of one toy notebook whose cells a test gives."""
+
+    def make(*cells: str) -> dict:
+        parameters = nbformat.v4.new_code_cell('RUN = "toy"\nN = 1', metadata={"tags": ["parameters"]})
+        book = nbformat.v4.new_notebook(cells=[parameters, *map(nbformat.v4.new_code_cell, cells)])
+        book.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x"}
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(book, tmp_path / "notebooks" / "01_seed_curation.ipynb")
+        return {"RUN": "toy", "N": 5}
+
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr("lib.study.ROOT", tmp_path)
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    return make
+
+
+MANIFEST = 'import pathlib; pathlib.Path("runs/toy/01_seed_curation/manifest.json").write_text("{}")'
+
+
+def test_a_notebook_runs_with_its_parameters_in_any_kernel_name(toy, tmp_path, capsys):
+    run.run_notebook("01_seed_curation", toy("print('N is', N)", MANIFEST), "toy")
+    assert "01 │ N is 5" in capsys.readouterr().out
+    assert (tmp_path / "runs/toy/01_seed_curation/01_seed_curation.ipynb").is_file()
+
+
+def test_a_failing_cell_leaves_no_executed_notebook_but_a_partial_one(toy, tmp_path):
+    with pytest.raises(StudyError, match="ZeroDivisionError"):
+        run.run_notebook("01_seed_curation", toy("1 / 0", MANIFEST), "toy")
+    folder = tmp_path / "runs/toy/01_seed_curation"
+    assert not (folder / "01_seed_curation.ipynb").exists()
+    assert (folder / ".01_seed_curation.partial.ipynb").is_file()
+
+
+def test_an_early_exit_is_not_success(toy):
+    with pytest.raises(StudyError, match=r"(no manifest|SystemExit)"):
+        run.run_notebook("01_seed_curation", toy("raise SystemExit(0)", MANIFEST), "toy")
+
+
+def test_a_killed_kernel_is_explained(toy):
+    with pytest.raises(StudyError, match="its kernel was killed"):
+        run.run_notebook("01_seed_curation", toy("import os; os.kill(os.getpid(), 9)", MANIFEST), "toy")
+
+
+def test_killing_the_runner_takes_its_kernel_along(runner):
+    process = runner.start("01", "--profile", "smoke")
+    deadline = time.monotonic() + 120
+    while not (below := descendants(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    below = descendants(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while (left := [pid for pid in below if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert below and not left
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_parameter_is_a_commented_literal_that_is_read_and_never_rebound(name):
+    cells = notebook_cells(name)
+    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    assert all("#" in line for line in "".join(cell["source"]).splitlines() if line.strip())
+    names = set(parameter_defaults(name))
+    read, bound = set(), set()
+    for other in cells:
+        if other is not cell:
+            for node in ast.walk(ast.parse("".join(other["source"]))):
+                if isinstance(node, ast.Name):
+                    (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+    assert names - {"RUN"} <= read, f"never read: {names - {'RUN'} - read}"
+    assert not names & bound
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_has_the_shape_of_the_others(name):
+    book = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
+    prose = " ".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")
+    code = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code"]
+    assert 25 <= len(book["cells"]) <= 55
+    assert 500 <= len(re.findall(r"\w+", prose)) <= 1600
+    assert sorted(text.count("\n") + 1 for text in code)[len(code) // 2] <= 10
+    for heading in ("What you will see", "departs from the paper", "Checks", "Try it yourself"):
+        assert heading in prose, heading
+    assert "stage.finish()" in code[-1]
+    assert all(not c.get("outputs") and c.get("execution_count") is None for c in book["cells"])
