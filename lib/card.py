@@ -13,13 +13,13 @@ from lib.records import Record, write_text
 from lib.sft import Training
 from lib.study import clock
 
-USE = """Made to study self-alignment: a model trained only on its own answers that passed its own tests. It writes short
-Python functions from an instruction in the study's template. It is not a product."""
-LIMITS = """- The data are a model's own words. Passing its own tests does not make an answer right: the tests can be as wrong as
-  the code.
+USE = """Made to study self-alignment: a model trained only on its own answers that passed its own tests. It writes
+short Python functions from an instruction in the study's template. It is not a product."""
+LIMITS = """- The data are a model's own words. Passing its own tests does not make an answer right: the tests can be as
+  wrong as the code.
 - Python and English only; one instruction, one answer; no safety training was done and none is claimed.
 - Run what it writes in a sandbox.
-- A small base model and a small data set: compare scores with the base model's, with their intervals, and with no other's."""
+- The model and the data are small: compare its scores with its base model's only, and with their intervals."""
 
 
 def dropout(model: torch.nn.Module) -> float:
@@ -79,10 +79,10 @@ def provenance(examples: Sequence[Record]) -> str:
     return "\n".join(["| package | version | licence | examples |", "| --- | --- | --- | --- |", *rows])
 
 
-def held_out_losses(training: Training) -> tuple[float, float]:
-    """Return the held-out loss (nats a trained token) before and after the training."""
+def held_out_losses(training: Training) -> dict[str, float]:
+    """Return the held-out loss (nats a trained token): before, after, and of the merged model as it was saved."""
     losses = [row["held_out_loss"] for row in training.log if "held_out_loss" in row]
-    return losses[0], losses[-1]
+    return {"before": losses[0], "after": losses[-1], "as saved": training.facts["held-out loss as saved"]}
 
 
 def write_card(model: Model, training: Training, examples: Sequence[Record], data_sha256: str) -> str:
@@ -91,7 +91,7 @@ def write_card(model: Model, training: Training, examples: Sequence[Record], dat
     `examples` are the dataset records of stage 03 and `data_sha256` is their file's hash.
     """
     facts: dict[str, Any] = training.facts
-    before, after = held_out_losses(training)
+    losses = ", ".join(f"{value:.3f} {when}" for when, value in held_out_losses(training).items())
     base = {name: getattr(model, name) for name in ("name", "revision", "licence", "sha256", "note")}
     data = facts["examples"] | {
         "trained tokens (an epoch)": facts["trained tokens"],
@@ -124,7 +124,7 @@ Loss on the response and its `{facts["eos"]}` only. Values read from the live tr
 {table(facts["settings"])}
 
 Hardware: {facts["hardware"]}. Time in updates: {clock(facts["seconds"])}.
-Held-out loss: {before:.3f} before, {after:.3f} after ({facts["examples"]["held out"]} examples, nats a trained token).
+Held-out loss, in nats a trained token (n = {facts["examples"]["held out"]}): {losses}.
 
 ## Use
 The tokenizer's chat template renders the prompt it was trained on; decode greedily and stop at `{facts["eos"]}`.

@@ -2,10 +2,12 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+from cycler import cycler
 from matplotlib.figure import Figure
 
 from lib.records import Record
@@ -18,7 +20,7 @@ PALETTE = {
     "grey": "#8a8f98",
     "light": "#dfe5ec",
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "savefig.dpi": 130,
     "savefig.bbox": "tight",
@@ -29,14 +31,21 @@ STYLE = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=[PALETTE[k] for k in ("main", "accent", "good", "bad", "grey")]),
+    "axes.prop_cycle": cycler(color=[PALETTE[k] for k in ("main", "accent", "good", "bad", "grey")]),
 }
 mpl.rcParams.update(STYLE)
 
 
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes, as pyplot does, but closed: a notebook shows it once, where a cell ends with it."""
+    figure, axes = plt.subplots(rows, columns, **options)
+    plt.close(figure)
+    return figure, axes
+
+
 def funnel(rows: list[Record], title: str) -> Figure:
     """Draw a stage's funnel: one bar a step, what is left in colour and what was dropped in grey."""
-    figure, axes = plt.subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
+    figure, axes = subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
     largest = max(max(row["in"], row["out"]) for row in rows)
     for place, row in enumerate(rows):
         axes.barh(place, row["in"], color=PALETTE["light"])
@@ -53,7 +62,7 @@ def funnel(rows: list[Record], title: str) -> Figure:
 
 def bars(counts: pd.Series, title: str, unit: str) -> Figure:
     """Draw counts by name, one horizontal bar each, the first on top; `unit` says what is counted."""
-    figure, axes = plt.subplots(figsize=(7.5, 0.7 + 0.26 * len(counts)))
+    figure, axes = subplots(figsize=(7.5, 0.7 + 0.26 * len(counts)))
     axes.barh(range(len(counts)), counts.to_numpy(), color=PALETTE["main"])
     axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
     axes.invert_yaxis()
@@ -64,7 +73,7 @@ def bars(counts: pd.Series, title: str, unit: str) -> Figure:
 
 def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
     """Draw how `values`, measured in `unit`, are spread, with their median."""
-    figure, axes = plt.subplots(figsize=(7.5, 2.6))
+    figure, axes = subplots(figsize=(7.5, 2.6))
     axes.hist(values, bins=40, color=PALETTE["main"])
     median = statistics.median(values)
     axes.axvline(median, color=PALETTE["accent"], label=f"median {median:,.0f}")
@@ -77,9 +86,9 @@ def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
 
 def prefix_cache(cost: dict[str, Record]) -> Figure:
     """Draw the tokens of each generation step: prompt tokens computed, prompt tokens cached, completion tokens."""
-    figure, axes = plt.subplots(figsize=(7.5, 2.4))
+    figure, axes = subplots(figsize=(7.5, 2.4))
     parts = {"computed": "accent", "of these cached": "light", "completion tokens": "main"}
-    labels = {"computed": "prompt, computed", "of these cached": "prompt, from the cache", "completion tokens": "completion"}
+    labels = dict(zip(parts, ("prompt, computed", "prompt, from the cache", "completion"), strict=True))
     left = [0] * len(cost)
     for part, color in parts.items():
         widths = [step[part] for step in cost.values()]
@@ -94,10 +103,9 @@ def prefix_cache(cost: dict[str, Record]) -> Figure:
     return figure
 
 
-
 def scores(rows: Sequence[Record], title: str) -> Figure:
     """Draw pass@1 with its 95 % interval, a colour a model; `rows` as `evaluate.score` makes them, with a `model`."""
-    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
     colours = dict(zip(dict.fromkeys(row["model"] for row in rows), (PALETTE["grey"], PALETTE["main"]), strict=False))
     for place, row in enumerate(rows):
         value, low, high = (100 * row["pass@1"][key] for key in ("value", "low", "high"))
@@ -122,13 +130,13 @@ def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
     }
     ordered = sorted(pairs, key=lambda task: int(task.rsplit("/", 1)[1]))
     columns = 28
-    figure, axes = plt.subplots(figsize=(7.5, 1.1 + 0.27 * -(-len(ordered) // columns)))
+    figure, axes = subplots(figsize=(7.5, 1.0 + 0.27 * -(-len(ordered) // columns)))
     for (before, after), (label, colour) in kinds.items():
         places = [place for place, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
         x, y = [place % columns for place in places], [place // columns for place in places]
         axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(places)})")
-    axes.invert_yaxis()
-    axes.set_aspect("equal")
+    axes.set_xlim(-0.6, columns - 0.4)
+    axes.set_ylim((len(ordered) - 1) // columns + 0.6, -0.6)
     axes.axis("off")
     axes.set_title(f"{title} (n = {len(ordered)} problems)")
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9)
@@ -137,7 +145,7 @@ def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
 
 def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
     """Draw the share that passed in each group, given (passed, n) by name, with 95 % Wilson intervals."""
-    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
     for place, (passed, n) in enumerate(counts.values()):
         share, z = passed / n, 1.96
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -157,7 +165,7 @@ def training(log: Sequence[Record], title: str) -> Figure:
     updates = [row for row in log if "loss" in row]
     held_out = [row for row in log if "held_out_loss" in row]
     steps = [row["step"] for row in updates]
-    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(7.5, 5.4), sharex=True, height_ratios=[3, 1, 1])
+    figure, (top, middle, bottom) = subplots(3, 1, figsize=(7.5, 5.4), sharex=True, height_ratios=[3, 1, 1])
     top.plot(steps, [row["loss"] for row in updates], color=PALETTE["main"], label="training batch")
     places, losses = [row["step"] for row in held_out], [row["held_out_loss"] for row in held_out]
     top.plot(places, losses, "o--", color=PALETTE["accent"], label="held-out examples")

@@ -75,7 +75,7 @@ class Watch(TrainerCallback):
 
 
 def log_rows(history: list[Record]) -> list[Record]:
-    """Return the trainer's history as rows: update (loss, learning_rate, grad_norm, ...) or held-out (held_out_loss)."""
+    """Return the trainer's history as rows, one an update (loss, learning_rate, ...) or measurement (held_out_loss)."""
     rows = []
     for entry in history:
         step = entry["step"]
@@ -136,7 +136,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> Training:
     """Fine-tune `model` on examples {id, instruction, response} and return what it left in `folder`.
 
-    Writes model/ (merged, bfloat16), adapter/ (LoRA only) and log.jsonl. A training that was killed goes on from its last
+    Writes model/ (merged, bfloat16), adapter/ (LoRA only) and log.jsonl. A killed training goes on from its last
     checkpoint; one that is finished, for the same model, examples and recipe, is returned as it is.
     Raises StudyError when there is too little to train on or the loss stops being a number.
     """
@@ -167,7 +167,7 @@ def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path
         "seconds": max(row.get("seconds", 0.0) for row in log),
         "eos": tokenizer.eos_token,
     }
-    export(trainer, tokenizer, model, folder, facts)
+    export(trainer, tokenizer, model, folder, facts, held_out)
     return Training(folder, log, facts, reused=False)
 
 
@@ -180,8 +180,26 @@ def finished(folder: Path, fingerprint: str) -> Record | None:
     return facts if facts["fingerprint"] == fingerprint and (folder / "log.jsonl").exists() else None
 
 
-def export(trainer: SFTTrainer, tokenizer: Any, base: Model, folder: Path, facts: Record) -> None:
-    """Write adapter/ and the merged model/; model/ appears whole, by a rename, and only then the checkpoints go."""
+def mean_loss(model: Any, rows: Sequence[Record]) -> float:
+    """Return the mean loss (nats a trained token) of a model on encoded rows, one at a time."""
+    total, count = 0.0, 0
+    for row in rows:
+        trained = sum(label != IGNORED for label in row["labels"])
+        ids, labels = (torch.tensor([row[name]], device=model.device) for name in ("input_ids", "labels"))
+        with torch.no_grad():
+            total += model(input_ids=ids, labels=labels).loss.item() * trained
+        count += trained
+    return total / count
+
+
+def export(
+    trainer: SFTTrainer, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: list[Record]
+) -> None:
+    """Write adapter/ and the merged model/; model/ appears whole, by a rename, and only then the checkpoints go.
+
+    The held-out loss is taken once more on the merged weights: a change smaller than half a bfloat16 step is rounded
+    away when it is added to a weight, so the saved model can be nearer to the base model than the adapters were.
+    """
     model = cast(Any, trainer.model)
     if isinstance(model, PeftModel):
         model.peft_config["default"].base_model_name_or_path = base.name  # a name, not this machine's path
@@ -196,7 +214,9 @@ def export(trainer: SFTTrainer, tokenizer: Any, base: Model, folder: Path, facts
     )
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    model.to(torch.bfloat16).save_pretrained(partial)
+    model = model.to(torch.bfloat16).eval()
+    facts["held-out loss as saved"] = mean_loss(model, held_out)
+    model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     write_text(partial / "training.json", json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(folder / "model", ignore_errors=True)

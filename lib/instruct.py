@@ -105,8 +105,10 @@ def parse_concepts(text: str) -> list[str]:
     return list(dict.fromkeys(sound))[:5]  # the exemplars have two to five
 
 
-def draw_properties(seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]) -> tuple[str, str]:
-    """Draw (category, difficulty) with the given weights (the paper's: 2:1:1 and uniform), the same for the same parent."""
+def draw_properties(
+    seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]
+) -> tuple[str, str]:
+    """Draw (category, difficulty) with the given weights (the paper's: 2:1:1 and uniform), once for each parent."""
     rng = random.Random(content_id(seed, "properties", parent))
     category = rng.choices(list(categories), list(categories.values()))[0]
     return category, rng.choices(list(difficulties), list(difficulties.values()))[0]

@@ -78,13 +78,13 @@ class Response(Generated):
 
 
 class Verdict(TypedDict):
-    """What the sandbox saw when it ran one response with its tests; `seconds` is wall time in the box."""
+    """What the sandbox saw when it ran a response with its tests; `seconds`, wall time, is in the journal only."""
 
     id: str
     verdict: str
     detail: str
-    seconds: float
     tier: str
+    seconds: NotRequired[float]
     code: NotRequired[str]
     tests: NotRequired[str]
 
@@ -120,7 +120,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StudyError(f"cannot write {path}: {error.strerror}; free some space or check the folder's rights") from error
+        raise StudyError(
+            f"cannot write {path}: {error.strerror}; free some space or check the folder's rights"
+        ) from error
 
 
 def write_records(path: Path, records: Iterable[Record]) -> str:
@@ -131,7 +133,9 @@ def write_records(path: Path, records: Iterable[Record]) -> str:
     rows = sorted(records, key=lambda record: record["id"])
     for one, other in zip(rows, rows[1:], strict=False):
         if one["id"] == other["id"]:
-            raise StudyError(f"{path.name}: two records have the id {one['id']}; ids must come from what determines them")
+            raise StudyError(
+                f"{path.name}: two records have the id {one['id']}; ids must come from what determines them"
+            )
     text = "".join(canonical(row) + "\n" for row in rows)
     write_text(path, text)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -146,7 +150,9 @@ def iter_records(path: Path) -> Iterator[Record]:
             try:
                 yield json.loads(line)
             except ValueError as error:
-                raise StudyError(f"{path}:{number} is not a JSON record; delete the file and run its notebook again") from error
+                raise StudyError(
+                    f"{path}:{number} is not a JSON record; delete the file and run its notebook again"
+                ) from error
 
 
 def read_records(path: Path) -> list[Record]:
@@ -219,5 +225,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -18,7 +18,12 @@ MARKS = ("<!-- results of data/reference/laptop: written by make reference -->",
 
 def without_machine(text: str) -> str:
     """Return a text with this machine's folders made relative or general."""
-    pairs = ((f"{ROOT}/", ""), (str(ROOT), "."), (str(cache_folder()), "~/.cache/selfcodealign-study"), (str(Path.home()), "~"))
+    pairs = (
+        (f"{ROOT}/", ""),
+        (str(ROOT), "."),
+        (str(cache_folder()), "~/.cache/selfcodealign-study"),
+        (str(Path.home()), "~"),
+    )
     for found, general in pairs:
         text = text.replace(found, general)
     return text
@@ -59,7 +64,9 @@ def copy(source: Path, target: Path) -> None:
         text = "".join(sorted(text.splitlines(keepends=True)))
     write_text(target, text)
     if target.stat().st_size > LARGEST:
-        raise StudyError(f"{source} is too large to commit ({target.stat().st_size:,} bytes); lower the profile's sizes")
+        raise StudyError(
+            f"{source} is too large to commit ({target.stat().st_size:,} bytes); lower the profile's sizes"
+        )
 
 
 def copy_figures(run: str) -> None:

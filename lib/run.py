@@ -110,7 +110,9 @@ class Console:
     def _beat(self) -> None:
         while not self._done.wait(5):
             if time.monotonic() - self.last >= HEARTBEAT:
-                self.write(f"… {self.title}, cell {self.cell} of {self.cells}, {clock(time.monotonic() - self.started)}")
+                self.write(
+                    f"… {self.title}, cell {self.cell} of {self.cells}, {clock(time.monotonic() - self.started)}"
+                )
 
     def __enter__(self) -> "Console":
         self._thread.start()
@@ -133,7 +135,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
     folder = run_folder(parameters["RUN"]) / name
     folder.mkdir(parents=True, exist_ok=True)
     partial, log = folder / f".{name}.partial.ipynb", folder / "log.txt"
-    cells = len(papermill.iorw.load_notebook_node(str(source)).cells)
+    cells = len(json.loads(source.read_text())["cells"])
     with log.open("a") as errors, Console(name, cells, title) as console, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -158,8 +160,8 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
         except DeadKernelError as error:
             raise StudyError(
                 f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
-                f"Close other programs, or lower MAX_SEQS or BATCH in notebooks/params, then run the same command again "
-                f"(what was stored is kept; log: {log})."
+                f"Close other programs, or lower MAX_SEQS or BATCH in notebooks/params, then run the same command "
+                f"again (what was stored is kept; log: {log})."
             ) from error
     if read_manifest(parameters["RUN"], name) is None:
         raise StudyError(f"{name} ran but did not reach its last cell: its stage has no manifest; see {partial}")
@@ -176,7 +178,9 @@ def outlook(names: list[str], profile: str) -> str:
     """Say about how long the given notebooks take, judged by the reference run's time on its machine."""
     minutes = [expected_minutes(name, profile) for name in names]
     known = [value for value in minutes if value is not None]
-    return f"about {max(1, round(sum(known)))} min to go" if len(known) == len(minutes) and known else "time to go unknown"
+    return (
+        f"about {max(1, round(sum(known)))} min to go" if len(known) == len(minutes) and known else "time to go unknown"
+    )
 
 
 def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
@@ -185,7 +189,9 @@ def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
     run = run_folder(parameters[NOTEBOOKS[0]]["RUN"])
     run.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(run).free / 2**30) < 3:
-        raise StudyError(f"{run} has {free:.1f} GiB free and a run needs 3: free some space or set STUDY_RUNS elsewhere")
+        raise StudyError(
+            f"{run} has {free:.1f} GiB free and a run needs 3: free some space or set STUDY_RUNS elsewhere"
+        )
     if {"03_execution_filtering", "05_evaluation"} & set(names):
         sandbox.check()
     for name in names:
@@ -248,7 +254,9 @@ def guarded(main: Callable[[], None]) -> int:
 def command_line() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m lib.run", description=__doc__)
-    parser.add_argument("what", nargs="?", default="study", help="study, or the number of a notebook with what it needs")
+    parser.add_argument(
+        "what", nargs="?", default="study", help="study, or the number of a notebook with what it needs"
+    )
     parser.add_argument("--profile", default="laptop")
     for option in ("run", "model", "engine"):
         parser.add_argument(f"--{option}", default="")

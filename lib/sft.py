@@ -42,7 +42,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Training:
-    """What a finished training left: its log (one row an update or held-out measurement) and facts from live objects."""
+    """What a finished training left: its log (a row an update or held-out measurement) and facts from live objects."""
 
     folder: Path
     log: list[Record]
@@ -134,7 +134,7 @@ def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Reco
 
 
 def answer(path: Path, instruction: str, max_tokens: int) -> str:
-    """Return the greedy response of the model in `path`, of at most `max_tokens` tokens, with its special tokens shown."""
+    """Return the greedy response of the model in `path`, of at most `max_tokens` tokens, special tokens shown."""
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 

@@ -33,7 +33,7 @@ def pip_install(python: Path, arguments: list[str], total: int = 0) -> bool:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         for line in pip.stdout or ():
             output.append(line)
-            found += line.startswith("Collecting")
+            found += line.startswith(("Collecting", "Processing"))
             if total and (time.monotonic() - said > 15 or line.startswith("Installing collected")):
                 said = time.monotonic()
                 step = "unpacking all" if line.startswith("Installing collected") else "fetching"
@@ -47,9 +47,8 @@ def install(device: str, folder: Path) -> None:
     """Fill `folder` from the lock of `device`; exits with a line on what to do when a package cannot be had."""
     lock = HERE / f"{device}.lock"
     lines = [line for line in lock.read_text().splitlines() if line[:1] not in ("", "#")]
-    made_here = (folder / "pyvenv.cfg").is_file() or not folder.exists()
-    if made_here:  # a conda environment is filled as it is, never emptied
-        venv.create(folder, with_pip=True, clear=True)
+    if folder.resolve() == HERE.parent / ".venv" or not folder.exists():
+        venv.create(folder, with_pip=True, clear=True)  # anyone else's environment is filled as it is, never emptied
     python = folder / "bin" / "python"
     torch = next(line for line in lines if line.startswith("torch=="))
     setuptools = next(line for line in lines if line.startswith("setuptools=="))

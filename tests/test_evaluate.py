@@ -148,7 +148,7 @@ def test_humaneval_plus_catches_what_humaneval_lets_pass(plus):
     }
     samples = grade(plus, broken)
     assert [s["verdict"] for s in samples] == ["fail"] * 4
-    assert "not" in samples[0]["detail"] and "no root" in samples[2]["detail"]
+    assert "not" in samples[0]["detail"] and "not a root" in samples[2]["detail"]
     close = {"HumanEval/2": "def truncate_number(x):\n    return x % 1.0 + 1e-9"}
     assert grade(plus, close)[0]["verdict"] == "pass"
 

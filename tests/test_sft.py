@@ -1,4 +1,4 @@
-"""The template, the loss mask, and a real training of a tiny model: it learns, survives kill -9, and is not repeated."""
+"""The template, the loss mask, and real trainings of a tiny model: it learns, survives kill -9, is not repeated."""
 
 import json
 import os
@@ -129,6 +129,7 @@ def test_the_loss_falls_and_the_facts_are_the_recipe(tiny: Model, undisturbed) -
     losses = [row["loss"] for row in undisturbed.log if "loss" in row]
     held_out = [row["held_out_loss"] for row in undisturbed.log if "held_out_loss" in row]
     assert losses[-1] < 0.8 * losses[0] and held_out[-1] < 0.8 * held_out[0]
+    assert undisturbed.facts["held-out loss as saved"] == pytest.approx(held_out[-1], abs=0.05)
     settings = undisturbed.facts["settings"]
     assert settings["optimizer"] == "Adafactor" and settings["peak learning rate"] == RECIPE.learning_rate
     assert settings["largest dropout"] == 0.0, "the base's configuration asks for 0.1"

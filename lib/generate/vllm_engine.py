@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lib.generate.protocol import Request
 from lib.models import Model
@@ -66,7 +67,7 @@ class Vllm:
                     inside -= 1
                     yield int(output.request_id.split("-")[0]), _completion(output)
 
-    def _sampling(self, request: Request) -> object:
+    def _sampling(self, request: Request) -> Any:
         return self._parameters(
             temperature=request.temperature,
             max_tokens=request.max_tokens,
@@ -80,7 +81,7 @@ class Vllm:
         gc.collect()
 
 
-def _completion(output: object) -> Record:
+def _completion(output: Any) -> Record:
     (choice,) = output.outputs
     return {
         "text": choice.text,

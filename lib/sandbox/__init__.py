@@ -144,7 +144,7 @@ def run_programs(
     box. Raises StudyError before anything runs when no sandbox works.
     """
     bwrap, tier = _working()
-    workers = workers or os.cpu_count() or 1
+    workers = workers or len(os.sched_getaffinity(0))
     pool = _Pool(bwrap, limits)
     waiting: deque[tuple[str, Future[Record]]] = deque()
     source = iter(programs)
