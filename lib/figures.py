@@ -176,5 +176,6 @@ def training(log: Sequence[Record], title: str) -> Figure:
     bottom.plot(steps, [row["grad_norm"] for row in updates], color=PALETTE["grey"])
     bottom.set_ylabel("gradient norm")
     bottom.set_xlabel("update")
+    bottom.xaxis.get_major_locator().set_params(integer=True)
     top.set_title(f"{title} (n = {len(updates):,} updates)")
     return figure

@@ -9,10 +9,10 @@ import shutil
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
@@ -122,6 +122,20 @@ class Console:
         self._done.set()
 
 
+@contextmanager
+def errors_into(log: TextIO) -> Iterator[None]:
+    """Send this process's standard error, which a kernel inherits, to a log: libraries write warnings there from C."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
     """Execute one notebook into its stage's folder; the executed copy appears only when the last cell has run.
 
@@ -136,8 +150,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial, log = folder / f".{name}.partial.ipynb", folder / "log.txt"
     cells = len(json.loads(source.read_text())["cells"])
-    with log.open("a") as errors, Console(name, cells, title) as console, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with log.open("a") as errors, errors_into(errors), Console(name, cells, title) as console:
         try:
             papermill.execute_notebook(
                 str(source),

@@ -217,11 +217,12 @@ class Stage:
             raise ValueError(f"{step}: {before} in, {after} out, but the reasons explain {sum(reasons.values())}")
         self.funnel.append({"step": step, "in": before, "out": after, "reasons": reasons, "unit": unit})
 
-    def save_figure(self, figure: Figure, name: str) -> None:
-        """Save a figure as figures/<name>.png in this stage's folder."""
+    def save_figure(self, figure: Figure, name: str) -> Figure:
+        """Save a figure as figures/<name>.png in this stage's folder and return it, so that a cell can end with it."""
         path = self.path(f"figures/{name}.png")
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Software": ""})
+        return figure
 
     def finish(self) -> Record:
         """Write manifest.json, after everything else: from now on the stage is done."""

