@@ -20,6 +20,7 @@ from lib import models, sandbox
 from lib.study import (
     NOTEBOOKS,
     ROOT,
+    SAID,
     StudyError,
     check_types,
     clock,
@@ -30,7 +31,7 @@ from lib.study import (
     undone,
 )
 
-HEARTBEAT = 60  # seconds between lines when nothing else is printed
+HEARTBEAT = 60  # seconds between two lines on how far the study is
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TOKENIZERS_PARALLELISM": "false",
@@ -85,20 +86,19 @@ def settle(profile: str, options: dict[str, str]) -> dict[str, dict[str, Any]]:
 
 
 class Console:
-    """Passes on what a notebook prints, and says how far the study is when it prints nothing for a while."""
+    """Passes on what a notebook says (study.say), and tells once a minute how far the study is."""
 
-    def __init__(self, name: str, cells: int, title: str) -> None:
-        self.name, self.cells, self.title = name, cells, title
-        self.cell, self.started, self.last = 0, time.monotonic(), time.monotonic()
+    def __init__(self, name: str, cells: int, title: str, minutes_left: float | None = None) -> None:
+        self.name, self.cells, self.title, self.minutes_left = name, cells, title, minutes_left
+        self.cell, self.started = 0, time.monotonic()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def write(self, text: str) -> None:
-        """Print whole lines, marked with the notebook's number; progress bars and blank lines are dropped."""
+        """Print the lines that are meant for the terminal, marked with the notebook's number."""
         for line in text.splitlines():
-            if line.strip() and "\r" not in line and "\x1b" not in line:
-                self.last = time.monotonic()
-                print(f"  {self.name[:2]} │ {line.rstrip()}", flush=True)
+            if line.startswith(SAID):
+                print(f"  {self.name[:2]} │ {line.removeprefix(SAID).rstrip()}", flush=True)
 
     def flush(self) -> None:
         """Nothing is held back."""
@@ -108,11 +108,10 @@ class Console:
         self.cell = cell_index + 1
 
     def _beat(self) -> None:
-        while not self._done.wait(5):
-            if time.monotonic() - self.last >= HEARTBEAT:
-                self.write(
-                    f"… {self.title}, cell {self.cell} of {self.cells}, {clock(time.monotonic() - self.started)}"
-                )
+        while not self._done.wait(HEARTBEAT):
+            elapsed = time.monotonic() - self.started
+            left = f", {to_go(self.minutes_left - elapsed / 60)}" if self.minutes_left else ""
+            self.write(f"{SAID}… {self.title}, cell {self.cell} of {self.cells}, {clock(elapsed)}{left}")
 
     def __enter__(self) -> "Console":
         self._thread.start()
@@ -136,7 +135,7 @@ def errors_into(log: TextIO) -> Iterator[None]:
         os.close(saved)
 
 
-def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
+def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left: float | None = None) -> None:
     """Execute one notebook into its stage's folder; the executed copy appears only when the last cell has run.
 
     Raises StudyError when a cell fails, the kernel dies or the notebook leaves no manifest.
@@ -150,7 +149,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial, log = folder / f".{name}.partial.ipynb", folder / "log.txt"
     cells = len(json.loads(source.read_text())["cells"])
-    with log.open("a") as errors, errors_into(errors), Console(name, cells, title) as console:
+    with log.open("a") as errors, errors_into(errors), Console(name, cells, title, minutes_left) as console:
         try:
             papermill.execute_notebook(
                 str(source),
@@ -187,13 +186,15 @@ def expected_minutes(name: str, profile: str) -> float | None:
     return json.loads(path.read_text())["seconds"] / 60 if path.is_file() else None
 
 
-def outlook(names: list[str], profile: str) -> str:
-    """Say about how long the given notebooks take, judged by the reference run's time on its machine."""
+def outlook(names: list[str], profile: str) -> float | None:
+    """Return the minutes that the given notebooks took in the reference run, or None when it lacks one of them."""
     minutes = [expected_minutes(name, profile) for name in names]
-    known = [value for value in minutes if value is not None]
-    return (
-        f"about {max(1, round(sum(known)))} min to go" if len(known) == len(minutes) and known else "time to go unknown"
-    )
+    return None if None in minutes else sum(value for value in minutes if value is not None)
+
+
+def to_go(minutes: float | None) -> str:
+    """Say how long it may take from here, judged by the reference run on its machine."""
+    return "time to go not known for this profile" if minutes is None else f"about {max(1, round(minutes))} min to go"
 
 
 def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
@@ -236,9 +237,9 @@ def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
             if not prepared:
                 prepare(parameters, wanted[number - 1 :])
                 prepared = True
-            title = f"notebook {number} of {len(wanted)}"
-            print(f"[{number}/{len(wanted)}] {name} ({reason}) · {outlook(wanted[number - 1 :], profile)}", flush=True)
-            run_notebook(name, parameters[name], title)
+            minutes = outlook(wanted[number - 1 :], profile)
+            print(f"[{number}/{len(wanted)}] {name} ({reason}) · {to_go(minutes)}", flush=True)
+            run_notebook(name, parameters[name], f"notebook {number} of {len(wanted)}", minutes)
     report(run)
 
 

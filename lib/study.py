@@ -118,6 +118,14 @@ def environment() -> Record:
     }
 
 
+SAID = "▸ "  # begins the lines that a headless run passes on to its terminal; the rest stays in the notebook
+
+
+def say(line: str) -> None:
+    """Print a line that is worth reading in a terminal, too."""
+    print(SAID + line, flush=True)
+
+
 class Progress:
     """Prints how far a long step is: at most a line every `every` seconds, with the rate and the time left.
 
@@ -154,7 +162,7 @@ class Progress:
             line += f" · about {clock(left)} left"
         elif self.done >= self.total and seconds >= 1:
             line += f" · in {clock(seconds)}"
-        print(line + (f" · {note}" if note else ""), flush=True)
+        say(line + (f" · {note}" if note else ""))
 
 
 def clock(seconds: float) -> str:
@@ -240,7 +248,7 @@ class Stage:
             "seconds": round(time.time() - self.started, 1),
         }
         write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        print(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
+        say(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
         return manifest
 
 

@@ -77,8 +77,11 @@ MANIFEST = 'import pathlib; pathlib.Path("runs/toy/01_seed_curation/manifest.jso
 
 
 def test_a_notebook_runs_with_its_parameters_in_any_kernel_name(toy, tmp_path, capsys):
-    run.run_notebook("01_seed_curation", toy("print('N is', N)", MANIFEST), "toy")
-    assert "01 │ N is 5" in capsys.readouterr().out
+    run.run_notebook(
+        "01_seed_curation", toy("from lib import study; study.say(f'N is {N}'); print('long')", MANIFEST), "toy"
+    )
+    output = capsys.readouterr().out
+    assert "01 │ N is 5" in output and "long" not in output  # what is only printed stays in the notebook
     assert (tmp_path / "runs/toy/01_seed_curation/01_seed_curation.ipynb").is_file()
 
 
