@@ -86,7 +86,7 @@ def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
 
 def prefix_cache(cost: dict[str, Record]) -> Figure:
     """Draw the tokens of each generation step: prompt tokens computed, prompt tokens cached, completion tokens."""
-    figure, axes = subplots(figsize=(7.5, 2.4))
+    figure, axes = subplots(figsize=(7.5, 2.7))
     parts = {"computed": "accent", "of these cached": "light", "completion tokens": "main"}
     labels = dict(zip(parts, ("prompt, computed", "prompt, from the cache", "completion"), strict=True))
     left = [0] * len(cost)
@@ -99,7 +99,7 @@ def prefix_cache(cost: dict[str, Record]) -> Figure:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("tokens")
     axes.set_title(f"What each step's tokens were (n = {sum(left):,})")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35))
     return figure
 
 
