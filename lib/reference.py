@@ -58,10 +58,11 @@ def copy(source: Path, target: Path) -> None:
     """Copy a text file without this machine's paths; records are gzipped, byte for byte the same when repeated."""
     if source.name.endswith(".partial.jsonl"):
         return
-    text = source.read_text() if source.suffix == ".jsonl" else without_machine(source.read_text())
+    text = source.read_text()
     if source.suffix == ".jsonl":
         target = target.with_name(f"{target.name}.gz")
-        text = "".join(sorted(text.splitlines(keepends=True)))
+    else:
+        text = without_machine(text)
     write_text(target, text)
     if target.stat().st_size > LARGEST:
         raise StudyError(

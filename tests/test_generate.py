@@ -1,0 +1,61 @@
+"""The cache is the checkpoint: what is stored is never asked for twice, whatever becomes of the engine."""
+
+import pytest
+
+from lib.generate import Request, complete, open_cache, open_engine
+from lib.records import Journal, StudyError
+
+
+class Echo:
+    """Answers a request with its prompt, in reverse order, and remembers what it was asked; dies on demand."""
+
+    revision, version = "r1", "echo"
+
+    def __init__(self, dies_after=None):
+        self.asked, self.dies_after = [], dies_after
+
+    def generate(self, requests):
+        for count, place in enumerate(reversed(range(len(requests)))):
+            if count == self.dies_after:
+                raise KeyboardInterrupt
+            self.asked.append(requests[place].prompt)
+            facts = {"finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
+            yield place, {"text": requests[place].prompt, **facts}
+
+    def close(self):
+        pass
+
+
+REQUESTS = [Request(f"prompt {n}", 0.7, 10, ("stop",), seed=n) for n in range(6)]
+
+
+def test_completions_come_back_in_request_order(tmp_path):
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        records = complete(Echo(), REQUESTS, cache, "test")
+    assert [record["text"] for record in records] == [request.prompt for request in REQUESTS]
+
+
+def test_a_broken_off_batch_is_completed_without_asking_twice(tmp_path):
+    first, second = Echo(dies_after=4), Echo()
+    with Journal(tmp_path / "cache.jsonl") as cache, pytest.raises(KeyboardInterrupt):
+        complete(first, REQUESTS, cache, "test")
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        complete(second, REQUESTS, cache, "test")
+        complete(second, REQUESTS, cache, "test")
+    assert sorted(first.asked + second.asked) == sorted(request.prompt for request in REQUESTS)
+
+
+def test_an_id_depends_on_all_that_determines_a_completion():
+    base = dict(prompt="p", temperature=0.7, max_tokens=10, stop=("s",), seed=1, sample=0)
+    ids = {Request(**base).id("r1"), Request(**base).id("r2")}
+    changes = {"prompt": "q", "temperature": 0.8, "max_tokens": 11, "stop": ("t",), "seed": 2, "sample": 1}
+    ids |= {Request(**{**base, key: value}).id("r1") for key, value in changes.items()}
+    assert len(ids) == 8
+
+
+def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
+    with pytest.raises(StudyError, match="choose vllm or replay"):
+        open_engine("magic", "m", 8)
+    with pytest.raises(StudyError, match="no recorded run"):
+        open_engine("replay", "m", 8, tmp_path)
+    open_cache(tmp_path / "cache.jsonl", "replay", tmp_path).close()

@@ -1,0 +1,68 @@
+"""The committed reference is whole, and the README says nothing else."""
+
+import json
+
+import nbformat
+import pytest
+
+from lib import reference
+from lib.records import StudyError, file_sha256, read_records
+from lib.study import NOTEBOOKS, ROOT
+
+LAPTOP = ROOT / "data" / "reference" / "laptop"
+recorded = pytest.mark.skipif(not LAPTOP.is_dir(), reason="no data/reference/laptop yet: make reference")
+
+
+@recorded
+def test_the_readme_holds_the_references_numbers():
+    text = (ROOT / "README.md").read_text()
+    block = text.split(reference.MARKS[0])[1].split(reference.MARKS[1])[0].strip()
+    assert block == reference.results().strip()
+
+
+@recorded
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_stage_of_the_reference_is_whole(name):
+    manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
+    for file, facts in manifest["outputs"].items():
+        path = LAPTOP / name / f"{file}.gz"
+        if path.is_file():
+            assert file_sha256(path) == facts["sha256"], file
+            assert read_records(path)
+    book = nbformat.read(LAPTOP / name / f"{name}.ipynb", as_version=4)
+    assert all(cell["execution_count"] for cell in book.cells if cell["cell_type"] == "code")
+    assert str(ROOT) not in json.dumps(book)
+
+
+@recorded
+def test_the_references_figures_are_in_figures():
+    names = {path.name[:2] for path in (ROOT / "figures").glob("*.png")}
+    assert names == {name[:2] for name in NOTEBOOKS}
+
+
+@recorded
+def test_every_training_example_can_be_followed_back_to_its_source_line():
+    def load(stage, file):
+        return {record["id"]: record for record in read_records(LAPTOP / stage / f"{file}.jsonl.gz")}
+
+    seeds = load("01_seed_curation", "seeds")
+    concepts, tasks, responses = (
+        load("02_self_oss_instruct", name) for name in ("concepts", "instructions", "responses")
+    )
+    completions = load("02_self_oss_instruct", "completions")
+    verdicts, dataset = (load("03_execution_filtering", name) for name in ("verdicts", "dataset"))
+    assert len(dataset) > 1
+    for example in dataset.values():
+        response = responses[example["parent"]]
+        task = tasks[response["parent"]]
+        concept = concepts[task["parent"]]
+        seed = seeds[concept["seed"]]
+        assert verdicts[response["id"]]["verdict"] == "pass"
+        assert example["source"] == seed["source"] and seed["source"]["line"] > 0 and seed["source"]["licence"]
+        assert {response["request"], task["request"], concept["request"]} <= completions.keys()
+
+
+def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    with pytest.raises(StudyError, match="has no manifest"):
+        reference.promote("nothing", "laptop")
