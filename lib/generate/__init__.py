@@ -1,5 +1,7 @@
 """Generation: one protocol for every engine, and a cache in which each completion is stored when it arrives."""
 
-from lib.generate.protocol import Engine, Request, complete, cost, open_cache, open_engine
+from lib.generate.engines import open_engine
+from lib.generate.protocol import Engine, Request, complete, cost
+from lib.generate.replay import open_cache
 
 __all__ = ["Engine", "Request", "complete", "cost", "open_cache", "open_engine"]

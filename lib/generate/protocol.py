@@ -1,13 +1,10 @@
 """The engine protocol: requests in, completions out as they finish, each known by what determines it."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Protocol
 
-from lib.models import resolve
-from lib.records import Journal, Record, StudyError, canonical, content_id, iter_records, write_text
+from lib.records import Journal, Record, StudyError, content_id
 from lib.study import Progress
 
 
@@ -64,57 +61,6 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
     if absent := [request_id for request_id in ids if request_id not in cache]:
         raise StudyError(f"{what}: the engine stopped without {len(absent)} completions; run again to go on")
     return [cache[request_id] for request_id in ids]
-
-
-class Replay:
-    """An engine without a model: its completions are all in a recorded run's cache, so it is never asked for one."""
-
-    version = "replay"
-
-    def __init__(self, model: str, reference: Path) -> None:
-        path = reference / "02_self_oss_instruct" / "manifest.json"
-        if not path.is_file():
-            raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
-        recorded = json.loads(path.read_text())["metrics"]["model"]
-        if recorded["name"] != model:
-            raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
-        self.revision = recorded["revision"]
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
-        """Raise StudyError for the first request: the recorded cache lacks it."""
-        for request in requests:
-            end = " ".join(request.prompt[-80:].split())
-            raise StudyError(
-                f"ENGINE=replay has no completion {request.id(self.revision)} (its prompt ends {end!r}): seeds, "
-                "parameters or exemplars differ from the recorded run; use ENGINE=vllm to generate it"
-            )
-        yield from ()
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-def open_cache(path: Path, engine: str, reference: Path) -> Journal:
-    """Open the cache of a stage; for ENGINE="replay" it begins with the recorded run's completions."""
-    recorded = [*reference.glob("02_self_oss_instruct/completions.jsonl*")]
-    if engine == "replay" and recorded and not path.exists():
-        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded[0])))
-    return Journal(path)
-
-
-def open_engine(name: str, model: str, max_seqs: int, reference: Path | None = None) -> Engine:
-    """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once.
-
-    "vllm" loads the model's weights; "replay" needs none, only the recorded run in `reference`.
-    Raises StudyError for an unknown engine or model.
-    """
-    if name == "replay" and reference is not None:
-        return Replay(model, reference)
-    if name == "vllm":
-        from lib.generate.vllm_engine import Vllm  # here, because importing vLLM takes ten seconds
-
-        return Vllm(resolve(model), max_seqs)
-    raise StudyError(f"ENGINE={name!r} is unknown; choose vllm or replay")
 
 
 def cost(completions: Sequence[Record]) -> Record:

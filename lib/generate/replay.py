@@ -1,0 +1,44 @@
+"""Replay: a recorded run's completions instead of a model."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lib.generate.protocol import Request
+from lib.records import Journal, Record, StudyError, canonical, iter_records, write_text
+
+
+class Replay:
+    """An engine without a model: its completions are all in a recorded run's cache, so it is never asked for one."""
+
+    version = "replay"
+
+    def __init__(self, model: str, reference: Path) -> None:
+        path = reference / "02_self_oss_instruct" / "manifest.json"
+        if not path.is_file():
+            raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
+        recorded = json.loads(path.read_text())["metrics"]["model"]
+        if recorded["name"] != model:
+            raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
+        self.revision = recorded["revision"]
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+        """Raise StudyError for the first request: the recorded cache lacks it."""
+        for request in requests:
+            end = " ".join(request.prompt[-80:].split())
+            raise StudyError(
+                f"ENGINE=replay has no completion {request.id(self.revision)} (its prompt ends {end!r}): seeds, "
+                "parameters or exemplars differ from the recorded run; use ENGINE=vllm to generate it"
+            )
+        yield from ()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def open_cache(path: Path, engine: str, reference: Path) -> Journal:
+    """Open the cache of a stage; for ENGINE="replay" it begins with the recorded run's completions."""
+    recorded = [*reference.glob("02_self_oss_instruct/completions.jsonl*")]
+    if engine == "replay" and recorded and not path.exists():
+        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded[0])))
+    return Journal(path)
