@@ -12,7 +12,10 @@ class Echo:
     revision, version = "r1", "echo"
 
     def __init__(self, dies_after=None):
-        self.asked, self.dies_after = [], dies_after
+        self.asked, self.dies_after, self.loads = [], dies_after, 0
+
+    def load(self):
+        self.loads += 1
 
     def generate(self, requests):
         for count, place in enumerate(reversed(range(len(requests)))):
@@ -42,6 +45,7 @@ def test_a_broken_off_batch_is_completed_without_asking_twice(tmp_path):
     with Journal(tmp_path / "cache.jsonl") as cache:
         complete(second, REQUESTS, cache, "test")
         complete(second, REQUESTS, cache, "test")
+    assert second.loads == 1  # a stage whose completions are all stored loads no model
     assert sorted(first.asked + second.asked) == sorted(request.prompt for request in REQUESTS)
 
 

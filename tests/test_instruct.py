@@ -14,7 +14,8 @@ SYSTEMS = load_systems()
 
 def test_decks_are_seeded_ordered_samples_without_replacement():
     decks = draw_decks(EXEMPLARS, 8, 30, seed=1)
-    assert decks == draw_decks(EXEMPLARS, 8, 30, seed=1) != draw_decks(EXEMPLARS, 8, 30, seed=2)
+    assert decks == draw_decks(EXEMPLARS, 8, 30, seed=1)
+    assert decks != draw_decks(EXEMPLARS, 8, 30, seed=2)
     assert all(len({e.id for e in deck}) == 8 for deck in decks)
     assert len({tuple(e.id for e in deck) for deck in decks}) == 30
     assert draw_decks(EXEMPLARS, 8, 3, seed=1) == decks[:3]  # more decks leave the first ones as they were
@@ -26,7 +27,7 @@ def test_every_exemplar_is_shown_about_as_often_in_every_position():
     decks = draw_decks(EXEMPLARS, 8, 2100, seed=7)
     for position in range(8):
         shown = Counter(deck[position].id for deck in decks)
-        assert len(shown) == 21 and 60 < min(shown.values()) and max(shown.values()) < 145
+        assert len(shown) == 21 and min(shown.values()) > 60 and max(shown.values()) < 145
 
 
 def test_a_seeds_deck_does_not_depend_on_its_neighbours_and_decks_stay_together():

