@@ -3,12 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup study 01 02 03 04 05 test lab doctor reference lock clean
 
+VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
 MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm or replay; the profile's when empty
-DEVICE ?= cpu# cpu or gpu: which lock is installed
-VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
+DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(WITHIN)' 2>/dev/null && echo $$p && break; done)

@@ -157,9 +157,9 @@ class Progress:
         seconds = self.seconds()
         self.printed = time.monotonic()
         line = f"{self.what}: {self.done:,}/{self.total:,} {self.unit}".rstrip()
-        if self.done > self.resumed and self.done < self.total:
-            left = seconds / (self.done - self.resumed) * (self.total - self.done)
-            line += f" · about {clock(left)} left"
+        new = self.done - self.resumed
+        if new and self.total > self.done and new >= self.total // 50:  # the very first ones say little about the rest
+            line += f" · about {clock(seconds / new * (self.total - self.done))} left"
         elif self.done >= self.total and seconds >= 1:
             line += f" · in {clock(seconds)}"
         say(line + (f" · {note}" if note else ""))

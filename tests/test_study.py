@@ -91,3 +91,19 @@ def test_a_run_is_a_plain_folder_name(run):
 
 def test_durations_read_as_people_say_them():
     assert [clock(s) for s in (4, 75, 3725)] == ["4 s", "1:15 min", "1:02:05 h"]
+
+
+def test_progress_tells_the_time_left_from_what_was_done_now(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lib.study.time.monotonic", lambda: now[0])
+    progress = study.Progress("work", 100, "items", done=40, every=10)
+    now[0] = 5
+    progress.update(41)  # no line is due
+    now[0] = 20
+    progress.update(50, "fine")
+    now[0] = 120
+    progress.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "▸ work: 40/100 items · found from before"
+    assert lines[1] == "▸ work: 50/100 items · about 1:40 min left · fine"
+    assert len(lines) == 3
