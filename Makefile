@@ -13,8 +13,8 @@ DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(WITHIN)' 2>/dev/null && echo $$p && break; done)
 PY = $(VENV)/bin/python
-OPTIONS = --profile $(PROFILE) $(if $(RUN),--run $(RUN))
-CHOICES = $(OPTIONS) $(if $(MODEL),--model $(MODEL)) $(if $(ENGINE),--engine $(ENGINE))
+OPTIONS = --profile "$(PROFILE)" $(if $(RUN),--run "$(RUN)")
+CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine $(ENGINE))
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|replay] [DEVICE=cpu|gpu]"

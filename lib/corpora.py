@@ -127,7 +127,11 @@ def read_folder(folder: Path, licence: str) -> Iterator[SourceFile]:
 
 def read_corpus(corpus: str, names: str = "", licence: str = "") -> Iterator[SourceFile]:
     """The files of the pinned packages (corpus "packages"), or of a local folder under the licence given."""
-    return read_packages(packages(names)) if corpus == "packages" else read_folder(Path(corpus), licence)
+    return (
+        read_packages(packages(names))
+        if corpus == "packages"
+        else read_folder(ROOT / Path(corpus).expanduser(), licence)
+    )
 
 
 def _pins() -> list[Record]:

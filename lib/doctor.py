@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from lib import models, sandbox
-from lib.study import ROOT, StudyError, cache_folder
+from lib.study import ROOT, StudyError, cache_folder, runs_folder
 
 MODEL = "qwen2.5-coder-0.5b-instruct"  # what the laptop profile runs
 DISK_GB = 8  # environment, model, downloads in flight and one run
@@ -74,10 +74,12 @@ def packages() -> str:
 
 def disk() -> str:
     """Check the room where models and runs are written."""
-    places = {"cache": cache_folder(), "runs": ROOT}
+    places = {"cache": cache_folder(), "runs": runs_folder()}
     free = {name: shutil.disk_usage(existing(path)).free / 1e9 for name, path in places.items()}
     if min(free.values()) < DISK_GB:
-        raise Advice(f"{min(free.values()):.0f} GB free, {DISK_GB} wanted: make room, or set STUDY_CACHE elsewhere")
+        raise Advice(
+            f"{min(free.values()):.0f} GB free, {DISK_GB} wanted: make room, or set STUDY_CACHE and STUDY_RUNS elsewhere"
+        )
     return ", ".join(f"{room:.0f} GB free for {name}" for name, room in free.items())
 
 

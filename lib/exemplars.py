@@ -75,21 +75,32 @@ def load_systems(path: Path = ROOT / "data" / "exemplars" / "system.md") -> dict
     return sections(path.read_text())
 
 
-def draw_decks(exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> list[Deck]:
-    """Draw `count` decks: ordered samples of `shots` exemplars without replacement (section C.1: 8, 8 and 1 shots).
+class Decks:
+    """The draws of exemplars that a step's prompts begin with (section C.1: 8, 8 and 1 shots).
 
-    The paper draws anew for every prompt; a deck is such a draw shown to many prompts, so that the engine
-    computes its prefix once. `count` equal to the number of prompts is the paper's behaviour.
+    The paper draws an ordered sample of exemplars anew for every prompt: `count` 0 does that. A deck is such a draw
+    shown to many prompts, so that the engine computes their common beginning once; `count` is the number of decks.
     """
-    if not 0 < shots <= len(exemplars):
-        raise StudyError(f"{shots} shots need that many exemplars; there are {len(exemplars)}")
-    return [tuple(random.Random(content_id(seed, "deck", shots, n)).sample(exemplars, shots)) for n in range(count)]
 
+    def __init__(self, exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> None:
+        if not 0 < shots <= len(exemplars):
+            raise StudyError(f"{shots} shots need that many exemplars; there are {len(exemplars)}")
+        self.exemplars, self.shots, self.seed = exemplars, shots, seed
+        self.drawn = [self.draw(number) for number in range(count)]
 
-def by_deck(decks: Sequence[Deck], items: Sequence[Record]) -> list[tuple[Deck, Record]]:
-    """Deal seeds, or records made from them, to decks, and group them by deck while its prefix is warm.
+    def draw(self, key: object) -> Deck:
+        """Return the ordered sample, without replacement, that belongs to `key`."""
+        rng = random.Random(content_id(self.seed, "deck", self.shots, key))
+        return tuple(rng.sample(self.exemplars, self.shots))
 
-    Which deck a seed gets depends on the seed's id alone, so no record depends on what became of its neighbours.
-    """
-    dealt = [(int(content_id("deck", item.get("seed", item["id"])), 16) % len(decks), item) for item in items]
-    return [(decks[number], item) for number, item in sorted(dealt, key=lambda pair: (pair[0], pair[1]["id"]))]
+    def deal(self, step: str, items: Sequence[Record]) -> list[tuple[Deck, Record]]:
+        """Give each seed, or record made from one, its deck, and group by deck while its beginning is warm.
+
+        What a seed gets depends on the seed alone, so no record depends on what became of its neighbours.
+        """
+        ordered = sorted(items, key=lambda item: item["id"])
+        if not self.drawn:
+            return [(self.draw([step, item["id"]]), item) for item in ordered]
+        numbers = [int(content_id("deck", item.get("seed", item["id"])), 16) % len(self.drawn) for item in ordered]
+        dealt = sorted(zip(numbers, range(len(ordered)), strict=True))
+        return [(self.drawn[number], ordered[place]) for number, place in dealt]

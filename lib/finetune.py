@@ -91,8 +91,11 @@ def build_trainer(
     model: Model, tokenizer: Any, rows: list[Record], held_out: list[Record], recipe: Recipe, folder: Path, fresh: bool
 ) -> SFTTrainer:
     """Return a TRL trainer over encoded rows; checkpoints go to `folder`. `fresh` measures the held-out loss first."""
-    if recipe.batch % recipe.micro_batch:
-        raise StudyError(f"BATCH={recipe.batch} must be a multiple of the micro-batch, {recipe.micro_batch}")
+    micro = min(recipe.micro_batch, recipe.batch)
+    if recipe.batch % micro:
+        raise StudyError(
+            f"BATCH={recipe.batch} must be below {micro} or a multiple of it: so many are in memory at once"
+        )
     rank = recipe.lora_rank
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
     args = SFTConfig(
@@ -100,8 +103,8 @@ def build_trainer(
         num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate, lr_scheduler_type="linear",
         warmup_steps=recipe.warmup, weight_decay=recipe.weight_decay, optim="adafactor",
         max_grad_norm=-1.0,  # no clipping; the norm is logged all the same
-        per_device_train_batch_size=recipe.micro_batch, per_device_eval_batch_size=recipe.micro_batch,
-        gradient_accumulation_steps=recipe.batch // recipe.micro_batch, gradient_checkpointing=False,
+        per_device_train_batch_size=micro, per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=recipe.batch // micro, gradient_checkpointing=False,
         train_sampling_strategy="group_by_length",  # neighbours in a batch are about as long: less padding
         max_length=None, dataset_kwargs={"skip_prepare_dataset": True},  # the rows come with ids and labels
         eval_strategy="steps", eval_steps=recipe.checkpoint_steps, eval_on_start=fresh,

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.exemplars import Deck, by_deck
+from lib.exemplars import Deck, Decks
 from lib.generate import Engine, Request, complete
-from lib.records import Journal, Record, content_id
+from lib.records import Journal, Record, StudyError, content_id
 
 LANGUAGE = "python"
 # An exemplar of a deck begins so; a completion that starts the next exemplar has said all it had to say.
@@ -142,11 +142,21 @@ def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[s
     return kept
 
 
+def some(step: Step, what: str) -> Step:
+    """Return a step that made something; StudyError when it made nothing to go on with."""
+    if not step.records:
+        why = ", ".join(f"{reason}: {count}" for reason, count in step.reasons.items())
+        raise StudyError(
+            f"not one {what} could be used ({why}); raise N_SEEDS or the token limits, or try another MODEL"
+        )
+    return step
+
+
 def ask_concepts(
-    engine: Engine, cache: Journal, system: str, decks: Sequence[Deck], seeds: Sequence[Record], sampling: Sampling
+    engine: Engine, cache: Journal, system: str, decks: Decks, seeds: Sequence[Record], sampling: Sampling
 ) -> Step:
     """Step S->C: one completion a seed; a seed without two sound concepts is counted out."""
-    dealt = by_deck(decks, seeds)
+    dealt = decks.deal("concepts", seeds)
     requests = [
         Request(
             prompt=concepts_prompt(system, deck, seed["code"]),
@@ -165,21 +175,21 @@ def ask_concepts(
             continue
         record = {"id": content_id("concepts", seed["id"], completion["id"]), "seed": seed["id"], "concepts": concepts}
         step.records.append(record | generated(deck, request, completion, engine))
-    return step
+    return some(step, "list of concepts")
 
 
 def ask_instructions(
     engine: Engine,
     cache: Journal,
     system: str,
-    decks: Sequence[Deck],
+    decks: Decks,
     concepts: Sequence[Record],
     sampling: Sampling,
     weights: tuple[dict[str, int], dict[str, int]],
     max_words: int,
 ) -> Step:
     """Step C->I: one task a list of concepts; `weights` are those of the categories and of the difficulties."""
-    dealt = by_deck(decks, concepts)
+    dealt = decks.deal("instruction", concepts)
     drawn = [draw_properties(sampling.seed, record["id"], *weights) for _, record in dealt]
     requests = [
         Request(
@@ -210,20 +220,20 @@ def ask_instructions(
         }
         step.records.append(record | generated(deck, request, completion, engine))
     step.records = without_duplicates(step.records, "instruction", step.reasons)
-    return step
+    return some(step, "task")
 
 
 def ask_responses(
     engine: Engine,
     cache: Journal,
     system: str,
-    decks: Sequence[Deck],
+    decks: Decks,
     instructions: Sequence[Record],
     sampling: Sampling,
     samples: int,
 ) -> Step:
     """Step I->R: `samples` responses with tests for each task; those cut off at the limit are kept, and say so."""
-    dealt = [(deck, task, sample) for deck, task in by_deck(decks, instructions) for sample in range(samples)]
+    dealt = [(deck, task, sample) for deck, task in decks.deal("response", instructions) for sample in range(samples)]
     requests = [
         Request(
             prompt=response_prompt(system, deck, task["instruction"]),

@@ -89,6 +89,38 @@ class Verdict(TypedDict):
     tests: NotRequired[str]
 
 
+class Example(TypedDict):
+    """One training example: what the model reads and writes, and all that led to it."""
+
+    id: str
+    parent: str
+    instruction: str
+    response: str
+    tests: str
+    pass_rate: float
+    category: str
+    difficulty: str
+    seed: str
+    source: Source
+    sample: int
+    exemplars: list[str]
+    sampling_seed: int
+    request: str
+    model: str
+    engine: str
+
+
+# What a finished run's files hold; a test holds the reference run to it.
+RECORD_TYPES: dict[str, type] = {
+    "01_seed_curation/seeds.jsonl": Seed,
+    "02_self_oss_instruct/concepts.jsonl": Concepts,
+    "02_self_oss_instruct/instructions.jsonl": Instruction,
+    "02_self_oss_instruct/responses.jsonl": Response,
+    "03_execution_filtering/verdicts.jsonl": Verdict,
+    "03_execution_filtering/dataset.jsonl": Example,
+}
+
+
 def canonical(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, no escapes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

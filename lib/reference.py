@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from lib.records import Record, StudyError, write_text
-from lib.run import guarded
-from lib.study import NOTEBOOKS, ROOT, cache_folder, read_manifest, run_folder
+from lib.run import guarded, settle
+from lib.study import NOTEBOOKS, ROOT, cache_folder, run_folder, undone
 
 KEPT = ("*.jsonl", "scores.json", "README.md")
 LARGEST = 1_000_000  # bytes of one committed file
@@ -32,13 +32,15 @@ def without_machine(text: str) -> str:
 def promote(run: str, profile: str) -> Path:
     """Copy records (gzipped), results, executed notebooks and figures of a finished run; return the folder.
 
-    Raises StudyError when a stage is not finished or a file would be too large to commit.
+    Raises StudyError when a stage is not finished with this profile or a file would be too large to commit.
     """
-    for name in NOTEBOOKS:
-        if read_manifest(run, name) is None:
-            raise StudyError(f"run {run!r} is not finished: {name} has no manifest; run `make study RUN={run}` first")
-    target = ROOT / "data" / "reference" / profile
-    fresh = target.with_name(f".{profile}.new")
+    for name, parameters in settle(profile, {"RUN": run}).items():
+        if reason := undone(run, name, parameters):
+            raise StudyError(
+                f"run {run!r} is not this profile's: {name}: {reason}; run `make study` with the same names"
+            )
+    target = ROOT / "data" / "reference" / Path(profile).stem
+    fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for name in NOTEBOOKS:
         source = run_folder(run) / name
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--run", default="")
     arguments = parser.parse_args()
-    folder = promote(arguments.run or arguments.profile, arguments.profile)
+    folder = promote(arguments.run or Path(arguments.profile).stem, arguments.profile)
     if arguments.profile == "laptop":
         write_readme()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

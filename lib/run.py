@@ -237,16 +237,19 @@ def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
             if not prepared:
                 prepare(parameters, wanted[number - 1 :])
                 prepared = True
-            minutes = outlook(wanted[number - 1 :], profile)
+            ahead = [later for later in wanted[number - 1 :] if later == name or undone(run, later, parameters[later])]
+            minutes = None if parameters[name].get("ENGINE") == "replay" else outlook(ahead, profile)
             print(f"[{number}/{len(wanted)}] {name} ({reason}) · {to_go(minutes)}", flush=True)
             run_notebook(name, parameters[name], f"notebook {number} of {len(wanted)}", minutes)
-    report(run)
+    report(run, scored=NOTEBOOKS[-1] in wanted)
+    if last < max(names):
+        print("ENGINE=replay ends here: 04 and 05 need a model (run them with ENGINE=vllm)", flush=True)
 
 
-def report(run: str) -> None:
-    """Print the scores of a finished run and where everything lies."""
+def report(run: str, scored: bool) -> None:
+    """Print the scores of a run that reached them just now or before, and where everything lies."""
     path = run_folder(run) / "05_evaluation" / "scores.json"
-    if path.is_file():
+    if scored:
         scores = json.loads(path.read_text())
         print(f"\n{scores['table']}\n\n{scores['summary']}\n")
     print(f"Records, figures and executed notebooks: {shown(run_folder(run))}", flush=True)

@@ -29,7 +29,7 @@ class Recipe:
     epochs: int = 2
     learning_rate: float = 2e-4  # peak; the paper: 1e-5 on own data, 2e-5 on another model's
     batch: int = 8  # examples an update; the paper: 64
-    micro_batch: int = 4  # examples in memory at once; must divide batch
+    micro_batch: int = 4  # examples in memory at once, at most
     max_length: int = 1280  # tokens; longer examples are dropped (the official code cuts them, and their EOS with them)
     lora_rank: int = 16  # not the paper's; alpha is twice the rank
     held_out: float = 0.05  # share of the examples that is never trained on

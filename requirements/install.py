@@ -55,7 +55,10 @@ def install(device: str, folder: Path) -> None:
     print(f"set-up: {len(lines)} packages into {folder} (a few minutes, once)", flush=True)
     # The second index is for torch alone: pip would ask it for every package.
     second = ["--extra-index-url", TORCH_CPU_INDEX, "--retries=1"]
-    if not (pip_install(python, [torch]) or pip_install(python, [torch, *second])):
+    found = pip_install(python, [torch])
+    if not found:
+        print(f"set-up: trying PyTorch's own index, {TORCH_CPU_INDEX}", flush=True)
+    if not (found or pip_install(python, [torch, *second])):
         sys.exit(
             f"set-up: {torch} cannot be had from pip's index nor from {TORCH_CPU_INDEX}. Put its wheel for this Python "
             f"({platform.python_version()}) into a folder, set PIP_FIND_LINKS to that folder and run again."

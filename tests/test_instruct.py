@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from lib import instruct
-from lib.exemplars import by_deck, draw_decks, load_exemplars, load_systems
+from lib.exemplars import Decks, load_exemplars, load_systems
 from lib.records import StudyError, content_id
 
 EXEMPLARS = load_exemplars()
@@ -13,37 +13,44 @@ SYSTEMS = load_systems()
 
 
 def test_decks_are_seeded_ordered_samples_without_replacement():
-    decks = draw_decks(EXEMPLARS, 8, 30, seed=1)
-    assert decks == draw_decks(EXEMPLARS, 8, 30, seed=1)
-    assert decks != draw_decks(EXEMPLARS, 8, 30, seed=2)
+    decks = Decks(EXEMPLARS, 8, 30, seed=1).drawn
+    assert decks == Decks(EXEMPLARS, 8, 30, seed=1).drawn
+    assert decks != Decks(EXEMPLARS, 8, 30, seed=2).drawn
     assert all(len({e.id for e in deck}) == 8 for deck in decks)
     assert len({tuple(e.id for e in deck) for deck in decks}) == 30
-    assert draw_decks(EXEMPLARS, 8, 3, seed=1) == decks[:3]  # more decks leave the first ones as they were
+    assert Decks(EXEMPLARS, 8, 3, seed=1).drawn == decks[:3]  # more decks leave the first ones as they were
     with pytest.raises(StudyError, match="22 shots"):
-        draw_decks(EXEMPLARS, 22, 1, seed=1)
+        Decks(EXEMPLARS, 22, 1, seed=1)
 
 
 def test_every_exemplar_is_shown_about_as_often_in_every_position():
-    decks = draw_decks(EXEMPLARS, 8, 2100, seed=7)
+    decks = Decks(EXEMPLARS, 8, 2100, seed=7).drawn
     for position in range(8):
         shown = Counter(deck[position].id for deck in decks)
         assert len(shown) == 21 and min(shown.values()) > 60 and max(shown.values()) < 145
 
 
 def test_a_seeds_deck_does_not_depend_on_its_neighbours_and_decks_stay_together():
-    decks = draw_decks(EXEMPLARS, 2, 4, seed=1)
+    decks = Decks(EXEMPLARS, 2, 4, seed=1)
     seeds = [{"id": content_id(n)} for n in range(40)]
-    whole = {item["id"]: deck for deck, item in by_deck(decks, seeds)}
-    part = {item["id"]: deck for deck, item in by_deck(decks, seeds[::3])}
-    child = {item["id"]: deck for deck, item in by_deck(decks, [{"id": "x", "seed": seeds[0]["id"]}])}
+    whole = {item["id"]: deck for deck, item in decks.deal("a", seeds)}
+    part = {item["id"]: deck for deck, item in decks.deal("a", seeds[::3])}
+    child = {item["id"]: deck for deck, item in decks.deal("b", [{"id": "x", "seed": seeds[0]["id"]}])}
     assert all(whole[identity] == deck for identity, deck in part.items())
     assert child["x"] == whole[seeds[0]["id"]]
-    order = [decks.index(deck) for deck, _ in by_deck(decks, seeds)]
+    order = [decks.drawn.index(deck) for deck, _ in decks.deal("a", seeds)]
     assert order == sorted(order) and len(set(order)) == 4
 
 
+def test_no_decks_means_a_fresh_draw_for_every_prompt():
+    decks = Decks(EXEMPLARS, 8, 0, seed=1)
+    seeds = [{"id": content_id(n)} for n in range(200)]
+    draws = [tuple(e.id for e in deck) for step in "ab" for deck, _ in decks.deal(step, seeds)]
+    assert len(set(draws)) == 400
+
+
 def test_prompts_follow_the_newer_pipelines_layout():
-    deck = draw_decks(EXEMPLARS, 2, 1, seed=3)[0]
+    deck = Decks(EXEMPLARS, 2, 1, seed=3).draw(0)
     concepts = instruct.concepts_prompt(SYSTEMS["s->c"], deck, "def f(x):\n    return x")
     assert concepts.startswith(SYSTEMS["s->c"]) and concepts.endswith("```\n\n### Concepts")
     assert [line for line in concepts.splitlines() if line.startswith("## ")] == [f"## Example {n}" for n in (1, 2, 3)]
@@ -59,7 +66,7 @@ def test_prompts_follow_the_newer_pipelines_layout():
 
 
 def test_prompts_of_one_deck_share_everything_but_the_query():
-    deck = draw_decks(EXEMPLARS, 8, 1, seed=3)[0]
+    deck = Decks(EXEMPLARS, 8, 1, seed=3).draw(0)
     one, other = (instruct.concepts_prompt(SYSTEMS["s->c"], deck, code) for code in ("def f(): ...", "x = 1"))
     shared = next(n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     assert one[:shared].endswith("## Example 9\n### Snippet\n```python\n")

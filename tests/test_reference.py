@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from lib import reference
-from lib.records import StudyError, file_sha256, read_records
+from lib.records import RECORD_TYPES, StudyError, file_sha256, read_records
 from lib.study import NOTEBOOKS, ROOT
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
@@ -32,6 +32,14 @@ def test_a_stage_of_the_reference_is_whole(name):
     book = nbformat.read(LAPTOP / name / f"{name}.ipynb", as_version=4)
     assert all(cell["execution_count"] for cell in book.cells if cell["cell_type"] == "code")
     assert str(ROOT) not in json.dumps(book)
+
+
+@recorded
+@pytest.mark.parametrize("file", RECORD_TYPES)
+def test_the_records_are_what_their_types_say(file):
+    kind = RECORD_TYPES[file]
+    for record in read_records(LAPTOP / f"{file}.gz"):
+        assert kind.__required_keys__ <= record.keys() <= kind.__annotations__.keys()
 
 
 @recorded
@@ -64,5 +72,5 @@ def test_every_training_example_can_be_followed_back_to_its_source_line():
 
 def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    with pytest.raises(StudyError, match="has no manifest"):
+    with pytest.raises(StudyError, match="not run yet"):
         reference.promote("nothing", "laptop")

@@ -146,3 +146,16 @@ def test_a_notebook_has_the_shape_of_the_others(name):
         assert heading in prose, heading
     assert "stage.finish()" in code[-1]
     assert all(not c.get("outputs") and c.get("execution_count") is None for c in book["cells"])
+
+
+def test_a_notebook_opened_by_hand_runs_top_to_bottom(tmp_path, monkeypatch):
+    """As JupyterLab does it: the notebook's own defaults, its own folder, nothing that the runner sets."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    folder = ROOT / "notebooks"
+    book = nbformat.read(folder / "01_seed_curation.ipynb", as_version=4)
+    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    assert (tmp_path / "laptop" / "01_seed_curation" / "manifest.json").is_file()
+    pictures = [sum("image/png" in out.get("data", {}) for out in cell.get("outputs", [])) for cell in book.cells]
+    assert sum(pictures) == 3  # each figure once

@@ -14,7 +14,9 @@ def open_engine(name: str, model: str, max_seqs: int, reference: Path | None = N
     "vllm" loads the model's weights; "replay" needs none, only the recorded run in `reference`.
     Raises StudyError for an unknown engine or model.
     """
-    if name == "replay" and reference is not None:
+    if name == "replay":
+        if reference is None:
+            raise StudyError("ENGINE=replay holds no answers to this notebook's questions; use ENGINE=vllm")
         return Replay(model, reference)
     if name == "vllm":
         from lib.generate.vllm_engine import Vllm  # here, because importing vLLM takes ten seconds

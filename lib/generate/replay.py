@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lib.generate.protocol import Request
-from lib.records import Journal, Record, StudyError, canonical, iter_records, write_text
+from lib.records import Journal, Record, StudyError, iter_records
 
 
 class Replay:
@@ -40,8 +40,11 @@ class Replay:
 
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:
-    """Open the cache of a stage; for ENGINE="replay" it begins with the recorded run's completions."""
+    """Open the cache of a stage; for ENGINE="replay" it is given the recorded run's completions."""
     recorded = [*reference.glob("02_self_oss_instruct/completions.jsonl*")]
-    if engine == "replay" and recorded and not path.exists():
-        write_text(path, "".join(canonical(record) + "\n" for record in iter_records(recorded[0])))
-    return Journal(path)
+    cache = Journal(path)
+    if engine == "replay" and recorded:
+        for record in iter_records(recorded[0]):
+            if record["id"] not in cache:
+                cache.add(record)
+    return cache

@@ -83,6 +83,10 @@ class Vllm:
         """Drop the model and its key-value cache."""
         self._llm = None
         gc.collect()
+        if self.on_gpu:
+            import torch
+
+            torch.cuda.empty_cache()
 
 
 def _sampling(request: Request) -> Any:
