@@ -78,7 +78,7 @@ def disk() -> str:
     free = {name: shutil.disk_usage(existing(path)).free / 1e9 for name, path in places.items()}
     if min(free.values()) < DISK_GB:
         raise Advice(
-            f"{min(free.values()):.0f} GB free, {DISK_GB} wanted: make room, or set STUDY_CACHE and STUDY_RUNS elsewhere"
+            f"{min(free.values()):.0f} GB free, {DISK_GB} wanted: make room, or move STUDY_CACHE or STUDY_RUNS"
         )
     return ", ".join(f"{room:.0f} GB free for {name}" for name, room in free.items())
 
