@@ -39,6 +39,11 @@ ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "TRANSFORMERS_VERBOSITY": "error",
+    # glibc gives large blocks back at once and faults them in again at the next step; keeping them made training on a
+    # CPU 1.6 times as fast, at the price of some memory.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    "MALLOC_TOP_PAD_": str(2**28),
 }
 
 
@@ -172,7 +177,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
         except DeadKernelError as error:
             raise StudyError(
                 f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
-                f"Close other programs, or lower MAX_SEQS or BATCH in notebooks/params, then run the same command "
+                f"Close other programs, or lower MAX_SEQS or MAX_LENGTH in notebooks/params, then run the same command "
                 f"again (what was stored is kept; log: {log})."
             ) from error
     if read_manifest(parameters["RUN"], name) is None:
