@@ -102,8 +102,8 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
             return f"{name} changed from {manifest['parameters'].get(name)!r} to {value!r}"
     if manifest["notebook"] != notebook_hash(stage):
         return "its notebook changed"
-    if manifest["data"] != data_hash(stage):
-        return f"{DATA[stage]} changed"
+    if manifest.get("data") != data_hash(stage):
+        return f"{DATA.get(stage, "its data")} changed"
     for path, sha256 in manifest["inputs"].items():
         parent, _, file = path.partition("/")
         if ((read_manifest(run, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
