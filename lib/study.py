@@ -103,7 +103,7 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
     if manifest["notebook"] != notebook_hash(stage):
         return "its notebook changed"
     if manifest.get("data") != data_hash(stage):
-        return f"{DATA.get(stage, "its data")} changed"
+        return f"the files in {DATA.get(stage)} changed"
     for path, sha256 in manifest["inputs"].items():
         parent, _, file = path.partition("/")
         if ((read_manifest(run, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
