@@ -39,8 +39,8 @@ class Comparison:
         points = f"{100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
         if self.low <= 0 <= self.high:
             return f"The two models cannot be told apart with {self.n} problems ({points}, McNemar p = {self.p:.2f})."
-        way = "more" if self.difference > 0 else "fewer"
-        return f"The tuned model solves {way} problems than the model before ({points}, McNemar p = {self.p:.3f})."
+        way, p = "more" if self.difference > 0 else "fewer", "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        return f"The tuned model solves {way} problems than the model before ({points}, McNemar {p})."
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
