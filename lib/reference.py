@@ -90,11 +90,11 @@ def load(profile: str, name: str, file: str = "manifest.json") -> Record:
 def results(profile: str = "laptop") -> str:
     """Return the README's results in Markdown, every figure read from the reference run."""
     manifests = {name: load(profile, name) for name in NOTEBOOKS}
-    lines = ["| stage | in | out | minutes |", "| --- | ---: | ---: | ---: |"]
+    lines = ["| stage | in | out |", "| --- | ---: | ---: |"]
     for name, manifest in manifests.items():
         rows = manifest["funnel"]
         ends = (f"{rows[0]['in']:,} {rows[0]['unit']}", f"{rows[-1]['out']:,} {rows[-1]['unit']}") if rows else ("", "")
-        lines.append(f"| {name} | {ends[0]} | {ends[1]} | {manifest['seconds'] / 60:.1f} |")
+        lines.append(f"| {name} | {ends[0]} | {ends[1]} |")
     facts = manifests["05_evaluation"]["environment"]
     scores = load(profile, "05_evaluation", "scores.json")
     lines += ["", scores["table"], "", scores["summary"]]
