@@ -18,6 +18,7 @@ class Echo:
         self.loads += 1
 
     def generate(self, requests):
+        assert self.loads, "asked before it was loaded"
         for count, place in enumerate(reversed(range(len(requests)))):
             if count == self.dies_after:
                 raise KeyboardInterrupt
@@ -44,8 +45,9 @@ def test_a_broken_off_batch_is_completed_without_asking_twice(tmp_path):
         complete(first, REQUESTS, cache, "test")
     with Journal(tmp_path / "cache.jsonl") as cache:
         complete(second, REQUESTS, cache, "test")
-        complete(second, REQUESTS, cache, "test")
-    assert second.loads == 1  # a stage whose completions are all stored loads no model
+        unneeded = Echo()
+        complete(unneeded, REQUESTS, cache, "test")  # all is stored: it is neither loaded nor asked
+    assert (second.loads, unneeded.loads, unneeded.asked) == (1, 0, [])
     assert sorted(first.asked + second.asked) == sorted(request.prompt for request in REQUESTS)
 
 

@@ -58,7 +58,8 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
         engine.load()  # before the clock starts, or the time left would be judged by the loading
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
     tokens = 0
-    for count, (place, completion) in enumerate(engine.generate([requests[place] for place in missing]), 1):
+    arriving = engine.generate([requests[place] for place in missing]) if missing else ()
+    for count, (place, completion) in enumerate(arriving, 1):
         cache.add({"id": ids[missing[place]], "engine": engine.version, **completion})
         tokens += completion["tokens"]
         progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
