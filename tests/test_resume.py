@@ -179,8 +179,6 @@ def test_the_reference_replays_to_its_own_records(runner):
     from lib.study import ROOT
 
     reference = ROOT / "data" / "reference" / "laptop"
-    if not reference.is_dir():
-        pytest.skip("there is no data/reference/laptop yet: make reference")
     output = runner.run("study", "--profile", "laptop", "--engine", "replay")
     assert "03_execution_filtering" in output
     for stage, name in [
