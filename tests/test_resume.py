@@ -76,8 +76,9 @@ def test_stage_02_resumes_after_kill_nine_and_replays_to_the_same_records(runner
     assert sum(step["completions"] for step in manifest["metrics"]["cost"].values()) == len(after)
 
     # Replay with a completion missing names the request and stops.
-    (again / "completions.jsonl").write_text("".join(canonical(record) + "\n" for record in after[:-1]))
-    (again / "manifest.json").unlink()
+    journal.write_text("".join(canonical(record) + "\n" for record in after[:-1]))
+    for file in ("completions.jsonl", "manifest.json"):
+        (again / file).unlink()
     assert "ENGINE=replay has no completion" in runner.fail(*arguments)
 
 

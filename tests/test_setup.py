@@ -126,8 +126,8 @@ def test_make_help_lists_the_targets():
 
 def test_make_hands_the_choices_to_the_runner():
     done = run("make", "-n", "study", "PROFILE=smoke", "MODEL=a/b@c", "RUN=trial", "ENGINE=replay")
-    assert "-m lib.run study --profile smoke --run trial --model a/b@c --engine replay" in done.stdout
-    assert re.search(r"-m lib.run 03 --profile laptop *$", run("make", "-n", "03").stdout, re.M)
+    assert '-m lib.run study --profile "smoke" --run "trial" --model "a/b@c" --engine replay' in done.stdout
+    assert re.search(r'-m lib.run 03 --profile "laptop" *$', run("make", "-n", "03").stdout, re.M)
 
 
 def test_no_python_is_said_clearly():
@@ -145,7 +145,7 @@ def test_doctor_tells_what_fails(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(doctor, "DISK_GB", 10**9)
     monkeypatch.setattr(doctor, "CHECKS", (doctor.disk,))
     assert doctor.main() == 1
-    assert re.match(r"!!  disk .*set STUDY_CACHE", capsys.readouterr().out)
+    assert re.match(r"!!  disk .*move STUDY_CACHE", capsys.readouterr().out)
     monkeypatch.setattr(doctor, "CHECKS", (doctor.network,))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
