@@ -1,6 +1,7 @@
 """The committed reference is whole, and the README says nothing else."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -68,3 +69,9 @@ def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     with pytest.raises(StudyError, match="not run yet"):
         reference.promote("nothing", "laptop")
+
+
+def test_no_verdict_names_a_folder_of_the_machine_that_made_it():
+    for path in LAPTOP.rglob("*.jsonl.gz"):
+        for record in read_records(path):
+            assert not re.search(r"/(?:root|home|Users)/[\w.-]+/", record.get("detail", "")), path.name

@@ -366,3 +366,9 @@ def test_an_unprivileged_user_gets_the_same() -> None:
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
     assert " passed" in result.stdout and python.is_file()
+
+
+def test_a_verdict_names_no_folder_of_this_machine():
+    program = {"id": "import", "code": "from collections import no_such_name", "tests": "assert True"}
+    (verdict,) = sandbox.run_programs([program], workers=1)
+    assert "<python>" in verdict["detail"] and sys.base_prefix not in verdict["detail"]
