@@ -1,13 +1,14 @@
 # One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup study 01 02 03 04 05 test lab doctor reference lock clean
+.PHONY: help setup study 01 02 03 04 05 test lab doctor reference benchmark lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
 MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm or replay; the profile's when empty
+WHAT ?= curate# a file of benchmarks
 DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -41,6 +42,9 @@ doctor: setup ## check this machine: one line a requirement
 
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.reference $(OPTIONS)
+
+benchmark: setup ## measure, by hand: WHAT=curate or neardup
+	@$(PY) -m benchmarks.$(WHAT)
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)
 	@$(PYTHON) requirements/lock.py cpu gpu

@@ -28,13 +28,14 @@ class Source(TypedDict):
 
 
 class Seed(TypedDict):
-    """A function of the corpus that inspires one task; `order` is its rank in the seeded shuffle."""
+    """A function of the corpus that inspires one task; `order` is its rank: the judged ones first, each shuffled."""
 
     id: str
     code: str
     name: str
     docstring: str
     order: int
+    judged: bool
     source: Source
 
 

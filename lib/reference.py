@@ -95,6 +95,9 @@ def results(profile: str = "laptop") -> str:
         rows = manifest["funnel"]
         ends = (f"{rows[0]['in']:,} {rows[0]['unit']}", f"{rows[-1]['out']:,} {rows[-1]['unit']}") if rows else ("", "")
         lines.append(f"| {name} | {ends[0]} | {ends[1]} |")
+    lines += ["", "How functions became seeds:", "", "| filter | removed | left |", "| --- | ---: | ---: |"]
+    for row in manifests["01_seed_curation"]["funnel"][1:]:
+        lines.append(f"| {row['step']} | {row['in'] - row['out']:,} | {row['out']:,} |")
     facts = manifests["05_evaluation"]["environment"]
     scores = load(profile, "05_evaluation", "scores.json")
     lines += ["", scores["table"], "", scores["summary"]]

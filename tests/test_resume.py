@@ -11,7 +11,7 @@ from conftest import alive, descendants, kill_nine
 from lib.records import canonical, read_records
 
 SMALL = {
-    "01_seed_curation": {"PACKAGES": "more-itertools,toolz,boltons"},
+    "01_seed_curation": {"PACKAGES": "more-itertools,toolz,boltons", "JUDGED": 0},
     "02_self_oss_instruct": {
         "MODEL": "smollm2-135m-instruct",
         "N_SEEDS": 8,

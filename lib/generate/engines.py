@@ -11,7 +11,7 @@ from lib.records import StudyError
 def open_engine(name: str, model: str, max_seqs: int, reference: Path | None = None) -> Engine:
     """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once.
 
-    "vllm" loads the model's weights; "replay" needs none, only the recorded run in `reference`.
+    "vllm" loads the model's weights; "replay" needs none, only the recorded stage in the folder `reference`.
     Raises StudyError for an unknown engine or model.
     """
     if name == "replay":

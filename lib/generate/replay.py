@@ -1,4 +1,4 @@
-"""Replay: a recorded run's completions instead of a model."""
+"""Replay: the completions of a recorded stage instead of a model."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from lib.records import Journal, Record, StudyError, iter_records
 
 
 class Replay:
-    """An engine without a model: its completions are all in a recorded run's cache, so it is never asked for one."""
+    """An engine without a model: its completions are all in a recorded stage's cache, so it is never asked for one."""
 
     version = "replay"
 
     def __init__(self, model: str, reference: Path) -> None:
-        path = reference / "02_self_oss_instruct" / "manifest.json"
-        if not path.is_file():
+        path = reference / "manifest.json"
+        recorded = json.loads(path.read_text())["metrics"].get("model") if path.is_file() else None
+        if recorded is None:
             raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
-        recorded = json.loads(path.read_text())["metrics"]["model"]
         if recorded["name"] != model:
             raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
         self.revision = recorded["revision"]
@@ -40,8 +40,8 @@ class Replay:
 
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:
-    """Open the cache of a stage; for ENGINE="replay" it is given the recorded run's completions."""
-    recorded = [*reference.glob("02_self_oss_instruct/completions.jsonl*")]
+    """Open the cache of a stage; for ENGINE="replay" it is given the completions recorded in the folder `reference`."""
+    recorded = [*reference.glob("completions.jsonl*")]
     cache = Journal(path)
     if engine == "replay" and recorded:
         for record in iter_records(recorded[0]):

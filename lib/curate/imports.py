@@ -1,0 +1,166 @@
+"""Which names a function takes from outside, and the imports that supply them: its file's own, else inferred."""
+
+import ast
+import re
+import symtable
+import sys
+import warnings
+from functools import lru_cache
+
+from lib.curate.extract import Function, Import, Unreadable
+
+# Well-known names of the standard library, one module a line; a name stands once, so this table decides where two
+# modules have it. Names that people as readily take from numpy (sqrt, mean, choice) or use for a variable of their
+# own (count, cache, digits) are left out: a wrong import is worse than none.
+_KNOWN = """
+abc: ABC ABCMeta abstractmethod
+bisect: bisect bisect_left bisect_right insort insort_left insort_right
+collections: ChainMap Counter OrderedDict UserDict UserList defaultdict deque namedtuple
+contextlib: closing contextmanager suppress
+copy: copy deepcopy
+dataclasses: asdict astuple dataclass
+datetime: date datetime timedelta timezone tzinfo
+decimal: Decimal InvalidOperation ROUND_DOWN ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP
+difflib: SequenceMatcher get_close_matches
+enum: Enum Flag IntEnum IntFlag
+fractions: Fraction
+functools: cached_property cmp_to_key lru_cache partial reduce singledispatch total_ordering wraps
+heapq: heapify heappop heappush heappushpop heapreplace nlargest nsmallest
+io: BytesIO StringIO
+itertools: accumulate chain combinations combinations_with_replacement cycle dropwhile filterfalse groupby islice
+itertools: pairwise permutations product starmap takewhile zip_longest
+math: comb factorial isqrt
+numbers: Integral Number Rational Real
+operator: attrgetter itemgetter methodcaller
+pathlib: Path PurePath
+string: ascii_letters ascii_lowercase ascii_uppercase hexdigits punctuation
+textwrap: dedent
+threading: Lock Thread
+time: perf_counter sleep
+types: MappingProxyType ModuleType SimpleNamespace
+typing: Annotated Any AnyStr AsyncIterator Awaitable BinaryIO Callable ClassVar Collection Container Coroutine
+typing: DefaultDict Deque Dict Final FrozenSet Generator Generic Hashable IO Iterable Iterator List Literal Mapping
+typing: MutableMapping MutableSequence NamedTuple NoReturn Optional ParamSpec Pattern Protocol Reversible Sequence Set
+typing: Sized SupportsFloat SupportsIndex SupportsInt Text TextIO Tuple Type TypeAlias TypeVar TypedDict Union
+typing: cast overload
+urllib.parse: parse_qs quote unquote urlencode urljoin urlparse
+"""
+_ALIASES = {
+    "mpl": "matplotlib", "np": "numpy", "nx": "networkx", "pd": "pandas", "plt": "matplotlib.pyplot",
+    "sns": "seaborn", "tf": "tensorflow",
+}  # fmt: skip
+KNOWN = {alias: Import(module, "", alias) for alias, module in _ALIASES.items()}
+for _line in _KNOWN.strip().splitlines():
+    _module, _names = _line.split(": ")
+    KNOWN |= {name: Import(_module, name) for name in _names.split()}
+
+_MODULES = frozenset(name for name in sys.stdlib_module_names if name[0] != "_")
+_DATETIME = re.compile(r"\bdatetime\.(?:date|datetime|time|timedelta|timezone|tzinfo|UTC)\b")
+_DEFINITION = re.compile(rb"^(?:(?:async )?def|class)[ \t]+(\w+)|^([A-Za-z_][\w, \t]*)(?::[^=\n]*)?=(?!=)", re.M)
+_BLOCK = re.compile(rb"^(?:if|elif|else|try|except|finally|for|while|with)\b.*(?:\n(?:[ \t].*)?)*", re.M)
+_INDENT = re.compile(rb"^[ \t]+", re.M)
+
+
+def import_header(function: Function) -> str:
+    """The imports that the function needs, one line a module, sorted; empty when it needs none.
+
+    The paper's import inference (appendix B; official high_quality_subset.py calls autoimport, off by default).
+    """
+    items = needed(function).values()
+    lines = {f"import {item}" for item in items if not item.name}
+    for module in {item.module for item in items if item.name}:
+        names = sorted(str(item) for item in items if item.name and item.module == module)
+        lines.add(f"from {module} import {', '.join(names)}")
+    return "\n".join(sorted(lines))
+
+
+def needed(function: Function) -> dict[str, Import]:
+    """The free names that an import supplies: one of the file if there is one, else an inferred one.
+
+    Nothing is inferred for a name that the file defines, nor in a file with `import *`, where any name may come from.
+    """
+    free = free_names(function)
+    found = {name: function.imports[name] for name in free & function.imports.keys()}
+    if "*" not in function.imports:
+        for name in free - found.keys() - defined_names(function):
+            if item := infer(name, function.code):
+                found[name] = item
+    return found
+
+
+def infer(name: str, code: str) -> Import | None:
+    """The import that a name most likely stands for in code that does not define it; None when there is no telling.
+
+    A standard module is meant only where an attribute of it is used (`copy.copy(x)`, but not `copy(x)`).
+    """
+    if name == "datetime":  # module and class share their name, and both have attributes
+        return Import(name) if _DATETIME.search(code) else KNOWN[name]
+    if name in _MODULES and re.search(rf"\b{name}\s*\.\s*\w", code):
+        return Import(name)
+    return KNOWN.get(name)
+
+
+def free_names(function: Function) -> frozenset[str]:
+    """Names that the function takes from its module or the builtins, its own name excepted.
+
+    Raises Unreadable for code that parses but does not compile ("syntax": a parameter given twice; or "nesting").
+    """
+    return _global_names(function.code) - {function.name}
+
+
+def defined_names(function: Function) -> frozenset[str]:
+    """Names that the function's file defines at its top level, found by their looks without a parse of the file."""
+    return _top_level(function.file.data)
+
+
+def inner_imports(function: Function) -> dict[str, str]:
+    """The names imported inside the function and the modules that they come from (a relative one with its dots)."""
+    found = {}
+    for node in statements(function) if "import" in function.code else ():
+        if isinstance(node, ast.Import):
+            found |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found |= {alias.asname or alias.name: module for alias in node.names}
+    return found
+
+
+def statements(function: Function, own: bool = False) -> list[ast.AST]:
+    """All statements in the function, outer before inner; `own` leaves out those of functions and classes in it.
+
+    Much cheaper than ast.walk, which spends its time on expressions.
+    """
+    found: list[ast.AST] = list(function.node.body)
+    for node in found:  # grows while it is read
+        if own and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(node, block, ())
+    return found
+
+
+@lru_cache(maxsize=1)  # several rules in a row ask for the same function
+def _global_names(code: str) -> frozenset[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            top = symtable.symtable(code, "seed", "exec")
+    except SyntaxError as error:
+        raise Unreadable("syntax") from error
+    except (RecursionError, MemoryError) as error:
+        raise Unreadable("nesting") from error
+    names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    tables = top.get_children()
+    for table in tables:
+        names.update(symbol.get_name() for symbol in table.get_symbols() if symbol.is_global())
+        tables += table.get_children()
+    return frozenset(names)
+
+
+@lru_cache(maxsize=1)  # the functions of a file come one after the other
+def _top_level(data: bytes) -> frozenset[str]:
+    flat = _BLOCK.sub(lambda block: _INDENT.sub(b"", block[0]), data.replace(b"\r", b"\n"))
+    found: set[str] = set()
+    for name, targets in _DEFINITION.findall(flat):
+        found.update(target.strip() for target in (name or targets).decode().split(","))
+    return frozenset(found)

@@ -1,0 +1,140 @@
+"""The model as a judge: does a docstring alone suffice to write its function again? (paper, appendix B)."""
+
+import ast
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.exemplars import sections
+from lib.generate import Engine, Request, complete
+from lib.instruct import NEXT_EXAMPLE, fenced, prompt
+from lib.records import Journal, Record, StudyError, content_id
+from lib.study import ROOT
+
+FOLDER = ROOT / "data" / "judge"
+REPLY_TOKENS = 5  # official filter_dataset.py: greedy, five tokens, up to the end of the line
+# The engines' window is 4,096 tokens, of which the examples take 1,100; tokens_at_most counts up to twice too many.
+QUERY_TOKENS = 2500
+QUESTION = "Could the function be written again from the description alone? Answer:"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A worked example; `code` is fenced and has no docstring, `answer` is "Yes." or "No." and the reason."""
+
+    id: str
+    code: str
+    description: str
+    answer: str
+
+
+def load_judged(folder: Path = FOLDER) -> list[Judged]:
+    """Return the judge's examples sorted by id (official: four Yes, three No); StudyError names what a file lacks."""
+    found = []
+    for path in sorted(folder.glob("[0-9]*.md")):
+        parts = sections(path.read_text(encoding="utf-8"))
+        if lacking := [name for name in ("code", "description", "answer") if not parts.get(name)]:
+            raise StudyError(f"{path} has no {lacking[0]}; see its neighbours for the layout")
+        if not parts["answer"].startswith(("Yes. ", "No. ")):
+            raise StudyError(f'{path}: its answer must begin with "Yes. " or "No. "')
+        found.append(Judged(path.stem, parts["code"], parts["description"], parts["answer"]))
+    return found
+
+
+def load_system(folder: Path = FOLDER) -> str:
+    """Return the text that every prompt of the judge begins with."""
+    return (folder / "system.md").read_text(encoding="utf-8").strip()
+
+
+def without_docstring(code: str) -> str:
+    """Return a seed's code without the docstring of its function; comments and everything else stay as they are."""
+    function = next(n for n in ast.parse(code).body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    docstring = function.body[0]
+    assert docstring.end_lineno is not None and docstring.end_col_offset is not None
+    lines = [line.encode() for line in code.split("\n")]  # offsets count bytes of UTF-8
+    first, last = docstring.lineno - 1, docstring.end_lineno - 1
+    before = lines[first][: docstring.col_offset]
+    after = lines[last][docstring.end_col_offset :].lstrip(b" \t;")
+    if len(function.body) == 1:
+        after = b"pass  " + after
+    rest = [(before + after).rstrip()] if (before + after).strip() else []
+    return b"\n".join([*lines[:first], *rest, *lines[last + 1 :]]).decode()
+
+
+def judge_prompt(system: str, shown: Sequence[Judged], seed: Record) -> str:
+    """Lay out the prompt: the examples with their answers, and a seed whose answer is left open.
+
+    The official prompt shows the code first. In small trials the 0.5B model ranked true descriptions above swapped
+    ones more often with the description first; either way it says Yes to most.
+    """
+    layout = "### Description\n{}\n\n### Code\n{}\n\n### Verdict\n" + QUESTION
+    answered = [f"{layout.format(one.description, one.code)} {one.answer}" for one in shown]
+    return prompt(system, answered, layout.format(seed["docstring"], fenced(without_docstring(seed["code"]))))
+
+
+def deck(exemplars: Sequence[Judged], order: int) -> list[Judged]:
+    """Return all examples in the shuffled order of that number.
+
+    The official code shuffles anew for every query. One order for many queries has the engine read it once; a second
+    order shows how much the verdicts hang on it.
+    """
+    return random.Random(content_id("judge", order)).sample(list(exemplars), len(exemplars))
+
+
+def tokens_at_most(text: str) -> int:
+    """Return a bound on a text's tokens: a letter group counts for each four letters, any other byte for itself."""
+    return len(re.findall(rb"[A-Za-z]{1,4}|\s+|[^A-Za-z\s]", text.encode("utf-8", "surrogatepass")))
+
+
+def too_long(seed: Record) -> bool:
+    """Tell whether a seed's prompt might overflow the model's window (official: 16,380 tokens, then dropped)."""
+    return tokens_at_most(seed["code"]) > QUERY_TOKENS  # the code holds the docstring, too
+
+
+def decision(text: str) -> bool:
+    """Return whether a completion says yes more often than no; a tie is a no, as in the official code.
+
+    The official code counts substrings, so that "nothing" is a no; here they are whole words.
+    """
+    words = Counter(re.findall(r"[a-z]+", text.lower()))
+    return words["yes"] > words["no"]
+
+
+def judge(
+    engine: Engine,
+    cache: Journal,
+    exemplars: Sequence[Judged],
+    system: str,
+    seeds: Sequence[Record],
+    order: int,
+) -> dict[str, bool]:
+    """Return {seed id: whether its docstring is good enough} under the examples' order of that number.
+
+    A record has `id`, `code` and `docstring`. Seeds that are `too_long` are not asked about: their verdict is False.
+    """
+    shown = deck(exemplars, order)
+    asked = [seed for seed in seeds if not too_long(seed)]
+    requests = [
+        Request(judge_prompt(system, shown, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked
+    ]
+    completions = complete(engine, requests, cache, "judging docstrings")
+    answers = {seed["id"]: decision(made["text"]) for seed, made in zip(asked, completions, strict=True)}
+    return {seed["id"]: answers.get(seed["id"], False) for seed in seeds}
+
+
+def agreement(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, float | None]:
+    """Compare the verdicts that two judgements share: their number, the share that agrees, and Cohen's kappa.
+
+    Kappa, from -1 to 1, is the agreement beyond what two such judges reach by chance; None when chance alone would
+    make them agree always, or when they share no seed.
+    """
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return {"n": 0, "agree": None, "kappa": None}
+    agree = sum(one[key] == other[key] for key in shared) / len(shared)
+    first, second = (sum(verdicts[key] for key in shared) / len(shared) for verdicts in (one, other))
+    chance = first * second + (1 - first) * (1 - second)
+    return {"n": len(shared), "agree": agree, "kappa": (agree - chance) / (1 - chance) if chance < 1 else None}

@@ -1,0 +1,101 @@
+"""The outline of a function: what its syntax tree says when its names, remarks and layout are taken away."""
+
+import ast
+import re
+import textwrap
+import warnings
+from collections.abc import Iterable, Iterator
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+MIN_OUTLINE = 20  # entries; shorter bodies (one call, a bare return) are written alike by everybody
+
+_FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# Written out: dir(builtins) differs between Python versions and inside notebooks.
+_LISTED = """
+    abs all any ascii bin bool bytearray bytes callable chr classmethod complex delattr dict dir divmod enumerate
+    eval exec filter float format frozenset getattr globals hasattr hash help hex id input int isinstance issubclass
+    iter len list locals map max memoryview min next object oct open ord pow print property range repr reversed round
+    set setattr slice sorted staticmethod str sum super tuple type vars zip Exception ArithmeticError AssertionError
+    AttributeError IndexError KeyError LookupError NotImplementedError OverflowError RuntimeError StopIteration
+    TypeError ValueError ZeroDivisionError
+"""
+BUILTINS = frozenset(_LISTED.split())
+# Parts of a syntax tree that do not change what it computes, or that differ between Python versions.
+_SKIPPED = {"annotation", "returns", "decorator_list", "type_comment", "type_params", "ctx", "kind", "simple"}
+_NAMES = {"id", "name", "names", "arg", "asname", "rest"}  # fields with names; those of an import or keyword stay
+
+
+def outlines(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield name and outline of the functions, methods and nested functions in a text.
+
+    The text is Python, or prose with Python in Markdown fences. Left out are outlines under MIN_OUTLINE entries.
+    """
+    for piece in (piece for piece in [text, *_FENCED.findall(text)] if "def " in piece):
+        for node in _nodes(piece):
+            if isinstance(node, Function) and len(entries := outline(node)) >= MIN_OUTLINE:
+                yield node.name, entries
+
+
+def outline(function: Function) -> list[str]:
+    """What a function's body does, whatever its names are: node types, fields, constants in the order of the source.
+
+    Names become numbers in order of first appearance, unless they mean a builtin; attributes, keywords and
+    imported names stay. The signature, annotations, decorators, docstrings and `pass` are left out. Empty when the
+    body nests too deep.
+    """
+    bound: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+    entries: list[str] = []
+    numbers: dict[str, str] = {}
+
+    def visit(node: ast.AST) -> None:
+        remark = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if remark or isinstance(node, ast.Pass):
+            return
+        entries.append(type(node).__name__)
+        kept = isinstance(node, ast.keyword | ast.alias)
+        for field in node._fields:
+            if field not in _SKIPPED:
+                put(getattr(node, field, None), field in _NAMES and not (kept and field != "asname"))
+
+    def put(value: object, is_name: bool) -> None:
+        if isinstance(value, ast.AST):
+            visit(value)
+        elif isinstance(value, list):
+            entries.append("[")
+            for part in value:
+                put(part, is_name)
+            entries.append("]")
+        elif is_name and isinstance(value, str):
+            builtin = value in BUILTINS and value not in bound
+            entries.append(value if builtin else numbers.setdefault(value, f"v{len(numbers)}"))
+        elif value is not None:
+            entries.append(repr(value))
+
+    try:
+        for statement in function.body:
+            visit(statement)
+    except RecursionError:
+        return []
+    return entries
+
+
+def docstrings(code: str) -> list[str]:
+    """The docstrings in a piece of Python, as they stand; none when it is not Python."""
+    documented = (node for node in _nodes(code) if isinstance(node, ast.Module | ast.ClassDef | Function))
+    found = [ast.get_docstring(node, clean=False) for node in documented]
+    return [text for text in found if text]
+
+
+def _nodes(code: str) -> Iterable[ast.AST]:
+    """All nodes of a text's syntax tree; none when it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            return ast.walk(ast.parse(textwrap.dedent(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
