@@ -32,7 +32,8 @@ def test_the_pins_are_complete_and_permissive() -> None:
 
 
 def test_packages_are_chosen_by_name_and_unknown_names_refused() -> None:
-    assert [package.name for package in packages.pinned("toolz, more-itertools")] == ["toolz", "more-itertools"]
+    chosen = packages.pinned("toolz, more-itertools,toolz")
+    assert [package.name for package in chosen] == ["toolz", "more-itertools"]
     with pytest.raises(StudyError, match=r"no-such-package.*choose from.*toolz"):
         packages.pinned("toolz,no-such-package")
 
@@ -82,6 +83,12 @@ def test_members_are_read_in_order_and_nothing_is_written(tmp_path: Path) -> Non
     assert (files[0].package, files[0].version, files[0].licence) == ("made-up", "1.0", "MIT")
     assert files[0].data == b"def a(): pass\n"
     assert [item.name for item in tmp_path.rglob("*") if item.is_file()] == [shard.wheel.name]
+
+
+def test_a_file_under_another_licence_than_its_package_is_left_out_and_counted(tmp_path: Path) -> None:
+    notice = b"# This program is under the terms of the GNU General Public License, version 3.\n"
+    shard = wheel(tmp_path, {"made_up/a.py": notice, "made_up/b.py": b"x = 1\n"})
+    assert [(file.path, file.fault) for file in shard.read()] == [("made_up/a.py", "licence"), ("made_up/b.py", "")]
 
 
 @pytest.mark.parametrize("name", ["../escaped.py", "made_up/../../escaped.py", "/escaped.py"])

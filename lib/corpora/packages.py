@@ -21,6 +21,7 @@ from lib.study import ROOT, Progress, StudyError, cache_folder
 
 PINS = ROOT / "data" / "corpora" / "packages.yaml"
 TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_|conftest)")
+HEAD = 4_000  # bytes of a file that may hold a licence notice of its own
 PER_CALL = 16  # packages fetched by one call of pip, so that progress can be told
 
 
@@ -54,7 +55,7 @@ class PackageShard:
         return content_id(asdict(self.package))
 
     def read(self) -> Iterator[SourceFile]:
-        """Yield the included Python files in sorted order.
+        """Yield the included Python files in sorted order; one whose head states another licence has that fault.
 
         Raises StudyError when the archive is damaged or names a path outside its folder.
         """
@@ -68,8 +69,10 @@ class PackageShard:
                     if wanted and not TESTS.search(name):
                         with archive.open(name) as member:
                             data = member.read(MAX_FILE_BYTES + 1)
-                        yield SourceFile(package.name, package.version, package.licence, name, data)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
+                        # A notice at the head of a file outweighs what the package says of itself.
+                        fault = "licence" if licences.stated(data[:HEAD]) - {package.licence} else ""
+                        yield SourceFile(package.name, package.version, package.licence, name, data, fault)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError, OSError) as error:
             advice = f"delete {self.wheel} and run again"
             raise StudyError(f"{self.wheel.name} is a damaged archive ({error}); {advice}") from error
 
@@ -80,7 +83,8 @@ def pinned(names: str = "") -> list[Package]:
     Raises StudyError for a name that is not pinned and for a licence that is not permissive.
     """
     pins = {entry["name"]: Package(include=tuple(entry.pop("include")), **entry) for entry in _pins()}
-    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(pins)
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    wanted = wanted or list(pins)
     if unknown := sorted(set(wanted) - set(pins)):
         raise StudyError(f"not in the pinned corpus: {', '.join(unknown)}; choose from {', '.join(pins)}")
     if refused := [name for name in wanted if pins[name].licence not in licences.PERMISSIVE]:

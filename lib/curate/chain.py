@@ -86,16 +86,20 @@ class Survey:
             self.examples[step] = sorted(merged, key=lambda example: example["id"])[:EXAMPLES]
 
     def index(self) -> list[tuple[str, str, int, int]]:
-        """Where each candidate lies: (id, package, number of its file in `paths`, offset), sorted by id."""
-        places = []
+        """Where each candidate lies: (id, package, number of its file in `paths`, offset), sorted by id.
+
+        A row that a data set holds twice has one id and is taken once.
+        """
+        places = {}
         for number, path in enumerate(self.paths):
             offset = 0
             with path.open("rb") as lines:
                 for line in lines:
                     record = json.loads(line)
-                    places.append((record["id"], record["source"]["package"], number, offset))
+                    place = (record["id"], record["source"]["package"], number, offset)
+                    places.setdefault(record["id"], place)
                     offset += len(line)
-        return sorted(places)
+        return sorted(places.values())
 
     def read(self, places: Sequence[tuple[str, str, int, int]]) -> Iterator[Record]:
         """The candidates at these places, in their order, one in memory at a time."""
