@@ -98,11 +98,23 @@ def results(profile: str = "laptop") -> str:
     lines += ["", "How functions became seeds:", "", "| filter | removed | left |", "| --- | ---: | ---: |"]
     for row in manifests["01_seed_curation"]["funnel"][1:]:
         lines.append(f"| {row['step']} | {row['in'] - row['out']:,} | {row['out']:,} |")
+    lines += ["", judgement(manifests["01_seed_curation"]["metrics"]["judge"])]
     facts = manifests["05_evaluation"]["environment"]
     scores = load(profile, "05_evaluation", "scores.json")
     lines += ["", scores["table"], "", scores["summary"]]
     lines += ["", f"Measured on {facts['cores']} cores ({facts['system']}), Python {facts['python']}."]
     return "\n".join(lines)
+
+
+def judgement(judge: Record) -> str:
+    """Return in a sentence or two how far the judge of docstrings can be trusted, from its metrics."""
+    own, *planted = judge["yes rates"].items()
+    others = " and ".join(f"{rate:.0%} when shown {kind}" for kind, rate in planted)
+    return (
+        f"The judge of docstrings says Yes to {judge['yes']} of {judge['asked']} ({own[1]:.0%}); with its examples in "
+        f"another order it agrees with itself on {judge['agree']:.0%} of {judge['n']} (kappa {judge['kappa']:.2f}). "
+        f"It says Yes to {others}."
+    )
 
 
 def write_readme() -> None:

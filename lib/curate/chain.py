@@ -102,15 +102,11 @@ class Survey:
         return sorted(places.values())
 
     def read(self, places: Sequence[tuple[str, str, int, int]]) -> Iterator[Record]:
-        """The candidates at these places, in their order, one in memory at a time."""
-        files = [path.open("rb") for path in self.paths]
-        try:
-            for _, _, number, offset in places:
-                files[number].seek(offset)
-                yield json.loads(files[number].readline())
-        finally:
-            for file in files:
-                file.close()
+        """The candidates at these places, in their order, with one in memory and one file open at a time."""
+        for _, _, number, offset in places:
+            with self.paths[number].open("rb") as file:
+                file.seek(offset)
+                yield json.loads(file.readline())
 
 
 def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: int = 0) -> Survey:

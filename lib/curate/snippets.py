@@ -21,8 +21,8 @@ def windows(file: SourceFile, seed: int = SEED) -> Iterator[Record]:
     """Yield the seed records of a file: one window of 5 to 30 lines out of each 100, at a random place.
 
     Tabs are expanded and the common indentation is taken off; windows without a letter or digit are dropped, and so
-    is a last chunk of fewer than 5 lines. The draw depends on `seed` and on the file's package, version and path,
-    on nothing else. Raises Unreadable as `decode` does, and for a document that is "too short" or "too long"
+    is a last chunk of fewer than 5 lines; repeats are left to the search for near-duplicates. The draw depends on
+    `seed` and on the file's package, version and path, on nothing else. Raises Unreadable as `decode` does, and for a document that is "too short" or "too long"
     (lines) or has "long lines" (their mean).
     """
     lines = _lines(file)
@@ -37,11 +37,6 @@ def windows(file: SourceFile, seed: int = SEED) -> Iterator[Record]:
         code = textwrap.dedent("\n".join(chunk[offset : offset + length]).expandtabs())
         if any(character.isalnum() for character in code):
             yield _seed(file, code, start + offset + 1)
-
-
-def normalised(code: str) -> str:
-    """Return a key that two windows share exactly when they differ in nothing but whitespace."""
-    return content_id("".join(code.split()))
 
 
 def _lines(file: SourceFile) -> list[str]:
