@@ -1,6 +1,7 @@
 """What the tests share: a folder of runs of their own, and the runner as a reader calls it."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -82,3 +83,17 @@ def kill_nine(process: subprocess.Popen[str]) -> list[int]:
     process.send_signal(signal.SIGKILL)
     process.wait()
     return below
+
+
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "omega", "sigma"]
+
+
+def made_function(number: int) -> str:
+    """Return a function that passes every rule and repeats no other."""
+    rng = random.Random(number)
+    a, b, c, d = rng.sample(WORDS, 4)
+    return f'''def {a}_{b}_{number}({c}, {d}):
+    """Combine {c} with every {d} in the {a} of {b}, in order."""
+    {a} = [{rng.randrange(99)} * item + {c} for item in {d}]
+    return sorted({a}, key=lambda item: item % {rng.randrange(2, 99)})
+'''

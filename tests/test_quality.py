@@ -111,12 +111,6 @@ def test_the_styles_share_names_and_an_unknown_one_is_refused() -> None:
         quality.rules("paper", 2, 40, 1500, 4)
 
 
-def test_split_keeps_the_order() -> None:
-    found = [one(body("return x", arguments=a)) for a in ("x", "", "y", "*z")]
-    kept, removed = quality.split(found, quality.takes_arguments)
-    assert (kept, removed) == ([found[0], found[2], found[3]], [found[1]])
-
-
 SELF_CONTAINED = [
     body("return [y.strip() for y in x.split(',')]"),
     body("return math.floor(x) + f(x - 1)", "import math"),

@@ -8,11 +8,14 @@ import signal
 import time
 
 import nbformat
+import pyarrow
+import pyarrow.parquet
 import pytest
 import yaml
-from conftest import descendants
+from conftest import descendants, made_function
 
 from lib import run
+from lib.records import read_records
 from lib.study import NOTEBOOKS, ROOT, StudyError, notebook_cells, parameter_defaults
 
 PROFILES = ["smoke", "laptop", "gpu", "paper"]
@@ -162,3 +165,35 @@ def test_a_notebook_opened_by_hand_runs_top_to_bottom(tmp_path, monkeypatch):
     assert (tmp_path / "laptop" / "01_seed_curation" / "manifest.json").is_file()
     pictures = [sum("image/png" in out.get("data", {}) for out in cell.get("outputs", [])) for cell in book.cells]
     assert sum(pictures) == 3  # each figure once
+
+
+@pytest.mark.parametrize(
+    ("kind", "section"),
+    [
+        ("folder", {}),
+        ("folder", {"RULES": "official"}),
+        ("folder", {"UNIT": "snippets"}),
+        ("list", {}),
+        ("parquet", {}),
+    ],
+)
+def test_notebook_01_takes_seeds_from_anywhere(runner, tmp_path, kind, section):
+    """A folder, a list of files, and rows of bare functions as the hub has them, whose imports are then inferred."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    texts = [made_function(n).replace("* item", "* math.floor(item)") for n in range(40)]
+    if kind == "parquet":
+        rows = {"content": texts, "sha1": [f"{n:040x}" for n in range(40)], "id": list(range(40))}
+        pyarrow.parquet.write_table(pyarrow.table(rows), folder / "functions.parquet")
+    else:
+        for number in range(4):
+            (folder / f"m{number}.py").write_text("import math\n\n" + "\n\n".join(texts[10 * number :][:10]))
+        (folder / "files.txt").write_text("m0.py\nm1.py\n")
+    corpus = folder / "files.txt" if kind == "list" else folder
+    values = {"CORPUS": str(corpus), "LICENCE": "MIT", "JUDGED": 0, **section}
+    runner.run("01", "--profile", runner.profile("elsewhere", {"01_seed_curation": values}))
+    seeds = read_records(runner.runs / "elsewhere" / "01_seed_curation" / "seeds.jsonl")
+    assert len(seeds) >= (3 if section.get("UNIT") else 10)
+    assert all(seed["source"]["licence"] == "MIT" and seed["source"]["line"] > 0 for seed in seeds)
+    if not section:
+        assert all(seed["code"].startswith("import math\n\n\ndef ") for seed in seeds)

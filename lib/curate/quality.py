@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from lib.curate.extract import Function, FunctionNode
-from lib.curate.imports import inner_imports, needed, statements
+from lib.curate.imports import KNOWN, inner_imports, needed, statements
 from lib.curate.selfcontained import is_self_contained
 from lib.study import StudyError
 
@@ -18,6 +18,7 @@ OFFICIAL_MAX_LINES = 150
 
 _BAD_WORD = re.compile(rf"\b({'|'.join(BAD_WORDS)})s?\b", re.IGNORECASE)
 _WORDS = re.compile(r"\w+")
+_BAD_NAMES = {*BAD_IMPORTS, *(name for name, item in KNOWN.items() if item.module.split(".")[0] in BAD_IMPORTS)}
 _BAD_IMPORT_TEXTS = tuple(f"{keyword} {module}" for module in BAD_IMPORTS for keyword in ("import", "from"))
 _END_OF_PROSE = re.compile(r"^[^\S\n]*(?:>>>|:\w+|@\w+|\w+:[^\S\n]*$|-{3,})", re.MULTILINE)
 
@@ -87,7 +88,7 @@ def has_no_bad_word_official(function: Function) -> bool:
 def has_no_bad_import(function: Function) -> bool:
     """No module of the paper's list among the imports that the function needs or makes itself (whole names)."""
     aliases = {name for name, item in function.imports.items() if _is_bad(item.module)}
-    if (aliases | set(BAD_IMPORTS)).isdisjoint(_WORDS.findall(function.code)):
+    if (aliases | _BAD_NAMES).isdisjoint(_WORDS.findall(function.code)):
         return True  # without a look at the scopes, which takes longer than all other rules
     modules = [*(item.module for item in needed(function).values()), *inner_imports(function).values()]
     return not any(map(_is_bad, modules))

@@ -22,8 +22,8 @@ def windows(file: SourceFile, seed: int = SEED) -> Iterator[Record]:
 
     Tabs are expanded and the common indentation is taken off; windows without a letter or digit are dropped, and so
     is a last chunk of fewer than 5 lines; repeats are left to the search for near-duplicates. The draw depends on
-    `seed` and on the file's package, version and path, on nothing else. Raises Unreadable as `decode` does, and for a document that is "too short" or "too long"
-    (lines) or has "long lines" (their mean).
+    `seed` and on the file's package, version and path, on nothing else. Raises Unreadable as `decode` does, and for
+    a document that is "too short" or "too long" (lines) or has "long lines" (their mean).
     """
     lines = _lines(file)
     draw = random.Random(content_id(seed, file.package, file.version, file.path))
