@@ -5,16 +5,38 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NotRequired, Self, TypedDict
+from typing import IO, Any, Generic, NotRequired, Self, TypedDict, TypeVar, overload
 
 Record = dict[str, Any]
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 
 class StudyError(Exception):
     """Something a reader can mend; the message is one line and names the remedy."""
+
+
+class Lazy(Sequence[Item], Generic[Key, Item]):
+    """A sequence whose items are made each time they are asked for; only the keys stay in memory."""
+
+    def __init__(self, keys: Sequence[Key], make: Callable[[Key], Item]) -> None:
+        self.keys, self.make = keys, make
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Lazy[Key, Item]": ...
+    def __getitem__(self, place: int | slice) -> "Item | Lazy[Key, Item]":
+        if isinstance(place, slice):
+            return Lazy(self.keys[place], self.make)
+        return self.make(self.keys[place])
 
 
 class Source(TypedDict):
@@ -74,7 +96,6 @@ class Response(Generated):
     seed: str
     sample: int
     text: str
-    finish_reason: str
     tokens: int
 
 
@@ -138,40 +159,60 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary neighbour is filled, flushed to disk and renamed."""
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Open a file that is written whole or not at all: a temporary neighbour is filled, flushed to disk and renamed.
+
+    Gzipped when the name ends in .gz. Raises StudyError when it can't be written; the old file is then untouched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = text.encode("utf-8", "surrogatepass")
-    if path.suffix == ".gz":
-        data = gzip.compress(data, mtime=0)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with temporary.open("wb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+                    yield file
+            else:
+                yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StudyError(
             f"cannot write {path}: {error.strerror}; free some space or check the folder's rights"
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (see `replacing`)."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
 
 
 def write_records(path: Path, records: Iterable[Record]) -> str:
     """Write records sorted by id, gzipped when the name ends in .gz; return the sha256 of the unpacked bytes.
 
-    Raises StudyError when two records share an id or the disk is full; the old file is then untouched.
+    A `Lazy` is written as its records are made; they must come in the order of their ids. Raises StudyError when two
+    records share an id or the disk is full, ValueError for a disordered `Lazy`; the old file is then untouched.
     """
-    rows = sorted(records, key=lambda record: record["id"])
-    for one, other in zip(rows, rows[1:], strict=False):
-        if one["id"] == other["id"]:
-            raise StudyError(
-                f"{path.name}: two records have the id {one['id']}; ids must come from what determines them"
-            )
-    text = "".join(canonical(row) + "\n" for row in rows)
-    write_text(path, text)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    rows = records if isinstance(records, Lazy) else sorted(records, key=lambda record: record["id"])
+    digest = hashlib.sha256()
+    last = ""
+    with replacing(path) as file:
+        for row in rows:
+            if row["id"] == last:
+                raise StudyError(
+                    f"{path.name}: two records have the id {last}; ids must come from what determines them"
+                )
+            if row["id"] < last:
+                raise ValueError(f"{path.name}: {row['id']} comes after {last}")
+            last = row["id"]
+            line = canonical(row).encode("utf-8", "surrogatepass") + b"\n"
+            file.write(line)
+            digest.update(line)
+    return digest.hexdigest()
 
 
 def iter_records(path: Path) -> Iterator[Record]:
@@ -196,64 +237,77 @@ def read_records(path: Path) -> list[Record]:
 class Journal:
     """An append-only file of records by id: what was added survives a kill -9, a torn last line is cut off.
 
+    Only the places of the lines are held in memory; a record is read again when it is asked for.
+
     One process may hold a journal at a time; a second one gets a StudyError.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("a+b")
+        self._writer = path.open("ab", buffering=0)
+        self._reader = path.open("rb")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._file.close()
+            self.close()
             raise StudyError(f"{path} is in use by another process; stop it or choose another RUN=") from None
-        self._records: dict[str, Record] = {}
+        self._places: dict[str, int] = {}  # where each record's line begins
+        self._end = 0
         self._load()
 
     def _load(self) -> None:
-        self._file.seek(0)
-        lines = self._file.read().splitlines(keepends=True)
-        whole = 0  # bytes up to the end of the last sound line
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(self._reader, 1):
             try:
                 record = json.loads(line)
             except ValueError:
                 record = None
             if record is None or not line.endswith(b"\n"):
-                if number < len(lines):
+                if self._reader.read(1):
                     raise StudyError(f"{self.path}:{number} is damaged; delete that line (its work is done again)")
                 break
-            self._records[record["id"]] = record
-            whole += len(line)
-        self._file.truncate(whole)
+            self._places[record["id"]] = self._end
+            self._end += len(line)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Drop what stands after the last whole line, in the file and in what was read of it."""
+        self._writer.truncate(self._end)
+        self._reader.close()
+        self._reader = self.path.open("rb")
 
     def __contains__(self, record_id: object) -> bool:
-        return record_id in self._records
+        return record_id in self._places
 
     def __getitem__(self, record_id: str) -> Record:
-        return self._records[record_id]
+        self._reader.seek(self._places[record_id])
+        return json.loads(self._reader.readline())
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Record]:
-        return iter(self._records.values())
+        return map(self.__getitem__, list(self._places))
 
     def add(self, record: Record) -> None:
         """Store a record now; StudyError when the disk is full."""
+        line = canonical(record).encode("utf-8", "surrogatepass") + b"\n"
         try:
-            self._file.write(canonical(record).encode("utf-8", "surrogatepass") + b"\n")
-            self._file.flush()
+            left = memoryview(line)
+            while left:
+                left = left[self._writer.write(left) :]
         except OSError as error:
+            self._cut()
             raise StudyError(f"cannot write {self.path}: {error.strerror}; free some space, then run again") from error
-        self._records[record["id"]] = record
+        self._places[record["id"]] = self._end
+        self._end += len(line)
 
     def close(self) -> None:
         """Flush to disk and let other processes in."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+        if not self._writer.closed:
+            os.fsync(self._writer.fileno())
+            self._writer.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         return self

@@ -22,7 +22,7 @@ __all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
-OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS"})
+OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY"})
 # Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
 DATA = {
     "01_seed_curation": ("data/corpora", "data/benchmarks", "data/judge"),
@@ -97,14 +97,19 @@ def read_manifest(run: str, stage: str) -> Record | None:
         raise StudyError(f"{path} is not JSON; delete it and run `make {stage[:2]}` again") from error
 
 
+def changed(manifest: Record, parameters: dict[str, Any]) -> list[str]:
+    """Return the names of the parameters whose values differ from a manifest's, operational ones aside."""
+    before = manifest["parameters"]
+    return [key for key, value in parameters.items() if key not in OPERATIONAL and before.get(key) != value]
+
+
 def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
     """Return why a stage must be run, or None when its manifest matches its inputs, parameters and notebook."""
     manifest = read_manifest(run, stage)
     if manifest is None:
         return "not run yet" if not (run_folder(run) / stage).exists() else "not finished"
-    for name, value in parameters.items():
-        if name not in OPERATIONAL and manifest["parameters"].get(name) != value:
-            return f"{name} changed from {manifest['parameters'].get(name)!r} to {value!r}"
+    for name in changed(manifest, parameters):
+        return f"{name} changed from {manifest['parameters'].get(name)!r} to {parameters[name]!r}"
     if manifest["notebook"] != notebook_hash(stage):
         return "its notebook changed"
     if manifest.get("data") != data_hash(stage):
@@ -206,14 +211,16 @@ class Stage:
         self.funnel: list[Record] = []
         self.metrics: Record = {}
         self.started = time.time()
-        self.earlier = (read_manifest(self.run, name) or {}).get("seconds", 0.0)
+        manifest = read_manifest(self.run, name)
+        same = manifest is not None and not changed(manifest, parameters) and manifest.get("data") == data_hash(name)
+        self.earlier = manifest["seconds"] if manifest is not None and same else 0.0
 
     def path(self, file: str) -> Path:
         """Return the path of a file of this stage."""
         return self.folder / file
 
     def resumed(self) -> None:
-        """Count the seconds of the last execution, too: work it stored (completions, a model) is used again."""
+        """Count the seconds of the last execution, too, if it asked the same: work that it stored is used again."""
         self.started -= self.earlier
         self.earlier = 0.0
 

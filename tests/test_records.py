@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib.records import Journal, StudyError, content_id, iter_records, read_records, write_records
+from lib.records import Journal, Lazy, StudyError, content_id, file_sha256, iter_records, read_records, write_records
 
 
 def test_ids_depend_on_content_alone():
@@ -38,13 +38,31 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_one_clear_error():
-    with pytest.raises(StudyError, match="No space left on device"):
-        from pathlib import Path
-
-        journal = Journal.__new__(Journal)
-        journal.path, journal._file, journal._records = Path("/dev/full"), open("/dev/full", "ab"), {}  # noqa: SIM115
-        journal.add({"id": "a" * 100})
+def test_a_full_disk_is_one_clear_error_after_which_the_journal_goes_on(tmp_path):
+    code = f"""
+import json, resource, signal
+from pathlib import Path
+from lib.records import Journal, StudyError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path({str(tmp_path / "journal.jsonl")!r}))
+journal.add({{"id": "a", "text": "x" * 900}})
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    journal.add({{"id": "b", "text": "y" * 900}})
+except StudyError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert "b" not in journal and journal["a"]["text"] == "x" * 900
+for name in "cd":
+    journal.add({{"id": name, "text": name}})
+print(json.dumps(list(journal)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    told, records = done.stdout.splitlines() or pytest.fail(done.stderr)
+    assert "cannot write" in told and "free some space, then run again" in told
+    assert [record["text"][0] for record in json.loads(records)] == ["x", "c", "d"]
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        assert len(journal) == 3
 
 
 def test_damage_is_named_with_its_line(tmp_path):
@@ -88,7 +106,7 @@ def test_kill_nine_keeps_every_added_record(tmp_path):
     path = tmp_path / "journal.jsonl"
     code = f"""
 from pathlib import Path
-from lib.records import Journal
+from lib.records import Journal, Lazy, StudyError, content_id, file_sha256, iter_records, read_records, write_records
 journal = Journal(Path({str(path)!r}))
 for n in range(10**9):
     journal.add({{"id": str(n), "text": "x" * 1000}})
@@ -102,3 +120,27 @@ for n in range(10**9):
     writer.wait()
     with Journal(path) as journal:
         assert said and all(str(n) in journal for n in said)
+
+
+def test_a_journal_reads_back_what_it_stored_and_holds_only_places(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for number in range(200):
+            journal.add({"id": str(number), "text": "é" * 10_000})
+            assert journal[str(number // 2)]["id"] == str(number // 2)  # reading in between leaves the end alone
+        assert len(journal.path.read_bytes().splitlines()) == 200
+        assert [record["id"] for record in journal] == [str(number) for number in range(200)]
+        assert "é" not in repr(vars(journal))
+
+
+def test_lazy_records_are_made_when_asked_for_and_written_in_order(tmp_path):
+    made = []
+    lazy = Lazy(["a", "b", "c"], lambda key: made.append(key) or {"id": key})
+    assert len(lazy) == 3 and not made
+    assert [record["id"] for record in lazy[1:]] == ["b", "c"] and lazy[-1] == {"id": "c"}
+    one = write_records(tmp_path / "lazy.jsonl", lazy)
+    other = write_records(tmp_path / "list.jsonl.gz", list(lazy)[::-1])
+    assert one == other == file_sha256(tmp_path / "list.jsonl.gz") == file_sha256(tmp_path / "lazy.jsonl")
+    with pytest.raises(ValueError, match="a comes after b"):
+        write_records(tmp_path / "lazy.jsonl", Lazy(["b", "a"], lambda key: {"id": key}))
+    assert file_sha256(tmp_path / "lazy.jsonl") == one
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lazy.jsonl", "list.jsonl.gz"]

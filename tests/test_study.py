@@ -1,5 +1,7 @@
 """A stage's manifest is the truth about it: what it read, what it wrote, and why the rest is not there."""
 
+import time
+
 import pytest
 
 from lib import study
@@ -59,6 +61,17 @@ def test_starting_a_stage_takes_its_manifest_away(runs):
     finished(name)
     study.start(name, parameters(name))
     assert undone("t", name, parameters(name)) == "not finished"
+
+
+def test_earlier_seconds_count_only_where_the_same_was_asked(runs):
+    name = NOTEBOOKS[1]
+    stage = Stage(name, parameters(name))
+    stage.started -= 1000
+    stage.finish()
+    for changes, expected in (({"ENGINE": "replay"}, 1000), ({"DECKS": 3}, 0)):
+        again = Stage(name, parameters(name, **changes))
+        again.resumed()
+        assert again.started == pytest.approx(time.time() - expected, abs=60)
 
 
 def test_nothing_leaves_the_funnel_without_a_reason(runs):

@@ -1,10 +1,12 @@
 """The engine protocol: requests in, completions out as they finish, each known by what determines it."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from lib.records import Journal, Record, StudyError, content_id
+from lib.records import Journal, Lazy, Record, StudyError, content_id
 from lib.study import Progress
 
 
@@ -34,8 +36,10 @@ class Engine(Protocol):
         """Get ready to generate, if that is still to be done; a stage that needs no completion never calls it."""
         ...
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (place in `requests`, completion) as completions finish, in any order.
+
+        Requests are taken as there is room for them: never more than a few batches of them are held at once.
 
         A completion has text, finish_reason ("stop" or "length"), prompt_tokens, cached_tokens, tokens.
         """
@@ -46,8 +50,10 @@ class Engine(Protocol):
         ...
 
 
-def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> list[Record]:
+def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> Sequence[Record]:
     """Return a completion for each request, in their order; only those not in `cache` are generated.
+
+    Both sequences may be long and lazy: of each request, only its id is kept.
 
     The cache is the checkpoint: each completion is stored the moment it arrives. Progress is printed as
     completions and tokens per second, with the time left.
@@ -58,27 +64,27 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
         engine.load()  # before the clock starts, or the time left would be judged by the loading
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
     tokens = 0
-    arriving = engine.generate([requests[place] for place in missing]) if missing else ()
-    for count, (place, completion) in enumerate(arriving, 1):
-        cache.add({"id": ids[missing[place]], "engine": engine.version, **completion})
-        tokens += completion["tokens"]
-        progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
     if missing:
+        # Closed, so that whatever is in flight ends when a completion can't be stored.
+        with closing(engine.generate(requests[place] for place in missing)) as arriving:
+            for count, (place, completion) in enumerate(arriving, 1):
+                cache.add({"id": ids[missing[place]], "engine": engine.version, **completion})
+                tokens += completion["tokens"]
+                progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
         progress.close(f"{tokens:,} tokens at {tokens / progress.seconds():.0f} a second")
     if absent := [request_id for request_id in ids if request_id not in cache]:
         raise StudyError(f"{what}: the engine stopped without {len(absent)} completions; run again to go on")
-    return [cache[request_id] for request_id in ids]
+    return Lazy(ids, cache.__getitem__)
 
 
-def cost(completions: Sequence[Record]) -> Record:
+def cost(completions: Iterable[Record]) -> Record:
     """Return what a step's completions cost: counts, prompt and completion tokens, and the cached share of prompts."""
-    prompt = sum(completion["prompt_tokens"] for completion in completions)
-    cached = sum(completion["cached_tokens"] for completion in completions)
-    return {
-        "completions": len(completions),
-        "prompt tokens": prompt,
-        "of these cached": cached,
-        "computed": prompt - cached,
-        "completion tokens": sum(completion["tokens"] for completion in completions),
-        "cut off at the limit": sum(completion["finish_reason"] == "length" for completion in completions),
-    }
+    spent = Counter[str]()
+    for completion in completions:
+        spent["completions"] += 1
+        spent["prompt tokens"] += completion["prompt_tokens"]
+        spent["of these cached"] += completion["cached_tokens"]
+        spent["computed"] += completion["prompt_tokens"] - completion["cached_tokens"]
+        spent["completion tokens"] += completion["tokens"]
+        spent["cut off at the limit"] += completion["finish_reason"] == "length"
+    return dict(spent)
