@@ -214,7 +214,7 @@ def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
     if {"03_execution_filtering", "05_evaluation"} & set(names):
         sandbox.check()
     for name in names:
-        if "MODEL" in parameters[name] and parameters[name].get("ENGINE") != "replay":
+        if "MODEL" in parameters[name] and parameters[name].get("ENGINE") not in ("replay", "server"):
             models.resolve(parameters[name]["MODEL"])
 
 

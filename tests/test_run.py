@@ -18,7 +18,7 @@ from lib import run
 from lib.records import read_records
 from lib.study import NOTEBOOKS, ROOT, StudyError, notebook_cells, parameter_defaults
 
-PROFILES = ["smoke", "laptop", "gpu", "paper"]
+PROFILES = ["smoke", "laptop", "gpu", "paper", "starcoder2"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -49,7 +49,8 @@ def test_bad_parameters_are_refused_before_anything_runs(runner, section, messag
 
 
 def test_an_unknown_profile_or_notebook_is_one_line(runner):
-    assert "PROFILE=tiny is unknown; choose gpu, laptop, paper, smoke" in runner.fail("study", "--profile", "tiny")
+    output = runner.fail("study", "--profile", "tiny")
+    assert "PROFILE=tiny is unknown; choose gpu, laptop, paper, smoke, starcoder2" in output
     assert "neither study nor a notebook's number" in runner.fail("07", "--profile", "smoke")
 
 

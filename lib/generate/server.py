@@ -1,0 +1,233 @@
+"""Completions from OpenAI-compatible servers that run elsewhere: /v1/completions, plain prompts, never chat."""
+
+import asyncio
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import anyio
+import httpx2
+import openai
+from anyio.from_thread import start_blocking_portal
+
+from lib.generate.protocol import Request
+from lib.records import Record, StudyError
+from lib.study import say
+
+CONNECT_SECONDS = 20  # to connect, and to list the models
+FAILURES = 3  # this many requests in a row without an answer, each tried again and again, set a URL aside
+STORED = "the completions so far are stored: see to the server, then run again to go on"
+
+
+@dataclass
+class _Endpoint:
+    """One URL, the slots for its requests in flight, and how many in a row it could not answer."""
+
+    url: str
+    client: openai.AsyncOpenAI
+    slots: asyncio.Semaphore
+    failures: int = 0
+
+
+class Server:
+    """One model behind one or several base URLs; each has at most `max_seqs` requests in flight.
+
+    A request waits `timeout` seconds for a reply and is sent up to 1 + `retries` times, with growing pauses, to each
+    URL in turn. `key` is by default that of the environment variable OPENAI_API_KEY; options are recorded with a run,
+    the environment is not. `extra` goes with every request: a server's own parameters, such as {"top_k": 0, "min_p": 0}
+    where it would otherwise cut the distribution that is sampled from. Raises StudyError for URLs that are none.
+    """
+
+    version = "openai-compatible server"
+
+    def __init__(
+        self,
+        model: str,
+        max_seqs: int = 64,
+        urls: Sequence[str] | str = "http://localhost:8000/v1",
+        timeout: float = 600,
+        retries: int = 5,
+        key: str = "",
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.max_seqs, self.timeout, self.retries = model, max_seqs, timeout, retries
+        self.extra = dict(extra or {})
+        self.urls = (urls,) if isinstance(urls, str) else tuple(urls)
+        if not self.urls or not all(url.startswith(("http://", "https://")) for url in self.urls):
+            raise StudyError(f"urls={urls!r}: give base URLs such as http://localhost:8000/v1")
+        self.key = key or os.environ.get("OPENAI_API_KEY") or "none"
+        self.revision = f"{model} as served"  # a server does not tell its weights
+
+    def load(self) -> None:
+        """Ask every URL for its models; StudyError when one cannot be reached or does not serve this one."""
+        with start_blocking_portal() as portal:
+            for url in self.urls:
+                served = portal.call(self._models, url)
+                if self.model not in served:
+                    raise StudyError(
+                        f"{url} serves {', '.join(served) or 'nothing'}; set MODEL to that, or serve "
+                        f"{self.model!r} there"
+                    )
+
+    async def _models(self, url: str) -> list[str]:
+        async with self._client(url) as client:
+            try:
+                page = await client.with_options(max_retries=2, timeout=CONNECT_SECONDS).models.list()
+            except openai.APIError as error:
+                raise StudyError(
+                    f"{url} does not list its models ({_why(error)}); start an OpenAI-compatible "
+                    "server there, or give the base URL (urls) and key of one that runs"
+                ) from None
+        return [model.id for model in page.data]
+
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
+        """Yield (place, completion) as they finish; of each URL's requests, one batch is in flight and one waits.
+
+        Raises StudyError at once for what the server refuses, and when no URL is left that answers; for requests that
+        none could answer, after all others are through.
+        """
+        # Requests are drawn and completions stored in the caller's thread: their files are not made for two.
+        waiting = iter(enumerate(requests))
+        inbox: asyncio.Queue[tuple[int, Request]] = asyncio.Queue()
+        done: SimpleQueue[tuple[int, Record | str] | Exception] = SimpleQueue()
+        inside, lost, why = 0, 0, ""
+        with start_blocking_portal() as portal:  # an event loop in its own thread; leaving ends both
+            serving = portal.start_task_soon(self._serve, inbox, done)
+            while True:
+                while inside < 2 * self.max_seqs * len(self.urls) and (item := next(waiting, None)) is not None:
+                    portal.call(inbox.put_nowait, item)
+                    inside += 1
+                if not inside:
+                    break
+                finished = done.get()
+                if isinstance(finished, Exception):
+                    raise finished
+                inside -= 1
+                place, completion = finished
+                if isinstance(completion, str):
+                    lost, why = lost + 1, completion
+                else:
+                    yield place, completion
+            serving.cancel()
+        if lost:
+            raise StudyError(f"{lost} requests had no answer ({why}); {STORED}")
+
+    def close(self) -> None:
+        """Nothing to give back: connections end with `generate`."""
+
+    def _client(self, url: str) -> openai.AsyncOpenAI:
+        limits = httpx2.Limits(max_keepalive_connections=self.max_seqs)
+        http = openai.DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [_refuse_other]})
+        timeout = openai.Timeout(self.timeout, connect=CONNECT_SECONDS)
+        return openai.AsyncOpenAI(
+            base_url=url, api_key=self.key, timeout=timeout, max_retries=self.retries, http_client=http
+        )
+
+    async def _serve(
+        self, inbox: asyncio.Queue[tuple[int, Request]], done: SimpleQueue[tuple[int, Record | str] | Exception]
+    ) -> None:
+        """Answer what comes into `inbox` until cancelled; the first error ends all that is in flight."""
+
+        async def work(endpoints: list[_Endpoint]) -> None:
+            while True:
+                place, request = await inbox.get()
+                done.put((place, await self._answer(request, endpoints)))
+
+        try:
+            async with AsyncExitStack() as stack:
+                endpoints = []
+                for url in self.urls:
+                    client = await stack.enter_async_context(self._client(url))
+                    endpoints.append(_Endpoint(url, client, asyncio.Semaphore(self.max_seqs)))
+                async with anyio.create_task_group() as workers:
+                    for first in range(len(endpoints)):
+                        for _ in range(self.max_seqs):
+                            workers.start_soon(work, endpoints[first:] + endpoints[:first])
+        except Exception as error:
+            done.put(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
+
+    async def _answer(self, request: Request, endpoints: list[_Endpoint]) -> Record | str:
+        """Return the completion of the first endpoint that answers, or why none of those left did."""
+        why = "no URL is left"
+        for endpoint in endpoints:
+            async with endpoint.slots:
+                if endpoint.failures >= FAILURES:
+                    continue
+                try:
+                    completion = await endpoint.client.completions.create(
+                        model=self.model,
+                        prompt=request.prompt,
+                        temperature=request.temperature,
+                        top_p=1,
+                        max_tokens=request.max_tokens,
+                        stop=list(request.stop) or openai.omit,
+                        seed=openai.omit if request.seed is None else request.seed,
+                        extra_body=self.extra,
+                    )
+                except openai.APIError as error:
+                    why = f"{endpoint.url}: {_why(error)}"
+                    if _final(error):
+                        raise StudyError(f"{why}; mend MODEL, the options or the server, then run again") from None
+                    endpoint.failures += 1
+                    if endpoint.failures == FAILURES:
+                        say(f"{why}; set aside after {FAILURES} requests without an answer")
+                    continue
+                if endpoint.failures < FAILURES:
+                    endpoint.failures = 0
+                return _completion(completion, request.stop)
+        if all(endpoint.failures >= FAILURES for endpoint in endpoints):
+            raise StudyError(f"no server answers any more ({why}); {STORED}")
+        return why
+
+
+async def _refuse_other(response: httpx2.Response) -> None:
+    """Raise for a reply that is not what was asked for, as if the connection had broken: it is asked for again."""
+    if not response.is_success:
+        return
+    await response.aread()
+    try:
+        reply = response.json()
+        if response.url.path.endswith("/completions"):
+            choice, usage = reply["choices"][0], reply["usage"]
+            sound = isinstance(choice["text"], str) and choice["finish_reason"] in ("stop", "length")
+            sound &= isinstance(usage["prompt_tokens"], int) and isinstance(usage["completion_tokens"], int)
+        else:
+            sound = all(isinstance(model["id"], str) for model in reply["data"])
+    except (ValueError, LookupError, TypeError):
+        sound = False
+    if not sound:
+        raise httpx2.RemoteProtocolError(f"not an OpenAI-compatible reply: {response.text!r}", request=response.request)
+
+
+def _final(error: openai.APIError) -> bool:
+    """Tell whether asking again is of no use: the server read the request and refused it."""
+    status = error.status_code if isinstance(error, openai.APIStatusError) else 500
+    return status < 500 and status not in (408, 409, 429)
+
+
+def _why(error: openai.APIError) -> str:
+    """Return an error in one line of bounded length: the status and the server's message, or how it broke off."""
+    if isinstance(error, openai.APIStatusError):
+        said: Any = error.body.get("message") if isinstance(error.body, dict) else None
+        text = f"{error.status_code} {said or error.response.text or error.response.reason_phrase}"
+    else:
+        cause = error.__cause__ or error
+        text = str(cause) or type(cause).__name__
+    return " ".join(text.split())[:300]
+
+
+def _completion(completion: Any, stop: tuple[str, ...]) -> Record:
+    choice, usage = completion.choices[0], completion.usage
+    # Some servers leave the stop string in, or know only some of several.
+    ends = [choice.text.index(string) for string in stop if string in choice.text]
+    details = usage.prompt_tokens_details
+    return {
+        "text": choice.text[: min(ends)] if ends else choice.text,
+        "finish_reason": "stop" if ends else choice.finish_reason,
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": (details and details.cached_tokens) or 0,
+        "tokens": usage.completion_tokens,
+    }

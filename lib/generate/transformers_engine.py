@@ -1,0 +1,167 @@
+"""In-process transformers with its continuous batching: for a machine with a GPU on which vLLM does not run."""
+
+import gc
+import importlib.metadata
+import itertools
+import logging
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lib.generate.protocol import Request
+from lib.generate.vllm_engine import CONTEXT_TOKENS
+from lib.models import Model
+from lib.records import Record, StudyError
+from lib.study import say
+
+if TYPE_CHECKING:
+    from transformers.generation.continuous_batching import ContinuousBatchingManager
+    from transformers.generation.continuous_batching.requests import GenerationOutput
+
+# On a GPU the key-value cache takes what memory is free. On a CPU that would be the whole machine's: there it holds
+# 65,536 tokens (a block has 256), and the mask of a step, which has a column for each of them, stays at 130 MB.
+CPU_SIZES: dict[str, Any] = {"num_blocks": 256, "max_batch_tokens": 1024}
+
+
+class Transformers:
+    """A transformers model in bf16, on the GPU if there is one; `max_seqs` sequences are decoded at once.
+
+    Its batching knows no seed of a single request: sampling is seeded once a run, from the run's first request, and
+    what is drawn depends on which requests share a step. Greedy completions have no such freedom, but for rounding.
+    It does not tell how much of a prompt it found in its cache: `cached_tokens` is 0.
+    """
+
+    def __init__(self, model: Model, max_seqs: int) -> None:
+        self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
+        self.version = f"transformers {importlib.metadata.version('transformers')}"
+        self._lm: Any = None
+        self._tokenizer: Any = None
+
+    def load(self) -> None:
+        """Load the weights, once."""
+        if self._lm is not None:
+            return
+        say(f"loading {self.model.name} into transformers")
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.import_utils import is_flash_attn_2_available
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # what it says is raised below
+        # Without flash attention each sequence of a step is also held against the others' keys, and masked.
+        attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
+        path = str(self.model.path)
+        lm: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation=attention)
+        self._lm = lm.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        self._window = min(CONTEXT_TOKENS, lm.config.max_position_embeddings)
+        ends = lm.generation_config.eos_token_id
+        self._ends = ends if isinstance(ends, list) else [-1 if ends is None else ends]
+
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
+        """Yield (place, completion) as they finish; two batches at most wait inside.
+
+        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. StudyError when a
+        prompt fills the window or the memory does not suffice.
+        """
+        assert self._lm is not None, "load() comes first"
+        for greedy, run in itertools.groupby(enumerate(requests), lambda item: item[1].temperature == 0):
+            yield from self._run(run, greedy)
+
+    def _run(self, waiting: Iterator[tuple[int, Request]], greedy: bool) -> Iterator[tuple[int, Record]]:
+        first = next(waiting)
+        waiting = itertools.chain([first], waiting)
+        manager = self._manager(greedy, first[1].seed or 0)
+        inside: dict[str, tuple[int, Request]] = {}
+        manager.start()
+        try:
+            while True:
+                while len(inside) < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
+                    inside[str(item[0])] = item
+                    self._add(manager, *item)
+                if not inside:
+                    return
+                output = manager.get_result(timeout=1)
+                if output is None and not manager.is_running():
+                    raise _broken(manager.background_thread_status.fatal_error)
+                if output is None or output.request_id not in inside:  # what it still says of a cancelled one
+                    continue
+                if output.error is not None:
+                    raise _broken(output.error)
+                place, request = inside[output.request_id]
+                if (completion := self._completion(request, output)) is not None:
+                    del inside[output.request_id]
+                    manager.cancel_request(output.request_id)
+                    yield place, completion
+        finally:
+            manager.stop(hard_stop=True)
+
+    def _manager(self, greedy: bool, seed: int) -> "ContinuousBatchingManager":
+        from transformers import GenerationConfig
+        from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+        # A request's own temperature is heard only where the run has one that is not 1.
+        sampling: dict[str, Any] = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 0.5}
+        return self._lm.init_continuous_batching(
+            GenerationConfig(eos_token_id=self._ends, **sampling),
+            ContinuousBatchingConfig(
+                max_requests_per_batch=self.max_seqs,
+                per_request_processors=True,
+                seed=seed,
+                auto_switch_to_flash=False,  # it might fetch a kernel from the hub
+                use_async_batching=False,  # a step ahead of what is known, it would go on with cancelled requests
+                **(CPU_SIZES if self._lm.device.type == "cpu" else {}),
+            ),
+        )
+
+    def _add(self, manager: "ContinuousBatchingManager", place: int, request: Request) -> None:
+        prompt = self._tokenizer(request.prompt)["input_ids"]
+        room = self._window - len(prompt)
+        if room < 1:
+            raise StudyError(
+                f"a prompt of {len(prompt)} tokens leaves no room in the window of {self._window}; show fewer exemplars"
+            )
+        own: dict[str, Any] = {"temperature": float(request.temperature)} if request.temperature else {}
+        manager.add_request(
+            prompt,
+            request_id=str(place),
+            max_new_tokens=min(request.max_tokens, room),
+            streaming=bool(request.stop),  # to see a stop string when it is written: it knows end tokens only
+            **own,
+        )
+
+    def _completion(self, request: Request, output: "GenerationOutput") -> Record | None:
+        """Return the completion if its tokens are all there or hold a stop string, else None."""
+        tokens = output.generated_tokens
+        if not output.is_finished():
+            # A stop string of n bytes that has just been completed lies in the last n tokens.
+            tail = self._text(tokens[-1 - max(len(stop.encode()) for stop in request.stop) :])
+            if not any(stop in tail for stop in request.stop):
+                return None
+        text = self._text(tokens)
+        ends = [text.index(stop) for stop in request.stop if stop in text]
+        if not ends and not output.is_finished():
+            return None
+        return {
+            "text": text[: min(ends, default=len(text))],
+            "finish_reason": "stop" if ends or tokens[-1] in self._ends else "length",
+            "prompt_tokens": len(output.prompt_ids),
+            "cached_tokens": 0,
+            "tokens": len(tokens),
+        }
+
+    def _text(self, tokens: list[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def close(self) -> None:
+        """Drop the model."""
+        self._lm = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _broken(error: object) -> StudyError:
+    return StudyError(f"transformers broke off ({error}); choose a smaller MAX_SEQS, or a smaller MODEL")
