@@ -8,9 +8,11 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from cycler import cycler
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from lib.records import Record
+from lib.statistics import wilson
 
 PALETTE = {
     "main": "#2f5d8a",
@@ -147,11 +149,9 @@ def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
     """Draw the share that passed in each group, given (passed, n) by name, with 95 % Wilson intervals."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
     for place, (passed, n) in enumerate(counts.values()):
-        share, z = passed / n, 1.96
-        middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-        axes.plot([100 * (middle - half), 100 * (middle + half)], [place, place], color=PALETTE["grey"], lw=2)
-        axes.plot(100 * share, place, "o", color=PALETTE["main"])
+        low, high = wilson(passed, n)
+        axes.plot([100 * low, 100 * high], [place, place], color=PALETTE["grey"], lw=2)
+        axes.plot(100 * passed / n, place, "o", color=PALETTE["main"])
     axes.set_yticks(range(len(counts)), [f"{name} (n = {n:,})" for name, (_, n) in counts.items()])
     axes.set_ylim(len(counts) - 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -178,4 +178,54 @@ def training(log: Sequence[Record], title: str) -> Figure:
     bottom.set_xlabel("update")
     bottom.xaxis.get_major_locator().set_params(integer=True)
     top.set_title(f"{title} (n = {len(updates):,} updates)")
+    return figure
+
+
+def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
+    """Draw a table of counts: a bar for each row, stacked from its columns."""
+    figure, axes = subplots(figsize=(7.5, 1.1 + 0.36 * len(table)))
+    left = [0] * len(table)
+    colours = [PALETTE[name] for name in ("main", "accent", "good", "bad", "grey")]
+    for place, column in enumerate(table.columns):
+        widths = table[column].tolist()
+        axes.barh(range(len(table)), widths, left=left, color=colours[place % len(colours)], label=str(column))
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(f"{title} (n = {sum(left):,})")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def positions(counts: pd.DataFrame, title: str) -> Figure:
+    """Draw how often each exemplar (row) stood in each position (column) as a map, with what chance would give."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.22 * len(counts)))
+    prompts = counts.to_numpy().sum() / len(counts.columns)
+    expected = prompts / len(counts)
+    colours = LinearSegmentedColormap.from_list("study", [PALETTE["light"], PALETTE["main"]])
+    image = axes.imshow(counts.to_numpy(), cmap=colours, aspect="auto", vmin=0, vmax=max(2 * expected, 1))
+    axes.set_yticks(range(len(counts)), list(counts.index), fontsize=8)
+    axes.set_xticks(range(len(counts.columns)), list(counts.columns))
+    axes.set_xlabel(f"position; by chance, a cell has {expected:.1f} ± {expected**0.5:.1f}")
+    axes.set_title(f"{title} (n = {prompts:,.0f})", fontsize=10)
+    figure.colorbar(image, label="prompts")
+    return figure
+
+
+def grouped(counts: pd.DataFrame, title: str) -> Figure:
+    """Draw a table of counts as shares of its columns: a group of bars for each row, in it one bar a column."""
+    figure, axes = subplots(figsize=(7.5, 1.1 + 0.2 * counts.size + 0.12 * len(counts)))
+    colours = [PALETTE[name] for name in ("grey", "main", "accent", "good", "bad")]
+    height = 0.8 / len(counts.columns)
+    for number, column in enumerate(counts.columns):
+        n = counts[column].sum()
+        places = [row + (number - (len(counts.columns) - 1) / 2) * height for row in range(len(counts))]
+        shares = (100 * counts[column] / max(n, 1)).tolist()
+        axes.barh(places, shares, height * 0.9, color=colours[number % len(colours)], label=f"{column} (n = {n:,})")
+    axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the column's total, %")
+    axes.set_title(title)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

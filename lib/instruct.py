@@ -4,17 +4,16 @@ import random
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from lib.exemplars import Deck, Decks
 from lib.generate import Engine, Request, complete
-from lib.records import Journal, Record, StudyError, content_id
+from lib.prompts import NEXT_EXAMPLE, Style, tokens_at_most
+from lib.records import Journal, Lazy, Record, StudyError, content_id
 
-LANGUAGE = "python"
-# An exemplar of a deck begins so; a completion that starts the next exemplar has said all it had to say.
-NEXT_EXAMPLE = "## Example"
-TESTS_END = "</tests>"
 MAX_CONCEPT_WORDS = 6
+MAX_CONCEPTS = 5  # the exemplars have two to five
+MIN_INSTRUCTION_WORDS = 8
 CODE_MARKS = re.compile(r"[`={}()\[\]<>#;\\]|\breturn\b|\bdef\b")
 # Tasks whose answer needs what the sandbox denies can never pass; they are counted out before responses are paid for.
 OUT_OF_REACH = re.compile(
@@ -22,50 +21,15 @@ OUT_OF_REACH = re.compile(
     r"user input|command[- ]line|gui|plot|image|random(?:ly)?|current (?:date|time))\b",
     re.IGNORECASE,
 )
-
-
-def fenced(code: str) -> str:
-    """Return code inside a python fence."""
-    return f"```python\n{code.strip()}\n```"
-
-
-def properties(category: str, difficulty: str, concepts: Sequence[str]) -> str:
-    """Return the four lines that steer a task, in the newer pipeline's order."""
-    pairs = {"category": category, "language": LANGUAGE, "difficulty": difficulty, "concepts": ", ".join(concepts)}
-    return "\n".join(f"{key}: {value}" for key, value in pairs.items())
-
-
-def prompt(system: str, shown: Sequence[str], query: str) -> str:
-    """Lay out a plain completion prompt: system text, numbered examples, and the query left open."""
-    blocks = [system, *(f"{NEXT_EXAMPLE} {number}\n{text}" for number, text in enumerate([*shown, query], 1))]
-    return "\n\n".join(blocks).rstrip()
-
-
-def concepts_prompt(system: str, deck: Deck, snippet: str) -> str:
-    """Ask for the concepts in a snippet (S->C)."""
-    shown = [f"### Snippet\n{e.snippet}\n\n### Concepts\n{', '.join(e.concepts)}" for e in deck]
-    return prompt(system, shown, f"### Snippet\n{fenced(snippet)}\n\n### Concepts")
-
-
-def instruction_prompt(system: str, deck: Deck, category: str, difficulty: str, concepts: Sequence[str]) -> str:
-    """Ask for a task with given properties (C->I)."""
-    layout = "### Properties\n{}\n\n### Task"
-    shown = [layout.format(properties(e.category, e.difficulty, e.concepts)) + f"\n{e.instruction}" for e in deck]
-    return prompt(system, shown, layout.format(properties(category, difficulty, concepts)))
-
-
-def response_prompt(system: str, deck: Deck, instruction: str) -> str:
-    """Ask for a response and its tests (I->R); concepts and properties are not shown."""
-    layout = "<instruction>\n{}\n</instruction>\n\n<response>"
-    shown = [
-        layout.format(e.instruction) + f"\n{e.response}\n</response>\n\n<tests>\n{e.tests}\n{TESTS_END}" for e in deck
-    ]
-    return prompt(system, shown, layout.format(instruction))
-
-
-def sampling_seed(seed: int, step: str, parent: str, sample: int = 0) -> int:
-    """Return the seed of one completion: it depends on what is asked, not on when or beside what it runs."""
-    return int(content_id(seed, step, parent, sample)[:8], 16) >> 1
+# Names that are no everyday words, and everyday words only where they must mean the language.
+OTHER_LANGUAGE = re.compile(
+    r"\b(?i:java|javascript|typescript|node\.js|golang|php|kotlin|haskell|scala|fortran|matlab|cobol)\b|"
+    r"\b(?:in|using) (?:C|R|Go|Rust|Ruby|Swift|Perl|Bash)\b|\bC(?:\+\+|#)"
+)
+MIN_ASCII = 0.9  # share of a task's characters
+# Of the engines' window of 4,096, eight exemplars take up to 1,800; tokens_at_most counts up to twice too many.
+SNIPPET_TOKENS = 2000
+UNDRAWN = ("undrawn", "undrawn")  # category and difficulty of a task made straight from a snippet
 
 
 @dataclass(frozen=True)
@@ -79,11 +43,20 @@ class Sampling:
 
 @dataclass
 class Step:
-    """What one step made: its records, why some completions gave none, and the completions' token counts."""
+    """What one step made: its records, why some completions gave none, and all completions.
 
-    records: list[Record]
+    `notes` counts what was cleaned away inside completions, those that gave no record included.
+    """
+
+    records: Sequence[Record]
     reasons: Counter[str]
-    completions: list[Record]
+    completions: Sequence[Record]
+    notes: Counter[str] = field(default_factory=Counter)
+
+
+def sampling_seed(seed: int, step: str, parent: str, sample: int = 0) -> int:
+    """Return the seed of one completion: it depends on what is asked, not on when or beside what it runs."""
+    return int(content_id(seed, step, parent, sample)[:8], 16) >> 1
 
 
 def generated(deck: Deck, request: Request, completion: Record, engine: Engine) -> Record:
@@ -97,12 +70,24 @@ def generated(deck: Deck, request: Request, completion: Record, engine: Engine) 
     }
 
 
-def parse_concepts(text: str) -> list[str]:
-    """Return the concepts of a completion's first line: stripped, lower-cased, each once, no code, no run-ons."""
-    line = text.strip().split("\n")[0]
-    cleaned = [re.sub(r"\s+", " ", concept).strip(" .*-").lower() for concept in line.split(",")]
-    sound = [c for c in cleaned if c and len(c.split()) <= MAX_CONCEPT_WORDS and not CODE_MARKS.search(c)]
-    return list(dict.fromkeys(sound))[:5]  # the exemplars have two to five
+def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
+    """Return the concepts of a completion's first line in lower case, and what else stood there (official: all)."""
+    concepts, faults = [], Counter[str]()
+    for item in text.strip().split("\n")[0].split(","):
+        concept = re.sub(r"\s+", " ", item).strip(" .*-").lower()
+        if not concept:
+            faults["empty"] += 1
+        elif CODE_MARKS.search(concept):
+            faults["code"] += 1
+        elif len(concept.split()) > MAX_CONCEPT_WORDS:
+            faults[f"longer than {MAX_CONCEPT_WORDS} words"] += 1
+        elif concept in concepts:
+            faults["said twice"] += 1
+        elif len(concepts) == MAX_CONCEPTS:
+            faults[f"more than {MAX_CONCEPTS}"] += 1
+        else:
+            concepts.append(concept)
+    return concepts, faults
 
 
 def draw_properties(
@@ -117,12 +102,16 @@ def draw_properties(
 def instruction_fault(text: str, max_words: int) -> str | None:
     """Return why a task can't be used, or None."""
     words = len(text.split())
-    if words < 8:
-        return "shorter than 8 words"
+    if words < MIN_INSTRUCTION_WORDS:
+        return f"shorter than {MIN_INSTRUCTION_WORDS} words"
     if words > max_words:
         return f"longer than {max_words} words"
     if "###" in text or "<instruction>" in text:
         return "runs on into another section"
+    if OTHER_LANGUAGE.search(text):
+        return "asks for another programming language"
+    if sum(letter.isascii() for letter in text) < MIN_ASCII * len(text):
+        return "not in English"
     if OUT_OF_REACH.search(text):
         return "needs files, network, input, chance or the clock"
     return None
@@ -142,6 +131,17 @@ def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[s
     return kept
 
 
+def fitting(seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
+    """Keep the seeds whose prompt the model's window holds for sure; the others are counted in `reasons`.
+
+    A prompt that no engine takes would stop the run at the same place each time.
+    """
+    kept = [seed for seed in seeds if tokens_at_most(seed["code"]) <= SNIPPET_TOKENS]
+    if len(kept) < len(seeds):
+        reasons["perhaps too long for the model's window"] += len(seeds) - len(kept)
+    return kept
+
+
 def some(step: Step, what: str) -> Step:
     """Return a step that made something; StudyError when it made nothing to go on with."""
     if not step.records:
@@ -152,109 +152,155 @@ def some(step: Step, what: str) -> Step:
     return step
 
 
+def concepts_request(style: Style, deck: Deck, seed: Record, sampling: Sampling) -> Request:
+    """Return the request for a seed's concepts."""
+    return Request(
+        prompt=style.concepts(deck, seed["code"]),
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        stop=(NEXT_EXAMPLE, "\n\n"),
+        seed=sampling_seed(sampling.seed, "concepts", seed["id"]),
+    )
+
+
+def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batch: int) -> Record:
+    """Return how many of the requests get the same text when asked for all at once and in batches of `batch`."""
+    once = complete(engine, [replace(request, sample=1) for request in requests], cache, "asked at once")
+    again = []
+    for start in range(0, len(requests), batch):
+        part = [replace(request, sample=2) for request in requests[start : start + batch]]
+        again += complete(engine, part, cache, f"asked by {batch}")
+    same = sum(one["text"] == other["text"] for one, other in zip(once, again, strict=True))
+    return {"asked twice": len(requests), "same text": same}
+
+
 def ask_concepts(
-    engine: Engine, cache: Journal, system: str, decks: Decks, seeds: Sequence[Record], sampling: Sampling
+    engine: Engine, cache: Journal, style: Style, decks: Decks, seeds: Sequence[Record], sampling: Sampling
 ) -> Step:
     """Step S->C: one completion a seed; a seed without two sound concepts is counted out."""
-    dealt = decks.deal("concepts", seeds)
-    requests = [
-        Request(
-            prompt=concepts_prompt(system, deck, seed["code"]),
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            stop=(NEXT_EXAMPLE, "\n\n"),
-            seed=sampling_seed(sampling.seed, "concepts", seed["id"]),
-        )
-        for deck, seed in dealt
-    ]
-    step = Step([], Counter(), complete(engine, requests, cache, "concepts"))
-    for (deck, seed), request, completion in zip(dealt, requests, step.completions, strict=True):
-        concepts = parse_concepts(completion["text"])
+    reasons = Counter[str]()
+    dealt = decks.deal("concepts", fitting(seeds, reasons))
+    requests = Lazy(dealt, lambda pair: concepts_request(style, *pair, sampling))
+    step = Step([], reasons, complete(engine, requests, cache, "concepts"))
+    records = []
+    for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
+        text = completion["text"]
+        if completion["finish_reason"] == "length":  # the last one may be half a word
+            text = text.rpartition(",")[0]
+            step.notes["cut off at the token limit"] += 1
+        concepts, faults = parse_concepts(text)
+        step.notes += faults
         if len(concepts) < 2:
             step.reasons["fewer than two sound concepts"] += 1
             continue
         record = {"id": content_id("concepts", seed["id"], completion["id"]), "seed": seed["id"], "concepts": concepts}
-        step.records.append(record | generated(deck, request, completion, engine))
+        records.append(record | generated(deck, asked, completion, engine))
+    step.records = records
     return some(step, "list of concepts")
 
 
 def ask_instructions(
     engine: Engine,
     cache: Journal,
-    system: str,
+    style: Style,
     decks: Decks,
-    concepts: Sequence[Record],
+    parents: Sequence[Record],
     sampling: Sampling,
     weights: tuple[dict[str, int], dict[str, int]],
     max_words: int,
 ) -> Step:
-    """Step C->I: one task a list of concepts; `weights` are those of the categories and of the difficulties."""
-    dealt = decks.deal("instruction", concepts)
-    drawn = [draw_properties(sampling.seed, record["id"], *weights) for _, record in dealt]
-    requests = [
-        Request(
-            prompt=instruction_prompt(system, deck, category, difficulty, record["concepts"]),
+    """Step C->I: one task a list of concepts; `weights` are those of the categories and of the difficulties.
+
+    When `parents` are seeds (records with "code"), it is step S->I, the ablation: no properties are drawn then.
+    """
+    reasons = Counter[str]()
+    direct = any("code" in parent for parent in parents)
+    dealt = decks.deal("instruction", fitting(parents, reasons) if direct else parents)
+
+    def drawn(parent: Record) -> tuple[str, str]:
+        return UNDRAWN if "code" in parent else draw_properties(sampling.seed, parent["id"], *weights)
+
+    def request(pair: tuple[Deck, Record]) -> Request:
+        deck, parent = pair
+        return Request(
+            prompt=style.inspired(deck, parent["code"])
+            if "code" in parent
+            else style.instruction(deck, *drawn(parent), parent["concepts"]),
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,
             stop=(NEXT_EXAMPLE,),
-            seed=sampling_seed(sampling.seed, "instruction", record["id"]),
+            seed=sampling_seed(sampling.seed, "instruction", parent["id"]),
         )
-        for (deck, record), (category, difficulty) in zip(dealt, drawn, strict=True)
-    ]
-    step = Step([], Counter(), complete(engine, requests, cache, "instructions"))
-    for (deck, parent), (category, difficulty), request, completion in zip(
-        dealt, drawn, requests, step.completions, strict=True
-    ):
+
+    requests = Lazy(dealt, request)
+    step = Step([], reasons, complete(engine, requests, cache, "instructions"))
+    records = []
+    for (deck, parent), asked, completion in zip(dealt, requests, step.completions, strict=True):
         text = completion["text"].strip()
         fault = "cut off at the token limit" if completion["finish_reason"] == "length" else None
         if fault := fault or instruction_fault(text, max_words):
             step.reasons[fault] += 1
             continue
+        category, difficulty = drawn(parent)
         record = {
             "id": content_id("instruction", parent["id"], completion["id"]),
             "parent": parent["id"],
-            "seed": parent["seed"],
+            "seed": parent.get("seed", parent["id"]),
             "instruction": text,
             "category": category,
             "difficulty": difficulty,
         }
-        step.records.append(record | generated(deck, request, completion, engine))
-    step.records = without_duplicates(step.records, "instruction", step.reasons)
+        records.append(record | generated(deck, asked, completion, engine))
+    step.records = without_duplicates(records, "instruction", step.reasons)
     return some(step, "task")
 
 
 def ask_responses(
     engine: Engine,
     cache: Journal,
-    system: str,
+    style: Style,
     decks: Decks,
     instructions: Sequence[Record],
     sampling: Sampling,
     samples: int,
 ) -> Step:
-    """Step I->R: `samples` responses with tests for each task; those cut off at the limit are kept, and say so."""
-    dealt = [(deck, task, sample) for deck, task in decks.deal("response", instructions) for sample in range(samples)]
-    requests = [
-        Request(
-            prompt=response_prompt(system, deck, task["instruction"]),
+    """Step I->R: `samples` responses with tests for each task; those cut off at the limit are counted out.
+
+    The records are lazy and sorted by id: ten samples of a hundred thousand tasks need not fit into memory.
+    """
+    dealt = decks.deal("response", instructions)
+
+    def request(place: int) -> Request:
+        (deck, task), sample = dealt[place // samples], place % samples
+        return Request(
+            prompt=style.response(deck, task["instruction"]),
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,
-            stop=(NEXT_EXAMPLE, TESTS_END),
+            stop=style.stop,
             seed=sampling_seed(sampling.seed, "response", task["id"], sample),
             sample=sample,
         )
-        for deck, task, sample in dealt
-    ]
-    step = Step([], Counter(), complete(engine, requests, cache, "responses"))
-    for (deck, task, sample), request, completion in zip(dealt, requests, step.completions, strict=True):
-        record = {
-            "id": content_id("response", task["id"], completion["id"]),
+
+    def record(key: tuple[str, int]) -> Record:
+        identity, place = key
+        (deck, task), completion = dealt[place // samples], completions[place]
+        made = {
+            "id": identity,
             "parent": task["id"],
             "seed": task["seed"],
-            "sample": sample,
+            "sample": place % samples,
             "text": completion["text"].strip(),
-            "finish_reason": completion["finish_reason"],
             "tokens": completion["tokens"],
         }
-        step.records.append(record | generated(deck, request, completion, engine))
-    return step
+        return made | generated(deck, request(place), completion, engine)
+
+    requests = Lazy(range(samples * len(dealt)), request)
+    completions = complete(engine, requests, cache, "responses")
+    reasons = Counter[str]()
+    keys = []
+    for place, completion in enumerate(completions):
+        if completion["finish_reason"] == "length":
+            reasons["cut off at the token limit"] += 1
+        else:
+            keys.append((content_id("response", dealt[place // samples][1]["id"], completion["id"]), place))
+    return some(Step(Lazy(sorted(keys), record), reasons, completions), "response")

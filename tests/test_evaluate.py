@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lib.evaluate import RESPONSE_PREFIX, grade, humaneval, humanevalplus, score
-from lib.evaluate.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
 from lib.records import StudyError
 from lib.sft import render_prompt
+from lib.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
 
 PLUS = Path(__file__).parent.parent.parent / "shared/benchmarks/humaneval_plus/HumanEvalPlus-v0.1.10.jsonl.gz"
 HUMANEVAL = humaneval.load()

@@ -39,7 +39,8 @@ def ngrams(text: str) -> set[tuple[str, ...]]:
 
 
 def text_of(exemplar: Exemplar) -> str:
-    return "\n".join([exemplar.snippet, exemplar.instruction, exemplar.response, exemplar.tests])
+    texts = [exemplar.snippet, exemplar.instruction, exemplar.response, exemplar.tests]
+    return "\n".join([*texts, exemplar.reasoning, exemplar.explanation])
 
 
 def names_of(exemplar: Exemplar) -> set[str]:
@@ -77,6 +78,14 @@ def test_fields_and_lengths(exemplar: Exemplar) -> None:
     assert 60 <= words(exemplar.response) + words(exemplar.tests) <= 170
     for part in (exemplar.instruction, exemplar.response, exemplar.tests):
         assert "## " not in part and "<response>" not in part and "</tests>" not in part
+
+
+def test_ten_functions_have_the_older_pipelines_sections() -> None:
+    tagged = [exemplar for exemplar in EXEMPLARS if exemplar.reasoning or exemplar.explanation]
+    assert len(tagged) == 10 and {exemplar.category for exemplar in tagged} == {"function implementation"}
+    for exemplar in tagged:
+        for part in (exemplar.reasoning, exemplar.explanation):
+            assert 15 <= words(part) <= 80 and "```" not in part and "[" not in part.replace("`[", ""), exemplar.id
 
 
 @each_exemplar
@@ -142,6 +151,7 @@ def test_overlap_check_can_fail() -> None:
 
 def test_system_texts() -> None:
     systems = load_systems()
-    assert list(systems) == ["s->c", "c->i", "i->r", "s->i"]
+    older = ["starcoder2 s->c", "starcoder2 c->i", "starcoder2 i->r"]
+    assert list(systems) == ["s->c", "c->i", "i->r", "s->i", *older, "headers i->r"]
     assert all(30 <= words(text) <= 200 for text in systems.values())
     assert all(f"- {key}:" in systems["c->i"] for key in ("category", "language", "difficulty", "concepts"))

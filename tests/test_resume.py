@@ -22,6 +22,7 @@ SMALL = {
         "INSTRUCTION_TOKENS": 80,
         "RESPONSE_TOKENS": 96,
         "MAX_SEQS": 4,
+        "REPEATED": 0,
     },
 }
 

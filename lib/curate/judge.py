@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lib.exemplars import sections
 from lib.generate import Engine, Request, complete
-from lib.instruct import NEXT_EXAMPLE, fenced, prompt
+from lib.prompts import NEXT_EXAMPLE, fenced, prompt, tokens_at_most
 from lib.records import Journal, Record, StudyError, content_id
 from lib.study import ROOT
 
@@ -82,11 +82,6 @@ def deck(exemplars: Sequence[Judged], order: int) -> list[Judged]:
     order shows how much the verdicts hang on it.
     """
     return random.Random(content_id("judge", order)).sample(list(exemplars), len(exemplars))
-
-
-def tokens_at_most(text: str) -> int:
-    """Return a bound on a text's tokens: a letter group counts for each four letters, any other byte for itself."""
-    return len(re.findall(rb"[A-Za-z]{1,4}|\s+|[^A-Za-z\s]", text.encode("utf-8", "surrogatepass")))
 
 
 def too_long(seed: Record) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lib.evaluate.statistics import estimate
 from lib.generate import Engine, Request, complete
 from lib.records import Journal, Record, StudyError
 from lib.sandbox import Limits, run_programs
 from lib.sft import render_prompt
+from lib.statistics import estimate
 
 # The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
 RESPONSE_PREFIX = "```python"

@@ -43,6 +43,13 @@ class Comparison:
         return f"The tuned model solves {way} problems than the model before ({points}, McNemar {p})."
 
 
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval (Wilson, 1927) of a share of `n` > 0 independent cases, as fractions."""
+    share, z = successes / n, 1.959964
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
 def pass_at_k(n: int, correct: int, k: int) -> float:
     """Return the unbiased estimate 1 - C(n - correct, k) / C(n, k) of pass@k from n samples of one problem.
 
