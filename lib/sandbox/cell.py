@@ -15,8 +15,11 @@ import sys
 import traceback
 import types
 import unittest
+from collections.abc import Iterable
+from typing import Any
 
 from lib.sandbox.channel import Message, receive, send
+from lib.sandbox.landlock import Walls
 
 # Loaded before the first fork: every cell starts with them, and patches to them can be undone.
 PRELOAD = (
@@ -25,20 +28,27 @@ PRELOAD = (
     "operator", "pickle", "pprint", "queue", "random", "shutil", "statistics", "string", "subprocess", "tempfile",
     "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
 )  # fmt: skip
-SNAPSHOT: list[tuple[types.ModuleType, dict[str, object]]] = []  # callables of every module before any program ran
+OWN = ("base64", "json", "marshal", "os", "socket", "struct", "traceback")  # what a cell itself uses
+# The callables of every module before any program ran: package -> its modules' namespaces and what stood there.
+SNAPSHOT: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
 
 
-def preload() -> None:
-    """Load the standard library's usual modules and remember the callables of all modules."""
-    for name in PRELOAD:
+def preload(packages: Iterable[str]) -> None:
+    """Load the standard library's usual modules and these packages, and remember the callables of all modules."""
+    for name in (*PRELOAD, *packages):
         importlib.import_module(name)
     for name, module in sorted(sys.modules.items()):
         if name != "__main__":
-            SNAPSHOT.append((module, {key: value for key, value in vars(module).items() if callable(value)}))
+            callables = {key: value for key, value in vars(module).items() if callable(value)}
+            SNAPSHOT.setdefault(name.partition(".")[0], []).append((vars(module), callables))
 
 
-def confine(channel: socket.socket, output: int, limits: Message) -> None:
-    """Shut every door this process can shut on itself: descriptors, session, limits."""
+def confine(channel: socket.socket, output: int, limits: Message, walls: Walls | None) -> None:
+    """Shut every door this process can shut on itself: descriptors, session, limits, and its own walls if any."""
+    if walls is not None:
+        walls.enter()
+    else:  # with walls there are no child processes, and outside a PID namespace all of the user's would count
+        resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"], limits["processes"]))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
@@ -50,7 +60,7 @@ def confine(channel: socket.socket, output: int, limits: Message) -> None:
     cpu, size = max(1, math.ceil(limits["cpu_seconds"])), limits["files_mb"] << 20
     memory = limits["memory_mb"] << 20
     for limit, value in (
-        (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, size), (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, size),
         (resource.RLIMIT_NOFILE, 128), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_MEMLOCK, 0),
     ):  # fmt: skip
         resource.setrlimit(limit, (value, value))
@@ -75,16 +85,19 @@ def kind(error: BaseException, otherwise: str) -> str:
     return otherwise
 
 
-def undo_patches() -> None:
-    """Take back what a response changed in the interpreter: hooks, timers, and callables of the standard library."""
+def undo_patches(imported: Iterable[str]) -> None:
+    """Take back what a response changed in the interpreter: hooks, timers, callables of what it or its tests import.
+
+    Not those of all modules: looking at a value writes to its page, which the kernel must then copy.
+    """
     sys.settrace(None)
     sys.setprofile(None)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for module, original in SNAPSHOT:
-        now = module.__dict__
-        for name, value in original.items():
-            if now.get(name) is not value:
-                now[name] = value
+    for package in ("builtins", *imported):
+        for now, original in SNAPSHOT.get(package, ()):
+            for name, value in original.items():
+                if now.get(name) is not value:
+                    now[name] = value
 
 
 def other(value: object) -> object:
@@ -116,7 +129,7 @@ def run_case(case: type[unittest.TestCase]) -> None:
         unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
 
 
-def run(channel: socket.socket, output: int, job: Message) -> None:
+def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> None:
     """Run a program; never returns."""
     home = os.getpid()
     code = job.pop("code")
@@ -124,7 +137,7 @@ def run(channel: socket.socket, output: int, job: Message) -> None:
     space = module.__dict__
     leave, report = os._exit, send
     try:
-        confine(channel, output, job["limits"])
+        confine(channel, output, job["limits"], walls)
         sys.argv = ["solution.py"]
         sys.modules["solution"] = sys.modules["__main__"] = module
         exec(compile(code, "<response>", "exec", dont_inherit=True), space)
@@ -133,13 +146,22 @@ def run(channel: socket.socket, output: int, job: Message) -> None:
         leave(1)
     if os.getpid() != home:
         leave(0)
-    undo_patches()
+    undo_patches(OWN)  # before anything of the tests is here to be seen
     report(channel, {"loaded": True})
     second = receive(channel) or {}
+    undo_patches(second["imported"])
     space["__name__"] = "__main__"
-    ticks: list[int] = []
-    tick, altered, case = second["names"]
-    space.update({tick: ticks.append, altered: other, case: run_case})
+    ticks, hidden = list[int](), list[int]()
+
+    def missed() -> None:
+        """Remember an assertion that did not hold; one that the response itself makes may be what a test expects."""
+        error, trace = sys.exc_info()[1:]
+        *_, (frame, _) = traceback.walk_tb(trace)
+        if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
+            hidden.append(trace.tb_lineno if trace else 0)
+
+    tick, miss, altered, case = second["names"]
+    space.update({tick: ticks.append, miss: missed, altered: other, case: run_case})
     unittest.main = lambda *_, **__: None  # type: ignore[assignment]  # the harness runs test classes itself
     program = marshal.loads(base64.b64decode(second["program"]))
     try:
@@ -153,5 +175,5 @@ def run(channel: socket.socket, output: int, job: Message) -> None:
                 report(channel, {"failed": kind(error, "fail"), "error": describe(error), "line": line})
             leave(1)
     if os.getpid() == home:
-        report(channel, {"nonce": second["nonce"], "ticks": len(ticks)})
+        report(channel, {"nonce": second["nonce"], "ticks": len(ticks), "hidden": hidden[:1]})
     leave(0)

@@ -5,7 +5,7 @@ Runs inside the box only, in the harness; parses and compiles, executes nothing.
 
 import ast
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 
@@ -23,18 +23,21 @@ EQUALITY = {"assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual
 
 @dataclass(frozen=True)
 class Plan:
-    """The test program to run: its code, the line of its last statement, how many assertions report when they hold."""
+    """The test program to run: its code, the line of its last statement, how many assertions report when they hold,
+    and the packages that it or the response imports."""
 
     code: CodeType
     last_line: int
     assertions: int
+    imported: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Names:
-    """Random names that exist only while the tests run: tick(i), other(value), run_case(TestCase class)."""
+    """Random names that exist only while the tests run: tick(i), missed(), other(value), run_case(TestCase class)."""
 
     tick: str
+    missed: str
     other: str
     run_case: str
 
@@ -43,18 +46,29 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
     """Parse both halves and make the test program; raises SyntaxError, ValueError, RecursionError or MemoryError.
 
     An assertion counts when its value depends on a name that the response defines; `names.tick(i)` is called after
-    each of these. With `control`, their expected values are changed to others of the same type (or the assertion is
-    turned into its opposite), so that an honest program must fail, and only changed assertions are counted.
+    each of these that holds, `names.missed()` when one does not, before anything else can see the exception. With
+    `control`, their expected values are changed to others of the same type (or the assertion is turned into its
+    opposite), so that an honest program must fail, and only changed assertions are counted.
     """
     tree = ast.parse(tests)
     last_line = max((node.lineno for node in tree.body), default=0)
     calls = ast.parse("\n".join(_calls(tree, entry, names)))
     tree.body += ast.increment_lineno(calls, tests.count("\n") + 1).body
-    depends = _dependent(tree, _defined(ast.parse(code)))
+    response = ast.parse(code)
+    imported = {name.partition(".")[0] for half in (response, tree) for name in _imported(half)}
+    depends = _dependent(tree, _defined(response))
     writer = _Writer(depends, names, control)
     tree.body = writer.block(tree.body)
     compiled = compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
-    return Plan(compiled, last_line, writer.count)
+    return Plan(compiled, last_line, writer.count, tuple(sorted(imported)))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def _calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
@@ -154,20 +168,25 @@ class _Writer:
         return [written for node in body for written in self.statement(node)]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
-        for field in ("body", "orelse", "finalbody"):
-            if isinstance(inner := getattr(node, field, None), list):
-                setattr(node, field, self.block(inner))
-        for part in [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]:
-            part.body = self.block(part.body)
         counts = self.assertion(node)
+        if not (counts and isinstance(node, ast.With)):  # what stands under `with raises(...)` is meant to fail
+            self.inside(node)
         if not counts:
             return [node]
         changed = self.opposite(node) if self.control else node
         if changed is None:
             return [node]
         self.count += 1
-        tick = ast.Expr(ast.Call(ast.Name(self.names.tick, ast.Load()), [ast.Constant(self.count)], []))
-        return [changed, ast.copy_location(tick, node)]
+        told: list[ast.stmt] = [ast.Expr(_call(self.names.missed)), ast.Raise()]
+        ticked = ast.Expr(_call(self.names.tick, ast.Constant(self.count)))
+        return [ast.copy_location(ast.Try([changed], [ast.ExceptHandler(None, None, told)], [ticked], []), node)]
+
+    def inside(self, node: ast.stmt) -> None:
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(inner := getattr(node, field, None), list):
+                setattr(node, field, self.block(inner))
+        for part in [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]:
+            part.body = self.block(part.body)
 
     def assertion(self, node: ast.stmt) -> bool:
         """Whether the statement asserts something that depends on the response."""
@@ -208,4 +227,8 @@ class _Writer:
         return node
 
     def other(self, value: ast.expr) -> ast.expr:
-        return ast.copy_location(ast.Call(ast.Name(self.names.other, ast.Load()), [value], []), value)
+        return ast.copy_location(_call(self.names.other, value), value)
+
+
+def _call(name: str, *values: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), [*values], [])

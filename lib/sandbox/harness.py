@@ -1,9 +1,10 @@
-"""The trusted program inside a box: process 1 of its PID namespace, which never runs untrusted code itself.
+"""The trusted program inside a box, which never runs untrusted code itself: process 1 of its PID namespace, or a
+process that has confined itself (`lib.sandbox.landlock`) where there are no namespaces.
 
 For each program it forks a cell. The cell runs the response alone and says so; only then do the tests, a nonce and
 random helper names reach it. It reports over a close-on-exec socket, and a pass is believed only with the nonce, from
 an end that was reached, with at least one assertion that ran and depended on the response. Exit codes and printed
-words prove nothing. After each verdict every other process of the namespace is killed. Standard library only.
+words prove nothing. After each verdict every other process of the box is killed. Standard library only.
 """
 
 import base64
@@ -25,40 +26,21 @@ import socket
 import sys
 import time
 
-from lib.sandbox import cell, gate
+from lib.sandbox import cell, gate, landlock
 from lib.sandbox.channel import HEADER, Message, receive, send
+from lib.sandbox.processes import kill_all, leave, reap, usage
 
 MAX_SOURCE = 256 << 10  # bytes of response and of tests; more is refused unread
 POLL_MS = 30  # how often processor time and memory of a cell are looked at
-PAGE, TICK = resource.getpagesize(), os.sysconf("SC_CLK_TCK")
 WRITABLE = ("/tmp", "/dev/shm")
+WALLS: landlock.Walls | None = None  # set where there are no namespaces
 
 
 class Verdict(Exception):
-    """The end of a program: (verdict, detail)."""
+    """The end of a program: verdict and detail. The box is `clean` after an ordinary one, told by the cell itself."""
 
-
-def usage() -> tuple[float, int]:
-    """Processor seconds and resident bytes of everything in the box but process 1 (whose pages the others share)."""
-    seconds, pages, own = 0.0, 0, int(pathlib.Path("/proc/1/statm").read_text().split()[1])
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and entry != "1":
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                fields = pathlib.Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                seconds += sum(map(int, fields[11:15])) / TICK
-                pages += max(0, int(fields[21]) - own)
-    return seconds, pages * PAGE
-
-
-def kill_all() -> None:
-    """Kill and reap every process but this one."""
-    with contextlib.suppress(ProcessLookupError):
-        while True:
-            os.kill(-1, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            time.sleep(0.0002)
+    def __init__(self, label: str, detail: str, clean: bool = False) -> None:
+        super().__init__(label, detail, clean)
 
 
 class Watch:
@@ -67,6 +49,7 @@ class Watch:
     def __init__(self, pid: int, channel: socket.socket, output: int, control: socket.socket, limits: Message):
         self.pid, self.cell, self.output, self.control, self.limits = pid, channel, output, control, limits
         self.buffer, self.written, self.start, self.looked, self.open = b"", 0, time.monotonic(), 0.0, True
+        self.peak = 0  # KiB, once the cell has ended
         self.waited = 0.0
         self.waited = self.stalled()
         self.poll = select.poll()
@@ -79,7 +62,7 @@ class Watch:
         while True:
             for fd, event in self.poll.poll(POLL_MS if self.open else 5):
                 if fd == self.control.fileno():
-                    os._exit(0)
+                    leave(self.pid)
                 elif fd == self.output:
                     self.drain()
                 elif event:
@@ -112,14 +95,15 @@ class Watch:
     def stalled(self) -> float:
         """Seconds for which the cell or process 1 could have run and got no core: a busy machine is not its fault."""
         waited = -self.waited
-        for pid in (1, self.pid):
+        for pid in (os.getpid(), self.pid):
             with contextlib.suppress(OSError, IndexError):
                 waited += int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
         return waited
 
     def timeout(self) -> Verdict:
-        """The same words whichever clock ran out first, so that a busy machine does not change the record."""
-        cpu, wall = self.limits["cpu_seconds"], self.limits["wall_seconds"]
+        """The same words whichever clock ran out first and whatever the scale, so that records do not differ."""
+        scale = self.limits["scale"]
+        cpu, wall = self.limits["cpu_seconds"] / scale, self.limits["wall_seconds"] / scale
         return Verdict("timeout", f"not finished within {cpu:g} s of processor time or {wall:g} s by the clock")
 
     def check(self) -> None:
@@ -127,54 +111,66 @@ class Watch:
         if now - self.start > wall and now - self.start - min(self.stalled(), 3 * wall) > wall:
             raise self.timeout()
         if now - self.looked > POLL_MS / 1000:
-            seconds, memory = usage() if self.looked else (0.0, 0)
+            seconds, memory = usage(self.pid) if self.looked else (0.0, 0)
             self.looked = now
             if seconds > self.limits["cpu_seconds"]:
                 raise self.timeout()
             if memory > self.limits["memory_mb"] << 20:
                 raise Verdict("oom", f"used more than {self.limits['memory_mb']} MiB of memory")
+            if WALLS is not None and (excess := WALLS.exceeded(self.limits, self.pid)):
+                raise Verdict("error", excess)
 
     def ended(self) -> None:
         """Turn the exit of a cell that has not reported into a verdict."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        pid, status, self.peak = reap(self.pid)
         if not pid:
             return
         if os.WIFSIGNALED(status):
             name = signal.Signals(os.WTERMSIG(status)).name
             if name == "SIGXCPU":
                 raise self.timeout()
+            if name == "SIGSYS":
+                raise Verdict("cheat", "tried to become another program before the tests were finished")
             raise Verdict("error", f"killed by {name}")
         code = os.WEXITSTATUS(status)
         raise Verdict("error" if code else "cheat", f"left with exit code {code} before the tests were finished")
 
 
 def judge(control: socket.socket, job: Message) -> Message:
-    """Run one program in a cell of its own; returns verdict, detail, seconds (by the clock), dirty."""
-    started = time.monotonic()
+    """Run one program in a cell of its own; returns verdict, detail, seconds (by the clock), its processes' processor
+    seconds together, the most memory that one of them held (MiB, pages shared with the harness included), and dirty."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ours, theirs = socket.socketpair()
     output, end = os.pipe()
     pid = os.fork()
     if not pid:
-        cell.run(theirs, end, job)
+        cell.run(theirs, end, job, WALLS)
     theirs.close()
     os.close(end)
     ours.settimeout(job["limits"]["wall_seconds"])  # a cell that does not read must not hold process 1
     watch = Watch(pid, ours, output, control, job["limits"])
     try:
-        label, detail = follow(watch, control, job["code"])
+        label, detail, clean = *follow(watch, control, job["code"]), True
     except Verdict as verdict:
-        label, detail = verdict.args
+        label, detail, clean = verdict.args
     except Exception as error:  # a report that is no report: only a program that tampers can cause it
-        label, detail = "cheat", f"broke the harness's protocol: {type(error).__name__}"
+        label, detail, clean = "cheat", f"broke the harness's protocol: {type(error).__name__}", False
     seconds = time.monotonic() - started
-    kill_all()
+    peak = max(kill_all(pid), watch.peak)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     ours.close()
     os.close(output)
-    dirty = label not in ("pass", "fail", "notest") or any(os.listdir(folder) for folder in WRITABLE)
+    if WALLS is not None and clean and (excess := WALLS.exceeded(job["limits"])):
+        label, detail, clean = "error", excess, False
+    writable, root = (WRITABLE, "") if WALLS is None else ((WALLS.folder,), os.path.dirname(WALLS.folder))
+    dirty = not clean or any(os.listdir(folder) for folder in writable)
+    detail = detail.replace(root, "") if root else detail  # the other tier's names
     detail = re.sub(r"0x[0-9a-f]{6,}", "0x...", " ".join(detail.split()))
     detail = re.sub(re.escape(sys.base_prefix) + r"[^\s'\")]*", "<python>", detail)[:300]  # the same on every machine
     detail = detail.encode("utf-8", "backslashreplace").decode()
-    return {"verdict": label, "detail": detail, "seconds": round(seconds, 3), "dirty": dirty}
+    usage = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3), "memory_mb": peak >> 10}
+    return {"verdict": label, "detail": detail, **usage, "dirty": dirty}
 
 
 def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
@@ -189,33 +185,44 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
         raise
     second = receive(control)
     if second is None:
-        os._exit(0)
+        leave(watch.pid)
     if "failed" in loaded:
-        raise Verdict(loaded["failed"], f"while loading the response: {loaded['error']}")
-    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(3)))
+        raise Verdict(loaded["failed"], f"while loading the response: {loaded['error']}", clean=True)
+    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
     nonce, tests = secrets.token_hex(16), second["tests"]
     if len(tests) > MAX_SOURCE:
         raise Verdict("error", "the tests are longer than 256 KiB")
     try:
         plan = gate.plan(code, tests, second["entry"], names, second["control"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}") from None
+        raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
-    send(watch.cell, {"program": program, "nonce": nonce, "names": dataclasses.astuple(names), "last": plan.last_line})
+    told = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
+    send(watch.cell, told | {"names": dataclasses.astuple(names)})
     report = watch.message()
     if "failed" in report:
-        lines = tests.splitlines()
-        where = lines[report["line"] - 1].strip()[:150] if 0 < report["line"] <= len(lines) else "the tests"
-        raise Verdict(report["failed"], f"{where} -> {report['error']}")
+        raise Verdict(report["failed"], f"{statement(tests, report['line'])} -> {report['error']}", clean=True)
     if report.get("nonce") != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
+    if report["hidden"]:
+        raise Verdict("cheat", f"{statement(tests, report['hidden'][0])} -> failed, and the failure was hidden")
     if not report["ticks"]:
         return "notest", "no assertion that depends on the response was executed"
     return "pass", ""
 
 
+def statement(tests: str, line: int) -> str:
+    """What stands in a line of the tests, 1 being the first."""
+    lines = tests.splitlines()
+    return lines[line - 1].strip()[:150] if 0 < line <= len(lines) else "the tests"
+
+
 def main() -> None:
-    """Serve jobs from the descriptor named on the command line until the parent closes its end."""
+    """Serve jobs from the descriptor named on the command line until the parent closes its end.
+
+    The next word is JSON, what `landlock.confine` is told or null; the others name packages to load.
+    """
+    global WALLS
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
@@ -223,10 +230,12 @@ def main() -> None:
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/oom_score_adj").write_text("1000")
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: /proc/1/mem is closed to the cells; no core files
+    if (walls := json.loads(sys.argv[2])) is not None:
+        WALLS = landlock.confine(**walls)
     site.setquit()
-    sys.path = [folder for folder in sys.path if folder not in ("", "/harness")]
-    sys.argv = ["harness"]
-    cell.preload()
+    sys.path = [folder for folder in sys.path if folder not in ("", os.getcwd())]
+    packages, sys.argv = sys.argv[3:], ["harness"]
+    cell.preload(packages)
     gc.collect()
     gc.freeze()
     send(control, {"ready": sys.version.split()[0]})

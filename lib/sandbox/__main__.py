@@ -1,0 +1,71 @@
+"""Judges anybody's programs: `python -m lib.sandbox run programs.jsonl` prints a line of JSON for each."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lib.records import Record, StudyError
+from lib.sandbox import DEFAULT, check, run_programs
+from lib.sandbox.box import Limits
+
+SHOWN = ("id", "verdict", "detail", "seconds", "cpu_seconds", "memory_mb", "tier")
+
+
+def program(line: str, place: str) -> Record:
+    """The program of one line: id, code, tests, perhaps entry and options {time, entry}; StudyError when it is none."""
+    try:
+        record = json.loads(line)
+        options = record.get("options") or {}
+        made = {name: record[name] for name in ("id", "code", "tests")}
+        made |= {name: record.get(name, options.get(name)) for name in ("entry", "time")}
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise StudyError(f"{place}: no program with id, code and tests ({type(error).__name__}: {error})") from None
+    wanted = {"id": str, "code": str, "tests": str, "entry": str | None, "time": int | float | None}
+    for name, kind in wanted.items():
+        if not isinstance(made[name], kind) or made[name] is True or (name == "time" and not (made[name] or 1) > 0):
+            raise StudyError(f"{place}: {name} is {made[name]!r:.60}")
+    return made
+
+
+def programs(path: Path) -> Iterator[Record]:
+    """The programs of a file of JSON lines, read as they are asked for."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield program(line, f"{path.name}:{number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}") from None
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command; ends with one line on standard error and status 2 when something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m lib.sandbox", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="try the walls, and say which tier holds here")
+    run = commands.add_parser("run", help="judge the programs of a file")
+    run.add_argument("file", type=Path, help="JSON lines with id, code, tests, perhaps entry and options {time, entry}")
+    run.add_argument("--workers", type=int, help="programs at once; one a core when left out")
+    run.add_argument("--packages", nargs="*", default=(), help="installed packages that programs may import")
+    for name in ("cpu_seconds", "memory_mb", "output_kb"):
+        value = getattr(DEFAULT, name)
+        run.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{value} when left out")
+    given = parser.parse_args(words)
+    try:
+        if given.command == "check":
+            print(check())
+            return
+        for _ in programs(given.file):  # all of the file is looked at before anything runs
+            pass
+        limits = Limits(given.cpu_seconds, given.memory_mb, output_kb=given.output_kb, packages=tuple(given.packages))
+        for verdict in run_programs(programs(given.file), limits, given.workers):
+            print(json.dumps({name: verdict[name] for name in SHOWN}), flush=True)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A box without namespaces, whose harness confines itself, and its private folder: made, locked, removed, swept."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lib.records import StudyError
+from lib.sandbox import landlock
+from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, distributed, interpreter, unused_uid
+
+PREFIX = "study-box-"  # how their names begin, in the system's temporary folder
+
+
+def make(parts: Iterable[Path]) -> tuple[Path, int]:
+    """A new folder with copies of the harness's parts, empty `tmp` and `packages`, and the descriptor that locks it.
+
+    It is locked as long as any process has that descriptor; `sweep` removes those that nobody has locked.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # swept before it was locked
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            break
+        os.close(lock)
+    try:
+        (folder / "tmp").mkdir(mode=0o700)
+        (folder / "packages").mkdir()
+        (folder / "harness" / "lib" / "sandbox").mkdir(parents=True)
+        for part in parts:
+            shutil.copyfile(part, folder / "harness" / "lib" / "sandbox" / part.name)
+    except OSError:
+        remove(folder)
+        os.close(lock)
+        raise
+    return folder, lock
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder whatever a program has made of it: rm neither follows links nor minds the depth."""
+    for command in (["rm", "-rf"], ["chmod", "-R", "u+rwx"], ["rm", "-rf"]):  # folders may be unreadable
+        if folder.exists():
+            subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)
+
+
+def sweep() -> None:
+    """Remove the private folders that studies of this user left when they were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_uid == os.geteuid():
+                remove(folder)
+        os.close(lock)
+
+
+class ConfinedBox(Box):
+    """A box of the second tier; judges one program at a time, in a private folder that goes with it."""
+
+    def __init__(self, limits: Limits, scale: float = 1.0):
+        """As a Box; StudyError when there is no room for its folder."""
+        try:
+            self.folder, self.lock = make(HERE / part for part in PARTS)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise StudyError(f"no private folder in {where}: {error}; make room there, or set TMPDIR") from None
+        try:
+            super().__init__(Path(), limits, scale)
+        except StudyError:
+            remove(self.folder)
+            raise
+
+    def start(self, control: int) -> subprocess.Popen[bytes]:
+        """Start the harness, which confines itself; it shares the lock, so that nobody sweeps while it ends."""
+        python, readable = interpreter()
+        harness, packages, private = self.folder / "harness", self.folder / "packages", str(self.folder / "tmp")
+        places = distributed(self.limits.packages)
+        for name, place in places.items():
+            (packages / name).symlink_to(place)
+        readable += [harness, packages, *places.values()]
+        walls = {"folder": private, "level": landlock.abi(), "uid": unused_uid(), "readable": [*map(str, readable)]}
+        words = [str(python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), json.dumps(walls)]
+        environment = ENVIRONMENT | {"HOME": private, "TMPDIR": private}
+        environment |= {"PYTHONPATH": str(packages)} if places else {}
+        return self.spawn([*words, *self.limits.packages], [control, self.lock], str(harness), environment)
+
+    def close(self) -> None:
+        """End the box, and remove its folder."""
+        super().close()
+        remove(self.folder)
+        os.close(self.lock)

