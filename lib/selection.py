@@ -1,57 +1,93 @@
-"""From verdicts to the training set: parse responses, keep what passed, de-duplicate, pick one response a task.
+"""From verdicts to the training set: parse responses, choose one a task, drop what repeats, show some tests.
 
-Follows the sanitation of SelfCodeAlign's newer pipeline (paper, section 2.3) in its order. Where it differs on
-purpose: only ```python blocks are code, "assert" must stand in the tests' code and not in their prose, records are
-sorted by id before the seeded shuffle, and every record that is dropped is counted with its reason.
+Follows the sanitation of SelfCodeAlign's newer pipeline (paper, section 2.3; sanitize_data.py and minhash_dedup.py) in
+its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), is the same order with other switches.
+`lib.arms.select` is the whole way. Where it differs from them on purpose:
+
+- only ```python blocks are code; "assert" must stand in the tests' code, not in their prose; unfinished code is dropped
+  at once (by the older pipeline after the choice), and code that does not parse during the scan, so that its task
+  stays open (by the newer one after it);
+- records are sorted by id before the seeded shuffle, and chance in an example depends on its own id, not on its row;
+- the examples are decontaminated (an option there, off), before near-duplicates are sought, in both presets;
+- of near-duplicates the first by id is kept, and another is dropped only when it resembles a kept one by its exact
+  similarity. There, chains of pairs that hashing proposed become one cluster, and one of each cluster is kept: with a
+  like b and b like c but a unlike c, one of the three is left there, and a and c here. Texts of under five words stay
+  here (dropped there);
+- every record that is dropped is counted with its reason.
 """
 
-import ast
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from lib.records import Record, content_id
+from lib.distinct import FORMS, parsed
+from lib.prompts import Style, code_of
+from lib.records import Record, StudyError, content_id
 
-SPLIT = re.compile(r"\n?</response>\s*<tests>\n?")
-BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Substrings (of the lower-cased response) that mark code left unfinished, as in the official sanitizer.
 UNFINISHED = ("todo", "fixme", "write your code here", "your code here", "your code goes here", "notimplemented")
 INVOKED = re.compile(r"^(?!(?:def|class|import|from|async)\b)[A-Za-z]", re.MULTILINE)
 MAX_SHOWN_TESTS = 5  # longest test block that augmentation adds to an instruction, in lines
 SHOWN = {True: "Your code should pass this assertion:", False: "Your code should pass these tests:"}
+# Which responses may be drawn, by their verdict (paper, Table 9: random, failures only, passes only). A flaky one
+# neither passes nor fails.
+CHOICES: dict[str, Callable[[str], bool]] = {
+    "passing": lambda verdict: verdict == "pass",
+    "random": lambda verdict: True,
+    "failing": lambda verdict: verdict not in ("pass", "flaky"),
+    "all passing": lambda verdict: verdict == "pass",
+}
 
 
 @dataclass(frozen=True)
 class Options:
     """The switches of the selection; the defaults are the paper's, the seed is the official sanitizer's.
 
-    `max_words` bounds the instruction; `augment` is the probability of showing tests in the instruction.
+    `max_words` bounds the instruction, 0: not; `augment` is the probability of showing tests in the instruction;
+    `name_form` is how names are compared, "sets" or "joined" (lib.distinct); `near` is the Jaccard similarity from
+    which texts are near-duplicates (paper: 0.7), 0: not sought; `choice` is "passing", "random" or "failing" (one
+    response a task each) or "all passing". Raises StudyError for a name that is none of these.
     """
 
     seed: int = 6666
     max_words: int = 200
     diversify_names: bool = True
     augment: float = 0.5
+    name_form: str = "sets"
+    near: float = 0.7
+    choice: str = "passing"
+    decontaminate: bool = True
+
+    def __post_init__(self) -> None:
+        known("choice", self.choice, CHOICES)
+        known("name_form", self.name_form, FORMS)
 
 
-def code_of(text: str) -> str:
-    """The ```python blocks of a text, joined by a blank line; empty when there is none."""
-    return "\n\n".join(block.strip("\n") for block in BLOCK.findall(text))
+def known(field: str, name: str, names: Collection[str]) -> None:
+    """Raise StudyError, naming the choices, unless `name` is one of `names`."""
+    if name not in names:
+        raise StudyError(f"{field} {name!r} is unknown; choose one of: {', '.join(names)}")
 
 
-def split(text: str) -> tuple[str, str] | None:
-    """The response and the tests of a raw completion, or None when it does not hold exactly one of each."""
-    parts = SPLIT.split(text)
-    return (parts[0].strip(), parts[1].strip()) if len(parts) == 2 else None
+# The older pipeline had no cap, no search for near-duplicates, and another seed (official clean_data.py).
+PRESETS = {"paper": Options(), "starcoder2": Options(seed=0, max_words=0, name_form="joined", near=0)}
 
 
-def fault(response: Record) -> str | None:
+def preset(name: str, **changes: Any) -> Options:
+    """The options of "paper" or "starcoder2", with some changed; StudyError for an unknown name or option."""
+    known("preset", name, PRESETS)
+    known_options = [field.name for field in fields(Options)]
+    for option in changes:
+        known("option", option, known_options)
+    return replace(PRESETS[name], **changes)
+
+
+def fault(response: Record, style: Style) -> str | None:
     """Why a response record cannot become a program (the paper's format rules), or None when it can."""
-    if response["finish_reason"] == "length":
-        return "cut off at the token limit"
-    parts = split(response["text"])
+    parts = style.split(response["text"])
     if parts is None:
         return "not one response and one tests section"
     if any(mark in parts[0].lower() for mark in UNFINISHED):
@@ -66,14 +102,14 @@ def fault(response: Record) -> str | None:
     return None if INVOKED.search(tests) else "tests never called"
 
 
-def programs(responses: Iterable[Record]) -> tuple[list[Record], Counter[str]]:
+def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], Counter[str]]:
     """Programs {id, code, tests, response} of the well-formed responses, sorted by id, and the others' reasons."""
     made, reasons = [], Counter[str]()
     for record in sorted(responses, key=lambda record: record["id"]):
-        if (reason := fault(record)) is not None:
+        if (reason := fault(record, style)) is not None:
             reasons[reason] += 1
             continue
-        answer, tests = split(record["text"]) or ("", "")
+        answer, tests = style.split(record["text"]) or ("", "")
         made.append({"id": record["id"], "code": code_of(answer), "tests": code_of(tests), "response": answer})
     return made, reasons
 
@@ -92,46 +128,41 @@ def pass_rates(responses: Iterable[Record], passed: set[str]) -> dict[str, float
     return {parent: sum(results) / len(results) for parent, results in outcomes.items()}
 
 
-def names(code: str) -> list[frozenset[str]]:
-    """The sets of function names and of class names in code (lower-case, no underscores), empty sets left out."""
-    functions, classes = set(), set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            functions.add(node.name.lower().replace("_", ""))
-        elif isinstance(node, ast.ClassDef):
-            classes.add(node.name.lower().replace("_", ""))
-    return [frozenset(found) for found in (functions, classes) if found]
-
-
 def pick(
     passing: Iterable[Record], parents: Mapping[str, Record], instructions: Mapping[str, str], options: Options
 ) -> tuple[list[Record], Counter[str]]:
-    """One random passing program an instruction, no text and no set of names twice; and the others' reasons.
+    """One random program an instruction, no text and no names twice; and the others' reasons.
 
-    `passing` holds programs, `parents` their response records, `instructions` the text for each instruction's id.
-    One scan in a seeded random order, as the official sanitizer does it: the first that fits wins, and one that is
-    dropped leaves its instruction open for a later sample.
+    `passing` holds the candidates, `parents` their response records, `instructions` the text for each instruction's
+    id. One scan in a seeded random order, as the official sanitizer does it: the first that fits wins, and one that is
+    dropped leaves its instruction open for a later sample. With the choice "all passing" a task may have several
+    responses, which share its instruction and perhaps names, but no two the same text.
     """
     order = sorted(passing, key=lambda program: program["id"])
     random.Random(options.seed).shuffle(order)
     kept: list[Record] = []
     reasons = Counter[str]()
-    seen: set[object] = set()
+    owners: dict[object, str] = {}  # of texts and names that were kept: the task
+    drawn: set[str] = set()
     for program in order:
         task = parents[program["id"]]["parent"]
         text = instructions[task]
-        keys = {"".join(text.split()), "".join(program["response"].split())}
-        sets = names(program["code"]) if options.diversify_names else []
-        if len(text.split()) > options.max_words:
+        asked, answered = "".join(text.split()), "".join(program["response"].split())
+        readable = parsed(program["code"]) is not None
+        names = FORMS[options.name_form](program) if readable and options.diversify_names else ()
+        if options.max_words and len(text.split()) > options.max_words:
             reasons[f"instruction over {options.max_words} words"] += 1
-        elif ("task", task) in seen:
+        elif not readable or names is None:
+            reasons["code that does not parse"] += 1
+        elif task in drawn and options.choice != "all passing":
             reasons["another response of its task was drawn"] += 1
-        elif not seen.isdisjoint(keys):
+        elif answered in owners or owners.get(asked, task) != task:
             reasons["same instruction or response"] += 1
-        elif not seen.isdisjoint(sets):
+        elif any(owners.get(name, task) != task for name in names):
             reasons["same set of names"] += 1
         else:
-            seen |= {("task", task), *keys, *sets}
+            drawn.add(task)
+            owners |= dict.fromkeys((asked, answered, *names), task)
             kept.append(program)
     return kept, reasons
 
@@ -160,6 +191,7 @@ def examples(
     sources: Mapping[str, Record],
     rates: Mapping[str, float],
     options: Options,
+    style: Style,
 ) -> list[Record]:
     """Training examples from picked programs, each with everything that led to it.
 
@@ -177,7 +209,7 @@ def examples(
                 "id": content_id("dataset", program["id"], instruction),
                 "parent": program["id"],
                 "instruction": instruction,
-                "response": program["response"],
+                "response": style.final(program["response"], rng),
                 "tests": program["tests"],
                 "pass_rate": round(rates[task["id"]], 4),
                 "category": task["category"],
