@@ -8,7 +8,6 @@ import marshal
 import math
 import os
 import resource
-import secrets
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lib.sandbox.channel import Message, receive, send
+from lib.sandbox.gate import other
 from lib.sandbox.landlock import Walls
 
 # Loaded before the first fork: every cell starts with them, and patches to them can be undone.
@@ -98,29 +98,6 @@ def undo_patches(imported: Iterable[str]) -> None:
             for name, value in original.items():
                 if now.get(name) is not value:
                     now[name] = value
-
-
-def other(value: object) -> object:
-    """A different value of the same type, for the negative control."""
-    token = secrets.token_hex(8)
-    match value:
-        case bool():
-            return not value
-        case int():
-            return value ^ (secrets.randbits(40) | 1)
-        case float():
-            return value + 1000.5 if math.isfinite(value) else 1.5
-        case str():
-            return value + token
-        case list():
-            return [*value, token]
-        case tuple():
-            return (*value, token)
-        case dict():
-            return {**value, token: token}
-        case set() | frozenset():
-            return value | {token}
-    return object()
 
 
 def run_case(case: type[unittest.TestCase]) -> None:

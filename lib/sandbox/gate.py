@@ -5,9 +5,12 @@ Runs inside the box only, in the harness; parses and compiles, executes nothing.
 
 import ast
 import copy
+import math
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
+from typing import Any
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
 DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -19,6 +22,7 @@ _PAIRS = {
 OPPOSITE = _PAIRS | {second: first for first, second in _PAIRS.items()}
 EQUALITY = {"assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertTupleEqual", "assertSetEqual",
             "assertDictEqual", "assertCountEqual", "assertSequenceEqual", "assertMultiLineEqual"}  # fmt: skip
+CHANCE = random.SystemRandom()
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ class _Writer:
         node = copy.deepcopy(node)
         if isinstance(node, ast.Assert):
             compare = node.test
-            if isinstance(compare, ast.Compare) and [type(op) for op in compare.ops] in ([ast.Eq], [ast.Is]):
+            if isinstance(compare, ast.Compare) and [type(op) for op in compare.ops] == [ast.Eq]:
                 if self.depends.isdisjoint(_names([compare.left])):
                     compare.left = self.other(compare.left)
                 else:
@@ -219,15 +223,53 @@ class _Writer:
                 name in EQUALITY
             ):
                 which = 0 if self.depends.isdisjoint(_names([first])) else 1
-                call.args[which] = self.other(second if which else first)
+                call.args[which] = self.other(second if which else first, far=name == "assertAlmostEqual")
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name) as function)) if name in OPPOSITE:
                 function.attr = OPPOSITE[name]
             case _:
                 return None
         return node
 
-    def other(self, value: ast.expr) -> ast.expr:
-        return ast.copy_location(_call(self.names.other, value), value)
+    def other(self, value: ast.expr, far: bool = False) -> ast.expr:
+        """Another expected value: written out where it is a literal, so that nothing in the program tells of it."""
+        try:
+            changed = ast.parse(repr(other(ast.literal_eval(value), far)), mode="eval").body
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            changed = _call(self.names.other, value)
+        for node in ast.walk(changed):
+            ast.copy_location(node, value)
+        return changed
+
+
+def other(value: Any, far: bool = False) -> Any:
+    """A different value of the same type, one that could have been expected, too; with `far`, not nearly the same."""
+    match value:
+        case int() | float() if far and math.isfinite(value):
+            return value + type(value)(10**6 * (1 + abs(value)))
+        case bool():
+            return not value
+        case int():
+            return value + CHANCE.randint(1, 9)
+        case float():
+            return value + max(CHANCE.randint(3, 9) / 2, abs(value)) if math.isfinite(value) else 1.5
+        case complex():
+            return value + max(1.0, abs(value))
+        case str():
+            place = CHANCE.randrange(len(value)) if value else 0
+            letter = CHANCE.choice([letter for letter in "aeinort" if value[place : place + 1] != letter])
+            return value[:place] + letter + value[place + 1 :]
+        case bytes():
+            return value[:-1] + bytes([value[-1] ^ 1]) if value else b"0"
+        case list() | tuple() if type(value) in (list, tuple):
+            return type(value)([*value[:-1], other(value[-1]) if value else 1])
+        case dict():
+            key = CHANCE.choice(list(value)) if value else "a"
+            return {**value, key: other(value[key]) if value else 1}
+        case set() | frozenset():
+            return value ^ {CHANCE.randint(10**6, 10**7)}
+        case None:
+            return 0
+    return object()
 
 
 def _call(name: str, *values: ast.expr) -> ast.Call:
