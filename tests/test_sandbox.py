@@ -24,8 +24,6 @@ from lib.sandbox import Limits, box, gate, landlock, tiers
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "sandbox" / "programs.jsonl"
 SHORT = Limits(cpu_seconds=1)
-# Known cheats that the harness does not catch yet; an entry here needs a reason in its line.
-NOT_CAUGHT: frozenset[str] = frozenset()
 
 
 def run(code: str, tests: str = "assert f(2) == 4", limits: Limits = SHORT, **fields: Any) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def test_shared_corpus(group: str, outside: dict[str, str]) -> None:
                     program[half] = program[half].replace(word, value)
         for program, verdict in zip(some, sandbox.run_programs(some, Limits(cpu_seconds=seconds)), strict=True):
             caught = verdict["verdict"] in program["expected"] and "LEAK" not in verdict["detail"]
-            if caught == (program["id"] in NOT_CAUGHT):
+            if not caught:
                 wrong.append((program["id"], program["expected"], verdict))
     assert not wrong
 
@@ -253,10 +251,10 @@ def test_verdicts(code: str, tests: str, expected: str) -> None:
 
 
 def test_the_control_changes_what_is_expected() -> None:
-    names, ticks = gate.Names("tick", "missed", "other", "case"), []
+    names, ticks = gate.Names("tick", "missed", "expected", "case"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"
     for control, count in ((False, 3), (True, 0)):
-        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda: None, "other": lambda value: value + 1}
+        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda: None}
         code = gate.plan("def f(x): pass", tests, None, names, control).code
         if control:
             with pytest.raises(AssertionError):
@@ -315,6 +313,8 @@ def test_packages_are_there_when_asked_for_and_only_then() -> None:
     assert run(code, tests, Limits(packages=("numpy",)))["verdict"] == "pass"
     assert run(code, tests)["verdict"] == "error"
     assert "torch" in run("import torch", limits=Limits(packages=("numpy",)))["detail"]
+    code = "import yaml\ndef f(x): return yaml.safe_load(str(x * 2))"
+    assert run(code, limits=Limits(packages=("pyyaml",)))["verdict"] == "pass"
     with pytest.raises(StudyError, match="pip install no-such-thing"):
         run(code, tests, Limits(packages=("no-such-thing",)))
 
@@ -345,6 +345,8 @@ def test_the_command_prints_a_line_a_program_in_order(tmp_path: Path) -> None:
         ('{"id": "x", "code": ""}', "'tests'"),
         ('{"id": "x", "code": "", "tests": 3}', "tests is 3"),
         ('{"id": "x", "code": "", "tests": "", "options": {"time": -1}}', "time is -1"),
+        ('{"id": "x", "code": "", "tests": "", "time": Infinity}', "time is inf"),
+        ('{"id": "x", "code": "", "tests": "", "time": true}', "time is True"),
         ("[]", "programs.jsonl:2"),
     ],
 )
@@ -379,10 +381,44 @@ def f(x): return Yes()
 """
 
 
-@pytest.mark.parametrize("code", [FLAGGED, PEEKING])
+NAMED = """
+import sys
+class Yes:
+    def __eq__(self, o):
+        frame = sys._getframe(1)
+        found = [frame.f_globals.get(name) for name in frame.f_code.co_names]
+        return not any(getattr(one, "__name__", "") in ("other", "expected") for one in found)
+def f(x): return Yes()
+"""
+
+
+@pytest.mark.parametrize("code", [FLAGGED, PEEKING, NAMED])
 @pytest.mark.parametrize("expected", ["4", "'abc'", "(1, 2)", "2.5"])
 def test_a_cheat_that_looks_for_the_control_does_not_see_it(code: str, expected: str) -> None:
     assert run(code, f"assert f(2) == {expected}")["verdict"] == "cheat"
+
+
+def test_a_call_in_the_expected_value_does_not_tell_the_control() -> None:
+    tests = "expected = 4\nassert f(2) == expected"
+    assert run(NAMED, tests)["verdict"] != "pass"
+    assert run("def f(x): return x * 2", tests)["verdict"] == "pass"
+    starred = "import unittest\nclass T(unittest.TestCase):\n    def test_it(self): self.assertEqual(*[f(2), 4])"
+    assert run("def f(x): return x * 2", f"{starred}\nassert f(1) == 2")["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("word", ["pass", "notest", "timeout", "flaky", 3, ["pass"]])
+def test_a_cell_cannot_claim_a_verdict_of_its_own(word: object) -> None:
+    code = f"""
+        import json, os, struct
+        body = json.dumps({{"failed": {word!r}, "error": "x", "line": 1}}).encode()
+        for fd in range(3, 64):
+            try:
+                os.write(fd, struct.pack(">I", len(body)) + body)
+            except OSError:
+                pass
+        def f(x): return 0
+    """
+    assert run(code)["verdict"] in ("cheat", "error", "fail")
 
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.sets(st.integers())
@@ -463,7 +499,7 @@ def test_kill_9_of_a_box_loses_no_verdict_and_leaves_nothing() -> None:
     os.kill(min(boxes)[0], signal.SIGKILL)  # the oldest: a whole box from its root
     verdicts += judging
     assert [v["id"] for v in verdicts] == [p["id"] for p in programs]
-    assert [v["verdict"] for v in verdicts].count("pass") >= 6  # those that ran just then are judged in a new box
+    assert [v["verdict"] for v in verdicts].count("pass") >= 7  # a cell that is killed has crashed; a box's is run anew
     assert not left_of(boxes)
 
 
@@ -552,7 +588,7 @@ def as_another_user(file: str, which: str, **environment: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: every test in this file is already the unprivileged one")
 def test_an_unprivileged_user_gets_the_same() -> None:
-    as_another_user(__file__, "probe or denied or users_files or next or kill_9 or verdicts or bomb")
+    as_another_user(__file__, "probe or denied or users_files or next or kill_9 or verdicts or bomb or corpus")
 
 
 def test_a_verdict_names_no_folder_of_this_machine():

@@ -15,10 +15,11 @@ STUDY_SANDBOX (bubblewrap or landlock) forces one of the two. Verdicts:
 
 Time limits are processor time on the machine on which REFERENCE_SECONDS was measured: a program of our own is timed in
 the box first, and all limits are stretched or shrunk with it. A timeout counts when the program, run again with nothing
-beside it, hits the limit again.
+beside it, hits the limit again (on Ray: nothing of its own task).
 
 What this cannot see: answers written for the very tests, and a response that recognises the control by knowing the
-right answers, which is the same thing; tests that assert little (`lib.strength` measures that); a program that fails
+right answers, which is the same thing, or by looking into the harness in its own process, which cannot be hidden from
+it; tests that assert little (`lib.strength` measures that); a program that fails
 only now and then, when it did not in two runs. What it cannot hold off: a fault of the kernel, and work that other
 processes of this machine notice (the processor's caches, its heat).
 """
@@ -27,14 +28,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import cache
+from importlib.metadata import version
 from queue import Empty, SimpleQueue
+from random import SystemRandom
 from threading import Condition, Lock
 
-from lib.records import Journal, Record, StudyError, content_id
-from lib.sandbox.box import Box, BoxDied, Limits
+from lib.records import Journal, Record, StudyError, content_id, file_sha256
+from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
 from lib.sandbox.tiers import REMEDY, Maker, working
 
 __all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
@@ -42,6 +45,7 @@ __all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
 KNOWN = ("id", "code", "tests", "entry", "time")
+HARNESS = [HERE / part for part in PARTS]
 # Plain Python as tested programs are: calls, strings, a dictionary, a sort. Timed in a box where the study was built.
 REFERENCE = {
     "code": """
@@ -121,12 +125,9 @@ class _Pool:
         self.lane = _Lane()
 
     def once(self, program: Record, control: bool = False) -> Record:
-        """Judge in a free box, or in a new one; a program whose box dies twice is an error."""
-        for _ in range(2):
-            try:
-                box = self.free.get_nowait()
-            except Empty:
-                box = self.make(self.limits, scale())
+        """Judge in a free box, or in a new one; a program that ends its box, and then a new one, is an error."""
+        for free in (True, False):
+            box = self.box(free)
             try:
                 answer = box.judge(program, control)
             except BoxDied:
@@ -143,20 +144,31 @@ class _Pool:
         usage = {"seconds": 0.0, "cpu_seconds": 0.0, "memory_mb": 0}
         return {"verdict": "error", "detail": "ended the sandbox that it ran in", **usage}
 
-    def judge(self, program: Record) -> Record:
-        """The verdict on one program: a timeout is tried again alone, a pass is run again and with the control."""
+    def box(self, free: bool) -> Box:
+        """One of the free boxes if there is any and `free` allows it, else a new one."""
+        with suppress(Empty):
+            if free:
+                return self.free.get_nowait()
+        return self.make(self.limits, scale())
+
+    def fairly(self, program: Record, control: bool = False) -> Record:
+        """Judge once; a timeout is tried again with nothing beside it."""
         with self.lane.shared():
-            answer = self.once(program)
+            answer = self.once(program, control)
         if answer["verdict"] == "timeout":
             with self.lane.alone():
-                answer = self.once(program)
+                answer = self.once(program, control)
+        return answer
+
+    def judge(self, program: Record) -> Record:
+        """The verdict on one program: a pass is run again, as it is and as the control, in an order nobody foresees."""
+        answer = self.fairly(program)
         if answer["verdict"] == "pass":
-            with self.lane.shared():
-                again, changed = self.once(program), self.once(program, control=True)
-            if again["verdict"] != "pass":
-                detail = f"passed, and when run again: {again['verdict']}"
-                answer |= {"verdict": "flaky", "detail": detail}
-            elif changed["verdict"] == "pass":
+            order = SystemRandom().sample((False, True), 2)
+            found = {control: self.fairly(program, control)["verdict"] for control in order}
+            if found[False] != "pass":
+                answer |= {"verdict": "flaky", "detail": f"passed, and when run again: {found[False]}"}
+            elif found[True] == "pass":
                 answer |= {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
         return answer
 
@@ -203,10 +215,11 @@ def judge(
 
     `run` does the work: run_programs here, or `lib.sandbox.ray_stage.run_on_ray` on a cluster.
 
-    A verdict is known by the program's KNOWN fields and by the limits. Those found in the journal come first, then the
-    new ones, in the order in which `run` gives them.
+    A verdict is known by the program's KNOWN fields, the limits, the sandbox's tier and code, and the packages'
+    versions. Those found in the journal come first, then the new ones, in the order in which `run` gives them.
     """
-    keys = {program["id"]: content_id(*(program.get(key) for key in KNOWN), asdict(limits)) for program in programs}
+    here = [asdict(limits), check(), *(version(name) for name in limits.packages), *map(file_sha256, HARNESS)]
+    keys = {program["id"]: content_id(*(program.get(key) for key in KNOWN), *here) for program in programs}
     for program in programs:
         if keys[program["id"]] in journal:
             yield journal[keys[program["id"]]] | {"id": program["id"]}

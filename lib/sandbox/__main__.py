@@ -24,8 +24,10 @@ def program(line: str, place: str) -> Record:
         raise StudyError(f"{place}: no program with id, code and tests ({type(error).__name__}: {error})") from None
     wanted = {"id": str, "code": str, "tests": str, "entry": str | None, "time": int | float | None}
     for name, kind in wanted.items():
-        if not isinstance(made[name], kind) or made[name] is True or (name == "time" and not (made[name] or 1) > 0):
+        if not isinstance(made[name], kind) or isinstance(made[name], bool):
             raise StudyError(f"{place}: {name} is {made[name]!r:.60}")
+    if made["time"] is not None and not 0 < made["time"] < 1e6:
+        raise StudyError(f"{place}: time is {made['time']!r}, no number of seconds")
     return made
 
 
@@ -57,6 +59,10 @@ def main(words: list[str] | None = None) -> None:
         if given.command == "check":
             print(check())
             return
+        if not given.file.is_file():
+            raise StudyError(f"{given.file} is no file; it is read twice, so a pipe will not do")
+        if given.workers is not None and given.workers < 1:
+            raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one a core")
         for _ in programs(given.file):  # all of the file is looked at before anything runs
             pass
         limits = Limits(given.cpu_seconds, given.memory_mb, output_kb=given.output_kb, packages=tuple(given.packages))

@@ -115,6 +115,17 @@ def distributed(packages: Iterable[str]) -> dict[str, Path]:
     return found
 
 
+def modules(packages: Iterable[str]) -> list[str]:
+    """The names under which installed distributions are imported: PyYAML is yaml."""
+    found = []
+    for name in packages:
+        for top in {file.parts[0] for file in metadata.distribution(name).files or ()}:
+            place = Path(str(metadata.distribution(name).locate_file(top)))
+            if not top.startswith("_") and (place.suffix == ".py" or (place / "__init__.py").is_file()):
+                found.append(place.stem)
+    return sorted(found)
+
+
 def unused_uid() -> int:
     """A user id that nobody has, another one for each of sixteen boxes of this process."""
     return UNUSED_UID + os.getpid() % 4_000_000 * 16 + next(_number) % 16
@@ -168,7 +179,7 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) ->
     inner += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
     inner += ["--seccomp", str(filter_fd)] if filter_fd is not None else []
     # -S: no site-packages, so that a verdict does not depend on what this machine has installed
-    harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *limits.packages]
+    harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *modules(limits.packages)]
     return [*before, *inner, "--", str(python), *harness]
 
 

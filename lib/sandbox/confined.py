@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib.records import StudyError
 from lib.sandbox import landlock
-from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, distributed, interpreter, unused_uid
+from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, distributed, interpreter, modules, unused_uid
 
 PREFIX = "study-box-"  # how their names begin, in the system's temporary folder
 
@@ -79,7 +79,7 @@ class ConfinedBox(Box):
         try:
             super().__init__(Path(), limits, scale)
         except StudyError:
-            remove(self.folder)
+            self.drop()
             raise
 
     def start(self, control: int) -> subprocess.Popen[bytes]:
@@ -94,10 +94,16 @@ class ConfinedBox(Box):
         words = [str(python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), json.dumps(walls)]
         environment = ENVIRONMENT | {"HOME": private, "TMPDIR": private}
         environment |= {"PYTHONPATH": str(packages)} if places else {}
-        return self.spawn([*words, *self.limits.packages], [control, self.lock], str(harness), environment)
+        return self.spawn([*words, *modules(self.limits.packages)], [control, self.lock], str(harness), environment)
 
     def close(self) -> None:
         """End the box, and remove its folder."""
         super().close()
-        remove(self.folder)
-        os.close(self.lock)
+        self.drop()
+
+    def drop(self) -> None:
+        """Remove the folder and unlock it, once."""
+        if self.lock >= 0:
+            remove(self.folder)
+            os.close(self.lock)
+            self.lock = -1

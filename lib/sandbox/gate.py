@@ -38,11 +38,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Names:
-    """Random names that exist only while the tests run: tick(i), missed(), other(value), run_case(TestCase class)."""
+    """Random names that exist only while the tests run: tick(i), missed(), expected(value, far), run_case(class)."""
 
     tick: str
     missed: str
-    other: str
+    expected: str
     run_case: str
 
 
@@ -52,7 +52,8 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
     An assertion counts when its value depends on a name that the response defines; `names.tick(i)` is called after
     each of these that holds, `names.missed()` when one does not, before anything else can see the exception. With
     `control`, their expected values are changed to others of the same type (or the assertion is turned into its
-    opposite), so that an honest program must fail, and only changed assertions are counted.
+    opposite), so that an honest program must fail, and only changed assertions are counted. Literals are changed in
+    the text; other expected values go through `names.expected`, in the control or not, so that only calling it tells.
     """
     tree = ast.parse(tests)
     last_line = max((node.lineno for node in tree.body), default=0)
@@ -177,7 +178,7 @@ class _Writer:
             self.inside(node)
         if not counts:
             return [node]
-        changed = self.opposite(node) if self.control else node
+        changed = self.changed(node)
         if changed is None:
             return [node]
         self.count += 1
@@ -205,8 +206,9 @@ class _Writer:
                 return False
         return not self.depends.isdisjoint(_names(checked))
 
-    def opposite(self, node: ast.stmt) -> ast.stmt | None:
-        """The statement with another expected value of the same type, or negated; None when it cannot be changed."""
+    def changed(self, node: ast.stmt) -> ast.stmt | None:
+        """The statement as it is run; in the control with another expected value of the same type, or negated, and None
+        when it cannot be changed."""
         node = copy.deepcopy(node)
         if isinstance(node, ast.Assert):
             compare = node.test
@@ -215,15 +217,17 @@ class _Writer:
                     compare.left = self.other(compare.left)
                 else:
                     compare.comparators = [self.other(compare.comparators[0])]
-            else:
+            elif self.control:
                 node.test = ast.UnaryOp(ast.Not(), node.test)
             return node
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name), args=[first, second, *_]) as call) if (
-                name in EQUALITY
+                name in EQUALITY and not any(isinstance(value, ast.Starred) for value in (first, second))
             ):
                 which = 0 if self.depends.isdisjoint(_names([first])) else 1
                 call.args[which] = self.other(second if which else first, far=name == "assertAlmostEqual")
+            case _ if not self.control:
+                return node
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name) as function)) if name in OPPOSITE:
                 function.attr = OPPOSITE[name]
             case _:
@@ -231,11 +235,12 @@ class _Writer:
         return node
 
     def other(self, value: ast.expr, far: bool = False) -> ast.expr:
-        """Another expected value: written out where it is a literal, so that nothing in the program tells of it."""
+        """The expected value to be, or another one in the control."""
         try:
-            changed = ast.parse(repr(other(ast.literal_eval(value), far)), mode="eval").body
+            literal = ast.literal_eval(value)
+            changed = ast.parse(repr(other(literal, far)), mode="eval").body if self.control else value
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            changed = _call(self.names.other, value)
+            changed = _call(self.names.expected, value, ast.Constant(far))
         for node in ast.walk(changed):
             ast.copy_location(node, value)
         return changed
@@ -244,10 +249,10 @@ class _Writer:
 def other(value: Any, far: bool = False) -> Any:
     """A different value of the same type, one that could have been expected, too; with `far`, not nearly the same."""
     match value:
-        case int() | float() if far and math.isfinite(value):
-            return value + type(value)(10**6 * (1 + abs(value)))
         case bool():
             return not value
+        case int() | float() if far and math.isfinite(value):
+            return value + type(value)(10**6 * (1 + abs(value)))
         case int():
             return value + CHANCE.randint(1, 9)
         case float():

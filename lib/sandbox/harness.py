@@ -187,7 +187,7 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
     if second is None:
         leave(watch.pid)
     if "failed" in loaded:
-        raise Verdict(loaded["failed"], f"while loading the response: {loaded['error']}", clean=True)
+        raise own_word(loaded, f"while loading the response: {loaded['error']}")
     names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
     nonce, tests = secrets.token_hex(16), second["tests"]
     if len(tests) > MAX_SOURCE:
@@ -198,10 +198,11 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
     told = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
+    told["control"] = second["control"]
     send(watch.cell, told | {"names": dataclasses.astuple(names)})
     report = watch.message()
     if "failed" in report:
-        raise Verdict(report["failed"], f"{statement(tests, report['line'])} -> {report['error']}", clean=True)
+        raise own_word(report, f"{statement(tests, report['line'])} -> {report['error']}")
     if report.get("nonce") != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
     if report["hidden"]:
@@ -209,6 +210,13 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
     if not report["ticks"]:
         return "notest", "no assertion that depends on the response was executed"
     return "pass", ""
+
+
+def own_word(report: Message, detail: str) -> Verdict:
+    """The end that a cell reports of itself; it may not claim more than a failure."""
+    if report["failed"] not in ("fail", "error", "oom", "cheat"):
+        return Verdict("cheat", "broke the harness's protocol")
+    return Verdict(report["failed"], detail, clean=True)
 
 
 def statement(tests: str, line: int) -> str:
