@@ -25,7 +25,7 @@ from lib.sandbox.channel import receive, send
 
 HERE = Path(__file__).resolve().parent
 # All of the study that a box can see.
-PARTS = ("harness.py", "cell.py", "gate.py", "channel.py", "landlock.py", "processes.py", "seccomp.py")
+PARTS = ("harness.py", "cell.py", "gate.py", "control.py", "channel.py", "landlock.py", "processes.py", "seccomp.py")
 JOBS_PER_BOX = 1000
 START_SECONDS, ANSWER_SECONDS = 30.0, 10.0
 UNUSED_UID = 1_800_000_000  # far above what systems hand out; as root, boxes run under ids from here on

@@ -14,11 +14,11 @@ import sys
 import traceback
 import types
 import unittest
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lib.sandbox.channel import Message, receive, send
-from lib.sandbox.gate import other
+from lib.sandbox.control import other
 from lib.sandbox.landlock import Walls
 
 # Loaded before the first fork: every cell starts with them, and patches to them can be undone.
@@ -100,6 +100,15 @@ def undo_patches(imported: Iterable[str]) -> None:
                     now[name] = value
 
 
+def expecting(control: bool) -> Callable[[object, bool], object]:
+    """What the tests pass an expected value through that is no literal."""
+
+    def expected(value: object, far: bool) -> object:
+        return other(value, far) if control else value
+
+    return expected
+
+
 def run_case(case: type[unittest.TestCase]) -> None:
     """Run a unittest class, letting its first failure out."""
     with contextlib.suppress(unittest.SkipTest):
@@ -126,7 +135,6 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     undo_patches(OWN)  # before anything of the tests is here to be seen
     report(channel, {"loaded": True})
     second = receive(channel) or {}
-    control = second.pop("control")
     undo_patches(second["imported"])
     space["__name__"] = "__main__"
     ticks, hidden = list[int](), list[int]()
@@ -138,11 +146,8 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
         if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
             hidden.append(trace.tb_lineno if trace else 0)
 
-    def expected(value: object, far: bool) -> object:
-        """The expected value of an assertion: itself, but in the control."""
-        return other(value, far) if control else value
-
-    space.update(zip(second["names"], (ticks.append, missed, expected, run_case), strict=True))
+    ours = (ticks.append, missed, expecting(second.pop("control")), run_case)
+    space.update(zip(second["names"], ours, strict=True))
     unittest.main = lambda *_, **__: None  # type: ignore[assignment]  # the harness runs test classes itself
     program = marshal.loads(base64.b64decode(second["program"]))
     try:
@@ -155,6 +160,9 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
             if os.getpid() == home:
                 report(channel, {"failed": kind(error, "fail"), "error": describe(error), "line": line})
             leave(1)
+    if any(space.get(name) is not own for name, own in zip(second["names"], ours, strict=True)):
+        report(channel, {"failed": "cheat", "error": "changed what the harness gave to the tests", "line": 0})
+        leave(1)
     if os.getpid() == home:
         report(channel, {"nonce": second["nonce"], "ticks": len(ticks), "hidden": hidden[:1]})
     leave(0)

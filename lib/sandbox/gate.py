@@ -4,36 +4,25 @@ Runs inside the box only, in the harness; parses and compiles, executes nothing.
 """
 
 import ast
-import copy
-import math
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+
+from lib.sandbox.control import DEFINITION, asserted, call, named
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
-DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_PAIRS = {
-    "assertTrue": "assertFalse", "assertIn": "assertNotIn", "assertIsNone": "assertIsNotNone",
-    "assertIsInstance": "assertNotIsInstance", "assertIs": "assertIsNot",
-    "assertLess": "assertGreaterEqual", "assertGreater": "assertLessEqual",
-}  # fmt: skip
-OPPOSITE = _PAIRS | {second: first for first, second in _PAIRS.items()}
-EQUALITY = {"assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertTupleEqual", "assertSetEqual",
-            "assertDictEqual", "assertCountEqual", "assertSequenceEqual", "assertMultiLineEqual"}  # fmt: skip
-CHANCE = random.SystemRandom()
-
 
 @dataclass(frozen=True)
 class Plan:
     """The test program to run: its code, the line of its last statement, how many assertions report when they hold,
-    and the packages that it or the response imports."""
+    the packages that it or the response imports, and whether an expected value is no literal and so changed as it runs.
+    """
 
     code: CodeType
     last_line: int
     assertions: int
     imported: tuple[str, ...]
+    runtime: bool
 
 
 @dataclass(frozen=True)
@@ -51,9 +40,7 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
 
     An assertion counts when its value depends on a name that the response defines; `names.tick(i)` is called after
     each of these that holds, `names.missed()` when one does not, before anything else can see the exception. With
-    `control`, their expected values are changed to others of the same type (or the assertion is turned into its
-    opposite), so that an honest program must fail, and only changed assertions are counted. Literals are changed in
-    the text; other expected values go through `names.expected`, in the control or not, so that only calling it tells.
+    `control` they are changed (lib.sandbox.control): none of them should hold, and the program goes on if so.
     """
     tree = ast.parse(tests)
     last_line = max((node.lineno for node in tree.body), default=0)
@@ -65,7 +52,8 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
     writer = _Writer(depends, names, control)
     tree.body = writer.block(tree.body)
     compiled = compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
-    return Plan(compiled, last_line, writer.count, tuple(sorted(imported)))
+    runtime = names.expected in named(tree.body)
+    return Plan(compiled, last_line, writer.count, tuple(sorted(imported)), runtime)
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -88,8 +76,7 @@ def _calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
             if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
                 calls.append(f"{names.run_case}({node.name})")
             elif node.name.startswith("Test") and not node.bases:
-                methods = [item.name for item in node.body if isinstance(item, ast.FunctionDef)]
-                calls += [f"{node.name}().{name}()" for name in methods if name.startswith("test")]
+                calls += _methods(node, f"{names.run_case}_one")
     if entry is not None and "check" not in called:
         if not entry.isidentifier():
             raise ValueError(f"entry {entry[:40]!r} is not a name")
@@ -97,23 +84,23 @@ def _calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
     return calls
 
 
-def _names(nodes: Iterable[ast.AST], context: type = ast.Name) -> set[str]:
-    """Names read or written anywhere below the nodes; with `context` ast.Load or ast.Store only those."""
-    found = set()
-    for top in nodes:
-        for node in ast.walk(top):
-            if isinstance(node, ast.Name) and (context is ast.Name or isinstance(node.ctx, context)):
-                found.add(node.id)
-            elif context is not ast.Load and isinstance(node, (ast.ExceptHandler, *DEFINITION)) and node.name:
-                found.add(node.name)
-    return found
+def _methods(case: ast.ClassDef, one: str) -> list[str]:
+    """The calls of a pytest-style class: a new object, named `one`, and its setup_method for each test."""
+    methods = {item.name: item.args.args for item in case.body if isinstance(item, ast.FunctionDef)}
+    calls = [f"{case.name}.setup_class()"] if "setup_class" in methods else []
+    for name in [name for name, arguments in methods.items() if name.startswith("test") and len(arguments) == 1]:
+        calls.append(f"{one} = {case.name}()")
+        if "setup_method" in methods:
+            calls.append(f"{one}.setup_method({'None' if len(methods['setup_method']) > 1 else ''})")
+        calls.append(f"{one}.{name}()")
+    return calls
 
 
 def _defined(tree: ast.Module) -> set[str]:
     """Names that a response binds at its top level, imports left out."""
     found = set()
     for node in tree.body:
-        found |= {node.name} if isinstance(node, DEFINITION) else _names([node], ast.Store)
+        found |= {node.name} if isinstance(node, DEFINITION) else named([node], ast.Store)
     return found
 
 
@@ -121,15 +108,17 @@ def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> 
     """Names that come to depend on the response through one node; rather too many than too few."""
 
     def touched(*nodes: ast.AST | None) -> bool:
-        return not depends.isdisjoint(_names([n for n in nodes if n is not None]))
+        return not depends.isdisjoint(named([n for n in nodes if n is not None]))
 
     match node:
         case ast.Assign() | ast.AugAssign() | ast.AnnAssign() | ast.NamedExpr() if touched(node.value):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            return _names(targets)
+            return named(targets)
         case ast.comprehension() if touched(node.iter):
-            return _names([node.target])
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if touched(*node.body):
+            return named([node.target])
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if touched(*node.body, *node.decorator_list):
+            return {node.name}
+        case ast.ClassDef() if touched(*node.body, *node.decorator_list, *node.bases):
             return {node.name}
         case ast.Call():
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
@@ -137,17 +126,20 @@ def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> 
                 return {value.id for value in values if isinstance(value, ast.Name)}
             if touched(*values):  # helper(f) binds a parameter; out.append(f(1)) changes out
                 name = node.func.id if isinstance(node.func, ast.Name) else ""
-                return set(functions.get(name, ())) or _names([node.func], ast.Load)
+                return set(functions.get(name, ())) or named([node.func], ast.Load)
         case ast.With() | ast.AsyncWith() if touched(node):  # with redirect_stdout(buffer): f()
-            return _names([item.context_expr for item in node.items], ast.Load) | _names([node], ast.Store)
+            return named([item.context_expr for item in node.items], ast.Load) | named([node], ast.Store)
         case _ if isinstance(node, COMPOUND) and touched(node):
-            return _names([node], ast.Store)
+            return named([node], ast.Store)
     return set()
 
 
 def _dependent(tree: ast.Module, defined: set[str]) -> set[str]:
     """Names in the tests whose value may depend on the response; what the tests define anew hides the response's."""
     own = {node.name for node in tree.body if isinstance(node, DEFINITION)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and defined.isdisjoint(named([node.value])):
+            own |= named(node.targets)
     functions = {
         node.name: [arg.arg for arg in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
         for node in ast.walk(tree)
@@ -178,12 +170,12 @@ class _Writer:
             self.inside(node)
         if not counts:
             return [node]
-        changed = self.changed(node)
+        changed = asserted(node, self.depends, self.names.expected, self.control)
         if changed is None:
             return [node]
         self.count += 1
-        told: list[ast.stmt] = [ast.Expr(_call(self.names.missed)), ast.Raise()]
-        ticked = ast.Expr(_call(self.names.tick, ast.Constant(self.count)))
+        told: list[ast.stmt] = [ast.Pass()] if self.control else [ast.Expr(call(self.names.missed)), ast.Raise()]
+        ticked = ast.Expr(call(self.names.tick, ast.Constant(self.count)))
         return [ast.copy_location(ast.Try([changed], [ast.ExceptHandler(None, None, told)], [ticked], []), node)]
 
     def inside(self, node: ast.stmt) -> None:
@@ -204,78 +196,4 @@ class _Writer:
                 checked = [*node.body]
             case _:
                 return False
-        return not self.depends.isdisjoint(_names(checked))
-
-    def changed(self, node: ast.stmt) -> ast.stmt | None:
-        """The statement as it is run; in the control with another expected value of the same type, or negated, and None
-        when it cannot be changed."""
-        node = copy.deepcopy(node)
-        if isinstance(node, ast.Assert):
-            compare = node.test
-            if isinstance(compare, ast.Compare) and [type(op) for op in compare.ops] == [ast.Eq]:
-                if self.depends.isdisjoint(_names([compare.left])):
-                    compare.left = self.other(compare.left)
-                else:
-                    compare.comparators = [self.other(compare.comparators[0])]
-            elif self.control:
-                node.test = ast.UnaryOp(ast.Not(), node.test)
-            return node
-        match node:
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name), args=[first, second, *_]) as call) if (
-                name in EQUALITY and not any(isinstance(value, ast.Starred) for value in (first, second))
-            ):
-                which = 0 if self.depends.isdisjoint(_names([first])) else 1
-                call.args[which] = self.other(second if which else first, far=name == "assertAlmostEqual")
-            case _ if not self.control:
-                return node
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name) as function)) if name in OPPOSITE:
-                function.attr = OPPOSITE[name]
-            case _:
-                return None
-        return node
-
-    def other(self, value: ast.expr, far: bool = False) -> ast.expr:
-        """The expected value to be, or another one in the control."""
-        try:
-            literal = ast.literal_eval(value)
-            changed = ast.parse(repr(other(literal, far)), mode="eval").body if self.control else value
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            changed = _call(self.names.expected, value, ast.Constant(far))
-        for node in ast.walk(changed):
-            ast.copy_location(node, value)
-        return changed
-
-
-def other(value: Any, far: bool = False) -> Any:
-    """A different value of the same type, one that could have been expected, too; with `far`, not nearly the same."""
-    match value:
-        case bool():
-            return not value
-        case int() | float() if far and math.isfinite(value):
-            return value + type(value)(10**6 * (1 + abs(value)))
-        case int():
-            return value + CHANCE.randint(1, 9)
-        case float():
-            return value + max(CHANCE.randint(3, 9) / 2, abs(value)) if math.isfinite(value) else 1.5
-        case complex():
-            return value + max(1.0, abs(value))
-        case str():
-            place = CHANCE.randrange(len(value)) if value else 0
-            letter = CHANCE.choice([letter for letter in "aeinort" if value[place : place + 1] != letter])
-            return value[:place] + letter + value[place + 1 :]
-        case bytes():
-            return value[:-1] + bytes([value[-1] ^ 1]) if value else b"0"
-        case list() | tuple() if type(value) in (list, tuple):
-            return type(value)([*value[:-1], other(value[-1]) if value else 1])
-        case dict():
-            key = CHANCE.choice(list(value)) if value else "a"
-            return {**value, key: other(value[key]) if value else 1}
-        case set() | frozenset():
-            return value ^ {CHANCE.randint(10**6, 10**7)}
-        case None:
-            return 0
-    return object()
-
-
-def _call(name: str, *values: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(name, ast.Load()), [*values], [])
+        return not self.depends.isdisjoint(named(checked))

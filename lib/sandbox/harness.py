@@ -198,7 +198,7 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
     told = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
-    told["control"] = second["control"]
+    told["control"] = second["control"] and plan.runtime
     send(watch.cell, told | {"names": dataclasses.astuple(names)})
     report = watch.message()
     if "failed" in report:
