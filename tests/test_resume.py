@@ -157,10 +157,11 @@ for name, files in data.items():
 def test_stage_03_resumes_after_kill_nine_with_identical_records(runner):
     for run in ("killed", "whole"):
         lay_down(runner, run)
-    runner.run("03", "--profile", "laptop", "--run", "whole")
+    profile = runner.profile("unchanged", {"03_execution_filtering": {"MUTANTS": 0}})  # a mutant sleeps for seconds
+    runner.run("03", "--profile", profile, "--run", "whole")
     folder = runner.runs / "killed" / "03_execution_filtering"
     journal = folder / "verdicts.partial.jsonl"
-    process = runner.start("03", "--profile", "laptop", "--run", "killed")
+    process = runner.start("03", "--profile", profile, "--run", "killed")
     wait_for_lines(process, journal, 10, 120)
     below = descendants(process.pid)
     wait_until_gone(below + kill_nine(process))
@@ -168,7 +169,7 @@ def test_stage_03_resumes_after_kill_nine_with_identical_records(runner):
         file.write(b'{"id":"torn')
     before = lines(journal)[:-1]
     assert 10 <= len(before) < 60
-    runner.run("03", "--profile", "laptop", "--run", "killed")
+    runner.run("03", "--profile", profile, "--run", "killed")
     assert lines(journal)[: len(before)] == before
     whole = runner.runs / "whole" / "03_execution_filtering"
     ids, undisturbed = ([json.loads(line)["id"] for line in lines(one / journal.name)] for one in (folder, whole))
