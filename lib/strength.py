@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from lib.records import Record
+from lib.sandbox import gate
 from lib.statistics import wilson
 
 # What the box runs: response and tests once more, watched by `coverage`. It ends with an assertion that fails and says
@@ -24,17 +25,9 @@ MEASURE = """
 import contextlib, pathlib, sys, tempfile, types, unittest
 import coverage
 
-def call_tests(space):
-    for name, value in list(space.items()):
-        if getattr(value, "__module__", "") != "__main__":
-            continue
-        if isinstance(value, types.FunctionType) and name.startswith("test") and not value.__code__.co_argcount:
-            value()
-        elif isinstance(value, type) and issubclass(value, unittest.TestCase):
-            unittest.defaultTestLoader.loadTestsFromTestCase(value).run(unittest.TestResult())
-        elif isinstance(value, type) and name.startswith("Test"):
-            for method in [method for method in vars(value) if method.startswith("test")]:
-                getattr(value(), method)()
+def run_case(case):
+    with contextlib.suppress(unittest.SkipTest):
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
 
 def measured(code, tests):
     unittest.main = lambda *_, **__: None
@@ -48,10 +41,9 @@ def measured(code, tests):
         watch.start()
         try:
             exec(compile(code, str(file), "exec", dont_inherit=True), space)
-            space["__name__"] = "__main__"
+            space |= {"__name__": "__main__", "RUN_CASE": run_case}
             with contextlib.suppress(SystemExit):
                 exec(compile(tests, "<tests>", "exec", dont_inherit=True), space)
-            call_tests(space)
         finally:
             watch.stop()
         _, statements, _, missing, _ = watch.analysis2(str(file))
@@ -60,6 +52,7 @@ def measured(code, tests):
 said = measured(CODE, TESTS)
 assert said is None, said
 """
+CALLED = gate.Names(tick="", missed="", expected="", run_case="RUN_CASE")
 SAID = re.compile(r"AssertionError: covered (\d+) of (\d+) statements$")
 
 # One change for each operator: an ordering moves its boundary by one, an equality and a membership are turned around.
@@ -93,9 +86,11 @@ def coverage_program(program: Record) -> Record:
     """A program {id, code, tests} that runs another one's code and tests and always fails, saying what they covered.
 
     To be run where the package `coverage` can be imported. A response that passes its tests and tampers with the
-    measuring can lie: the numbers are for honest responses.
+    measuring can lie: the numbers are for honest responses. Raises SyntaxError for tests that do not parse.
     """
-    code = f"CODE = {program['code']!r}\nTESTS = {program['tests']!r}"
+    calls = gate.calls(ast.parse(program["tests"]), program.get("entry"), CALLED)
+    tests = "\n".join([program["tests"], *calls])
+    code = f"CODE = {program['code']!r}\nTESTS = {tests!r}"
     return {"id": program["id"], "code": code, "tests": MEASURE}
 
 

@@ -1,7 +1,6 @@
 """Strength of tests: assertions counted, coverage measured, mutants made, run and summed up, and the mix compared."""
 
 import ast
-import importlib.util
 import random
 import subprocess
 import sys
@@ -35,7 +34,7 @@ import unittest
 class TestGrade(unittest.TestCase):
     def test_letters(self):
         self.assertEqual([grade(n) for n in (0, 4, 5, 10)], ["bad", "bad", "good", "good"])
-        self.assertEqual([grade(499, 1000), grade(5000, 9999), grade(501, 1000)], ["bad", "good", "good"])
+        self.assertEqual([grade(490, 1000), grade(491, 1000), grade(5000, 9999)], ["bad", "good", "good"])
 
     def test_errors(self):
         for points in (-1, 11):
@@ -85,7 +84,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("coverage") is None, reason="the package coverage is not installed")
 @pytest.mark.parametrize(
     ("code", "tests", "expected"),
     [
@@ -95,6 +93,7 @@ if __name__ == "__main__":
         (CODE, "assert True", (3, 8)),  # import, def and if run when the response is loaded
         (PARTS, "assert C()", (4, 5)),
         (PARTS, METHODS, (5, 5)),
+        (PARTS, METHODS.replace("    def", "    def setup_method(self): self.c = C()\n    def", 1).replace("C().up", "self.c.up"), (5, 5)),  # noqa: E501
         (PARTS, GUARDED, (5, 5)),
         (PARTS, "from __future__ import annotations\nassert C()", (4, 5)),
         (PARTS, "assert C() is None", None),  # tests that fail measure nothing
@@ -104,11 +103,9 @@ def test_coverage_program(code: str, tests: str, expected: tuple[int, int] | Non
     assert measured(strength.coverage_program(program("a", tests, code))) == expected
 
 
-@pytest.mark.skipif(importlib.util.find_spec("coverage") is None, reason="the package coverage is not installed")
 def test_coverage_in_the_sandbox() -> None:
     made = [strength.coverage_program(program(name, tests)) for name, tests in (("weak", WEAK), ("strong", STRONG))]
-    limits = Limits(**{"packages": ("coverage",)})
-    verdicts = list(sandbox.run_programs(made, limits, workers=1))
+    verdicts = list(sandbox.run_programs(made, Limits(packages=("coverage",)), workers=1))
     assert [strength.covered(verdict) for verdict in verdicts] == [(6, 8), (7, 8)], verdicts
 
 
@@ -177,6 +174,8 @@ def test_tests_kill_mutants_in_the_sandbox() -> None:
     assert alone == made[len(alone) :]
     few = [p["code"] for p in strength.mutant_programs(programs, 3, seed=1)]
     assert few[:3] != few[3:], "two programs with the same code get the same draw"
+    unchanged = sandbox.run_programs(programs, workers=1)
+    assert {verdict["verdict"] for verdict in unchanged} == {"pass"}, "tests that fail anyway would kill every mutant"
     verdicts = list(sandbox.run_programs(made, Limits(cpu_seconds=1), workers=1))
     alive = {verdict["id"].partition(":")[0] for verdict in verdicts if verdict["verdict"] == "pass"}
     found = strength.killed(verdicts)

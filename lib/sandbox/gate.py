@@ -12,15 +12,14 @@ from lib.sandbox.control import DEFINITION, asserted, call, named
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
 
+
 @dataclass(frozen=True)
 class Plan:
-    """The test program to run: its code, the line of its last statement, how many assertions report when they hold,
-    the packages that it or the response imports, and whether an expected value is no literal and so changed as it runs.
-    """
+    """The test program to run: its code, the line of its last statement, the packages that it or the response imports,
+    and whether an expected value is no literal and so changed as it runs."""
 
     code: CodeType
     last_line: int
-    assertions: int
     imported: tuple[str, ...]
     runtime: bool
 
@@ -44,8 +43,8 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
     """
     tree = ast.parse(tests)
     last_line = max((node.lineno for node in tree.body), default=0)
-    calls = ast.parse("\n".join(_calls(tree, entry, names)))
-    tree.body += ast.increment_lineno(calls, tests.count("\n") + 1).body
+    called = ast.parse("\n".join(calls(tree, entry, names)))
+    tree.body += ast.increment_lineno(called, tests.count("\n") + 1).body
     response = ast.parse(code)
     imported = {name.partition(".")[0] for half in (response, tree) for name in _imported(half)}
     depends = _dependent(tree, _defined(response))
@@ -53,7 +52,7 @@ def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) 
     tree.body = writer.block(tree.body)
     compiled = compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
     runtime = names.expected in named(tree.body)
-    return Plan(compiled, last_line, writer.count, tuple(sorted(imported)), runtime)
+    return Plan(compiled, last_line, tuple(sorted(imported)), runtime)
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -64,24 +63,24 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module or ""
 
 
-def _calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
+def calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
     """The calls that a test runner would make: check(entry), test functions and classes that nothing has called."""
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    calls = []
+    made = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and node.name not in called:
             if len(node.args.args) == len(node.args.defaults):
-                calls.append(f"{node.name}()")
+                made.append(f"{node.name}()")
         elif isinstance(node, ast.ClassDef):
             if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
-                calls.append(f"{names.run_case}({node.name})")
+                made.append(f"{names.run_case}({node.name})")
             elif node.name.startswith("Test") and not node.bases:
-                calls += _methods(node, f"{names.run_case}_one")
+                made += _methods(node, f"{names.run_case}_one")
     if entry is not None and "check" not in called:
         if not entry.isidentifier():
             raise ValueError(f"entry {entry[:40]!r} is not a name")
-        calls.append(f"check({entry})")
-    return calls
+        made.append(f"check({entry})")
+    return made
 
 
 def _methods(case: ast.ClassDef, one: str) -> list[str]:
