@@ -105,11 +105,15 @@ def timed(name: str, programs: Sequence[Record], judge: Callable[[Sequence[Recor
     print(f"{name:24}{len(programs):8,} programs {len(programs) / seconds:8.1f} a second, {passed:,} pass", flush=True)
 
 
+def children() -> set[str]:
+    """The processes that this one has started."""
+    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+
+
 def left(before: set[str]) -> str:
     """What this process holds: descriptors, new processes below it, its largest memory."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    return f"{len(os.listdir('/proc/self/fd'))} descriptors, {len(set(children) - before)} new processes, {memory} MiB"
+    return f"{len(os.listdir('/proc/self/fd'))} descriptors, {len(children() - before)} new processes, {memory} MiB"
 
 
 def main() -> None:
@@ -118,7 +122,7 @@ def main() -> None:
     found = programs()
     print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
 
-    before = set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+    before = children()
     for verdict in sandbox.run_programs(found[:CORES]):
         assert verdict
     print(f"{'at the start':24}{left(before)}")

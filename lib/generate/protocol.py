@@ -50,6 +50,12 @@ class Engine(Protocol):
         ...
 
 
+def stopped(text: str, stop: Iterable[str]) -> str | None:
+    """Return the text up to the first stop string in it, or None when it holds none."""
+    ends = [text.index(string) for string in stop if string in text]
+    return text[: min(ends)] if ends else None
+
+
 def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> Sequence[Record]:
     """Return a completion for each request, in their order; only those not in `cache` are generated.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.cluster import arriving, connect
 from lib.generate.protocol import Request
-from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments
+from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
 from lib.models import Model
 from lib.records import Record, StudyError
 from lib.study import say
@@ -117,9 +117,7 @@ class Ray:
     def _send(self, request: Request) -> int:
         assert self._queue is not None
         ticket = next(self._tickets)
-        sampling = {"temperature": float(request.temperature), "max_tokens": request.max_tokens}
-        sampling |= {"stop": list(request.stop), "seed": request.seed}
-        self._queue.put({"ticket": ticket, "prompt": request.prompt, "sampling_params": sampling})
+        self._queue.put({"ticket": ticket, "prompt": request.prompt, "sampling_params": sampling(request)})
         return ticket
 
     def _receive(self) -> Record:

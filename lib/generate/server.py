@@ -13,7 +13,7 @@ import httpx2
 import openai
 from anyio.from_thread import start_blocking_portal
 
-from lib.generate.protocol import Request
+from lib.generate.protocol import Request, stopped
 from lib.records import Record, StudyError
 from lib.study import say
 
@@ -221,12 +221,11 @@ def _why(error: openai.APIError) -> str:
 
 def _completion(completion: Any, stop: tuple[str, ...]) -> Record:
     choice, usage = completion.choices[0], completion.usage
-    # Some servers leave the stop string in, or know only some of several.
-    ends = [choice.text.index(string) for string in stop if string in choice.text]
+    cut = stopped(choice.text, stop)  # some servers leave the stop string in, or know only some of several
     details = usage.prompt_tokens_details
     return {
-        "text": choice.text[: min(ends)] if ends else choice.text,
-        "finish_reason": "stop" if ends else choice.finish_reason,
+        "text": choice.text if cut is None else cut,
+        "finish_reason": choice.finish_reason if cut is None else "stop",
         "prompt_tokens": usage.prompt_tokens,
         "cached_tokens": (details and details.cached_tokens) or 0,
         "tokens": usage.completion_tokens,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lib.generate.protocol import Request
+from lib.generate.protocol import Request, stopped
 from lib.generate.vllm_engine import CONTEXT_TOKENS
 from lib.models import Model
 from lib.records import Record, StudyError
@@ -139,12 +139,12 @@ class Transformers:
             if not any(stop in tail for stop in request.stop):
                 return None
         text = self._text(tokens)
-        ends = [text.index(stop) for stop in request.stop if stop in text]
-        if not ends and not output.is_finished():
+        cut = stopped(text, request.stop)
+        if cut is None and not output.is_finished():
             return None
         return {
-            "text": text[: min(ends, default=len(text))],
-            "finish_reason": "stop" if ends or tokens[-1] in self._ends else "length",
+            "text": text if cut is None else cut,
+            "finish_reason": "stop" if cut is not None or tokens[-1] in self._ends else "length",
             "prompt_tokens": len(output.prompt_ids),
             "cached_tokens": 0,
             "tokens": len(tokens),

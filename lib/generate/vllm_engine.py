@@ -44,6 +44,16 @@ def engine_arguments(max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, An
     }
 
 
+def sampling(request: Request) -> dict[str, Any]:
+    """Return the arguments of the SamplingParams that a request asks for."""
+    return {
+        "temperature": float(request.temperature),
+        "max_tokens": request.max_tokens,
+        "stop": list(request.stop),
+        "seed": request.seed,
+    }
+
+
 class Vllm:
     """A vLLM engine for one local model; `max_seqs` sequences are decoded at once.
 
@@ -82,6 +92,8 @@ class Vllm:
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (place, completion) as they finish; two batches at most wait inside, so memory is bounded."""
         assert self._llm is not None, "load() comes first"
+        from vllm import SamplingParams
+
         engine = self._llm.llm_engine
         waiting = iter(enumerate(requests))
         inside: dict[str, int] = {}
@@ -89,7 +101,7 @@ class Vllm:
             while True:
                 while len(inside) < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
                     ticket = str(next(self._tickets))
-                    engine.add_request(ticket, item[1].prompt, _sampling(item[1]))
+                    engine.add_request(ticket, item[1].prompt, SamplingParams(**sampling(item[1])))
                     inside[ticket] = item[0]
                 if not inside:
                     return
@@ -107,13 +119,6 @@ class Vllm:
             import torch
 
             torch.cuda.empty_cache()
-
-
-def _sampling(request: Request) -> Any:
-    from vllm import SamplingParams
-
-    stop = list(request.stop)
-    return SamplingParams(temperature=request.temperature, max_tokens=request.max_tokens, stop=stop, seed=request.seed)
 
 
 def _completion(output: Any) -> Record:

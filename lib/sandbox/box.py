@@ -92,6 +92,12 @@ def interpreter() -> tuple[Path, list[Path]]:
     return python, [prefix / part for part in ("bin", "lib", "lib64") if (prefix / part).is_dir()]
 
 
+def tops(distribution: metadata.Distribution) -> list[Path]:
+    """The files and folders that a distribution has put beside others' into site-packages."""
+    names = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
+    return [Path(str(distribution.locate_file(name))) for name in sorted(names)]
+
+
 def distributed(packages: Iterable[str]) -> dict[str, Path]:
     """Name -> place of the files and folders of installed distributions and of all that they require.
 
@@ -108,8 +114,7 @@ def distributed(packages: Iterable[str]) -> dict[str, Path]:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             raise StudyError(f"the sandbox shall offer {name}, which is not installed: pip install {name}") from None
-        tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
-        found |= {top: Path(str(distribution.locate_file(top))).resolve() for top in sorted(tops)}
+        found |= {place.name: place.resolve() for place in tops(distribution)}
         needed = map(Requirement, distribution.requires or ())
         waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     return found
@@ -117,13 +122,8 @@ def distributed(packages: Iterable[str]) -> dict[str, Path]:
 
 def modules(packages: Iterable[str]) -> list[str]:
     """The names under which installed distributions are imported: PyYAML is yaml."""
-    found = []
-    for name in packages:
-        for top in {file.parts[0] for file in metadata.distribution(name).files or ()}:
-            place = Path(str(metadata.distribution(name).locate_file(top)))
-            if not top.startswith("_") and (place.suffix == ".py" or (place / "__init__.py").is_file()):
-                found.append(place.stem)
-    return sorted(found)
+    places = [place for name in packages for place in tops(metadata.distribution(name)) if place.name[0] != "_"]
+    return sorted(place.stem for place in places if place.suffix == ".py" or (place / "__init__.py").is_file())
 
 
 def unused_uid() -> int:
