@@ -51,6 +51,7 @@ def settings(trainer: Any) -> Record:
         "schedule": f"{args.lr_scheduler_type.value}, {args.get_warmup_steps(trainer.state.max_steps)} warm-up updates",
         "updates": trainer.state.max_steps,
         "epochs": args.num_train_epochs,
+        "processes": args.world_size,
         "examples an update": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "examples in memory at once": args.train_batch_size,
         "weight decay": group["weight_decay"],

@@ -21,20 +21,22 @@ IGNORED = -100  # the label that PyTorch's cross entropy leaves out
 class Recipe:
     """All hyper-parameters of a training run; values not marked otherwise are the paper's (section C.3).
 
-    `lora_rank` 0 trains every parameter, as the paper did with learning_rate 1e-5 and batch 64. The defaults here are
-    a laptop's: low-rank adapters, which take a larger learning rate, and a small batch, because a few
+    The paper trains every parameter (`method` "full") with learning_rate 1e-5 and batch 64. The defaults here are a
+    laptop's: low-rank adapters, which take a larger learning rate, and a small batch, because a few
     dozen examples in batches of 64 would give only a handful of updates.
     """
 
     epochs: int = 2
     learning_rate: float = 5e-5  # peak; the paper: 1e-5 on own data, 2e-5 on another model's
     batch: int = 8  # examples an update; the paper: 64
-    micro_batch: int = 2  # examples in memory at once, at most
+    micro_batch: int = 4  # of them in a process's memory at once, in the mean: packs are balanced by length
     max_length: int = 1280  # tokens; longer examples are dropped (the official code cuts them, and their EOS with them)
+    method: str = "lora"  # lora, qlora or full
     lora_rank: int = 16  # not the paper's; alpha is twice the rank
     held_out: float = 0.05  # share of the examples that is never trained on
     seed: int = 42
     checkpoint_steps: int = 10  # updates between two checkpoints, each with a held-out loss
+    loss_on: str = "response"  # or "everything": the prompt, too, for comparison only
     warmup: float = 0.05  # share of the updates
     weight_decay: float = 0.0
     dtype: str = "bfloat16"  # of the base weights; adapters are kept in float32
@@ -80,13 +82,21 @@ def chat_template(bos: str = "") -> str:
 
 
 def load_tokenizer(path: Path) -> Any:
-    """Return the model's tokenizer with the study's chat template; StudyError when it has no EOS token."""
+    """Return the model's tokenizer with the study's chat template.
+
+    Raises StudyError when it has no EOS token or cannot write the template.
+    """
     from transformers import AutoTokenizer  # here, because the template alone must import in no time
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.eos_token_id is None:
         raise StudyError(
             f"the tokenizer in {path} declares no EOS token, so no response could end: choose another MODEL"
+        )
+    template = render_prompt("x")
+    if tokenizer.decode(tokenizer(template, add_special_tokens=False).input_ids) != template:
+        raise StudyError(
+            f"the tokenizer in {path} has no tokens for parts of the prompt template: choose another MODEL"
         )
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # padding is masked, whichever token it is
     tokenizer.chat_template = chat_template(tokenizer.bos_token if bos_ids(tokenizer) else "")
@@ -133,14 +143,18 @@ def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Reco
     return shuffled[count:], shuffled[:count]
 
 
-def answer(path: Path, instruction: str, max_tokens: int) -> str:
-    """Return the greedy response of the model in `path`, of at most `max_tokens` tokens, special tokens shown."""
+def answers(path: Path, instructions: Sequence[str], max_tokens: int) -> list[str]:
+    """Return the greedy responses of the model in `path`, each of at most `max_tokens` tokens, special tokens shown."""
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     tokenizer = load_tokenizer(path)
+    tokenizer.padding_side = "left"
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
-    prompt = bos_ids(tokenizer) + tokenizer(render_prompt(instruction), add_special_tokens=False).input_ids
+    texts = [render_prompt(instruction) for instruction in instructions]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
     ends = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    output = model.generate(torch.tensor([prompt]), generation_config=ends, max_new_tokens=max_tokens, do_sample=False)
-    return tokenizer.decode(output[0, len(prompt) :])
+    output = model.generate(**inputs, generation_config=ends, max_new_tokens=max_tokens, do_sample=False)
+    new = output[:, inputs["input_ids"].shape[1] :].tolist()
+    end = tokenizer.eos_token_id
+    return [tokenizer.decode(ids[: ids.index(end) + 1] if end in ids else ids) for ids in new]

@@ -46,6 +46,16 @@ class Runner:
         return output
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The tiny model of tests/tiny.py, as lib.models would resolve it."""
+    import torch
+    from tiny import make  # here, because most tests need no torch
+
+    torch.set_num_threads(1)  # a model this small only loses by sharing its work
+    return make(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture
 def runner(tmp_path):
     return Runner(tmp_path)
