@@ -43,7 +43,7 @@ doctor: setup ## check this machine: one line a requirement
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.reference $(OPTIONS)
 
-benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate or sandbox
+benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate, sandbox or sft
 	@$(PY) -m benchmarks.$(WHAT)
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)

@@ -16,9 +16,9 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from pathlib import Path
 
-import torch
 from transformers import AutoConfig
 
+from benchmarks.machine import matrix_rate
 from lib import instruct, prompts
 from lib.exemplars import Decks, load_exemplars, load_systems
 from lib.generate import Request, cost
@@ -30,7 +30,6 @@ from lib.study import ROOT, parameter_defaults
 DEFAULTS = parameter_defaults("02_self_oss_instruct")
 SCRIPTS, README = (8, 8, 16), (2000, 2000, 500)  # prompts a batch in the three steps
 OURS = "ours"
-SIDE = 2048  # of the square matrices that measure the machine
 
 
 class Schedule:
@@ -57,17 +56,6 @@ class Schedule:
 
     def close(self) -> None:
         """The engine goes on."""
-
-
-def matrix_rate() -> float:
-    """Return the bf16 multiply-adds of this machine in operations a second (two a multiply-add)."""
-    one, other = (torch.randn(SIDE, SIDE, dtype=torch.bfloat16) for _ in range(2))
-    torch.mm(one, other)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < 2:
-        torch.mm(one, other)
-        count += 1
-    return 2 * SIDE**3 * count / (time.perf_counter() - start)
 
 
 def arithmetic(folder: Path, computed: int, generated: int) -> float:

@@ -41,12 +41,9 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=kind
     )
     extra = {"quantization_config": bits, "device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if quantized else {}
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            model.path, config=config, dtype=kind, attn_implementation=ATTENTION, **extra
-        )
-    except ImportError as error:  # bitsandbytes is in the GPU's lock only
-        raise StudyError(f"METHOD='qlora' needs a GPU and its environment: make setup DEVICE=gpu ({error})") from error
+    return AutoModelForCausalLM.from_pretrained(
+        model.path, config=config, dtype=kind, attn_implementation=ATTENTION, **extra
+    )
 
 
 def trainable(model: Model, recipe: Recipe) -> Any:
@@ -58,6 +55,8 @@ def trainable(model: Model, recipe: Recipe) -> Any:
         return load_base(model, recipe.dtype)
     if recipe.method not in ("lora", "qlora"):
         raise StudyError(f"METHOD={recipe.method!r} is unknown: lora, qlora or full")
+    if recipe.method == "qlora" and not torch.cuda.is_available():
+        raise StudyError("METHOD='qlora' needs a GPU and its environment (make setup DEVICE=gpu): use lora here")
     base = load_base(model, recipe.dtype, quantized=recipe.method == "qlora")
     if recipe.method == "qlora":
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
@@ -132,7 +131,7 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
         checkpoints = folder / "checkpoints" / fingerprint
         last = last_checkpoint(checkpoints)
         args = arguments(recipe, checkpoints)
-        trainer = PackedTrainer(args, trainable(model, recipe), tokenizer, training, held_out)
+        trainer = PackedTrainer(args, recipe, trainable(model, recipe), tokenizer, training, held_out)
         if rate := dropout(cast(torch.nn.Module, trainer.model)):
             raise StudyError(
                 f"{model.name} keeps a dropout of {rate} against its own configuration: choose another MODEL"

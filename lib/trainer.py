@@ -170,6 +170,18 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     return args
 
 
+def balanced(lengths: Sequence[int], recipe: Recipe, process: int, processes: int) -> BatchRebalanceSampler:
+    """Return the micro-batches of a process, as lists of places: updates of `batch` examples in a seeded order.
+
+    The examples of an update are dealt out in packs of about equal work. When the last update of an epoch has fewer
+    examples than packs, some of the epoch's first ones fill it up.
+    """
+    return BatchRebalanceSampler(
+        lengths=list(lengths), effective_batch_size=recipe.batch, dp_size=processes, rank=process, seed=recipe.seed,
+        grad_accum=recipe.batch // (recipe.micro_batch * processes), drop_last=False,
+    )  # fmt: skip
+
+
 class PackedTrainer(Trainer):
     """transformers' Trainer with the loss of `lib.packing`: every trained token of an update counts the same.
 
@@ -178,7 +190,13 @@ class PackedTrainer(Trainer):
     """
 
     def __init__(
-        self, args: TrainingArguments, model: Any, tokenizer: Any, rows: Sequence[Record], held_out: Sequence[Record]
+        self,
+        args: TrainingArguments,
+        recipe: Recipe,
+        model: Any,
+        tokenizer: Any,
+        rows: Sequence[Record],
+        held_out: Sequence[Record],
     ) -> None:
         columns = ("input_ids", "labels")
         dataset = Dataset.from_list([{name: row[name] for name in columns} for row in rows])
@@ -188,18 +206,13 @@ class PackedTrainer(Trainer):
             model=model, args=args, data_collator=collate, train_dataset=dataset, eval_dataset=dataset,
             processing_class=tokenizer, optimizer_cls_and_kwargs=(Adafactor, options),
         )  # fmt: skip
-        self.lengths, self.held_out = [len(row["input_ids"]) for row in rows], list(held_out)
+        self.recipe, self.lengths, self.held_out = recipe, [len(row["input_ids"]) for row in rows], list(held_out)
         self.model_accepts_loss_kwargs = True  # so that the trained tokens of an update are counted, over all processes
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> BatchRebalanceSampler:
-        """Return the library's balanced sampler with the run's own seed, which the library leaves out."""
-        args = self.args
-        return BatchRebalanceSampler(
-            lengths=self.lengths, seed=args.seed, rank=args.process_index, dp_size=args.world_size,
-            grad_accum=args.gradient_accumulation_steps, drop_last=False,
-            effective_batch_size=args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
-        )  # fmt: skip
+        """Return the sampler with the run's own seed, which transformers leaves out."""
+        return balanced(self.lengths, self.recipe, self.args.process_index, self.args.world_size)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

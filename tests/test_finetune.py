@@ -113,6 +113,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is_loaded(tiny: Model, t
     cases = [
         (EXAMPLES, {"batch": 6, "micro_batch": 4}, "BATCH=6 is no multiple of 4"),
         (EXAMPLES, {"method": "prefix"}, "METHOD='prefix' is unknown"),
+        (EXAMPLES, {"method": "qlora"}, "needs a GPU"),
         ([], {}, "none of 0 examples"),
         (EXAMPLES, {"max_length": 10}, "raise MAX_LENGTH"),
         (EXAMPLES[:1], {}, "cannot be split"),

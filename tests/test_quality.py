@@ -99,7 +99,7 @@ def test_either_end_of_a_docstring_suffices_the_official_rule(docstring: str, ab
 
 
 def test_a_docstring_in_other_quotes_does_not_pass_the_official_rule() -> None:
-    code = '@cache\ndef f(x):\n    \'\'\'"""Doc.\n    """\'\'\'\n    return x\n'
+    code = "@cache\ndef f(x):\n    '''\"\"\"Doc.\n    \"\"\"'''\n    return x\n"
     assert not OFFICIAL["docstring in triple quotes"](one(code))
 
 

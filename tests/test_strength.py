@@ -93,7 +93,13 @@ if __name__ == "__main__":
         (CODE, "assert True", (3, 8)),  # import, def and if run when the response is loaded
         (PARTS, "assert C()", (4, 5)),
         (PARTS, METHODS, (5, 5)),
-        (PARTS, METHODS.replace("    def", "    def setup_method(self): self.c = C()\n    def", 1).replace("C().up", "self.c.up"), (5, 5)),  # noqa: E501
+        (
+            PARTS,
+            METHODS.replace("    def", "    def setup_method(self): self.c = C()\n    def", 1).replace(
+                "C().up", "self.c.up"
+            ),
+            (5, 5),
+        ),  # noqa: E501
         (PARTS, GUARDED, (5, 5)),
         (PARTS, "from __future__ import annotations\nassert C()", (4, 5)),
         (PARTS, "assert C() is None", None),  # tests that fail measure nothing
