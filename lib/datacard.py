@@ -139,8 +139,9 @@ def card(
     files: Mapping[str, str],
     columns: Mapping[str, str],
     hashes: Mapping[str, str],
+    folder: str,
 ) -> str:
-    """Return the card as Markdown; the arguments are write_dataset's, and its splits, columns and hashes."""
+    """Return the card as Markdown; the arguments are write_dataset's, its splits, columns, hashes and folder's name."""
     last = upstream["03_execution_filtering"]
     name = title(upstream)
     checked = any(step["step"] == "in no benchmark" for step in last["funnel"])
@@ -183,7 +184,7 @@ From answers to examples:
 ```python
 from datasets import load_dataset
 
-data = load_dataset(".")  # the folder of this card, or its name on the Hub
+data = load_dataset("{folder}")  # the path of this card's folder; not "."
 print(data["train"][0]["instruction"])
 ```
 `croissant.json` describes the same files for Croissant's loaders.

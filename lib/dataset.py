@@ -73,7 +73,7 @@ def write_dataset(
     write_text(partial / "croissant.json", croissant)
     hashes = {file: file_sha256(partial / file) for file in [*FILES.values(), "croissant.json"]}
     columns = {name: column.description for name, column in COLUMNS.items()}
-    write_text(partial / "README.md", card(examples, held_out, model, upstream, FILES, columns, hashes))
+    write_text(partial / "README.md", card(examples, held_out, model, upstream, FILES, columns, hashes, folder.name))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return {f"{folder.name}/{file}": file_sha256(folder / file) for file in [*hashes, "README.md"]}
