@@ -64,13 +64,13 @@ def usable(counters: list[Counter]) -> list[Counter]:
 def rapl(powercap: Path) -> list[Counter]:
     """Return a counter for each CPU package below `powercap` (Linux, Documentation/power/powercap; microjoules).
 
-    Only zones of the first level whose name begins with "package": their subzones (cores, graphics) are parts of them
-    and "psys" contains them, so either would count twice. Memory modules, discs and fans are in no package.
+    Only zones whose name begins with "package": other zones are parts of them (core, uncore), or contain them (psys),
+    and would count twice. Memory modules, discs and fans are in no package.
     """
     counters = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:
-            if zone.name.count(":") == 1 and (zone / "name").read_text().startswith("package"):
+            if (zone / "name").read_text().startswith("package"):
                 wraps = int((zone / "max_energy_range_uj").read_text())
                 counters.append(Counter(lambda file=zone / "energy_uj": int(file.read_text()), 1e-6, wraps))
         except (OSError, ValueError):

@@ -67,6 +67,7 @@ def test_mlcroissant_reads_the_same_records_without_a_complaint(folder: Path, ca
     issues = data.metadata.ctx.issues
     assert not issues.errors and not issues.warnings and not caplog.records
     assert data.metadata.ctx.is_v1_1() and [r.id for r in data.metadata.record_sets] == list(FILES)
+    assert [f.is_array for f in data.metadata.record_sets[0].fields if f.name == "exemplars"] == [True]
     rows = []
     for split in FILES:
         for record in data.records(split):
@@ -81,6 +82,7 @@ def test_mlcroissant_reads_the_same_records_without_a_complaint(folder: Path, ca
 def test_the_metadata_name_every_seed_package_and_the_paper(folder: Path) -> None:
     told = json.loads((folder / "croissant.json").read_text())
     card = (folder / "README.md").read_text()
+    assert told["@context"]["prov"] == "http://www.w3.org/ns/prov#" and told["@context"]["isArray"] == "cr:isArray"
     labels = {entity["prov:label"]: entity["license"] for entity in told["prov:wasDerivedFrom"]}
     for source in (example["source"] for example in EXAMPLES):
         url = licence_url(source["licence"])
