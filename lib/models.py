@@ -23,6 +23,7 @@ from lib.records import file_sha256, write_text
 from lib.study import StudyError, cache_folder
 
 INSTRUCT = "instruction-tuned checkpoint, prompted here as a plain completion model"
+HUB = "Hugging Face hub"  # the note of a model whose name is its hub id
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*"]
 
 
@@ -219,7 +220,7 @@ def resolve_hub(name: str) -> Model:
             f"cannot get {name} from the Hugging Face hub ({type(error).__name__}); check the name and the network, "
             f"log in for a gated model, or use an embedded one: {', '.join(EMBEDDED)}"
         ) from error
-    return describe(name, folder, note="Hugging Face hub", revision=folder.name)
+    return describe(name, folder, note=HUB, revision=folder.name)
 
 
 def describe(name: str, folder: Path, note: str, revision: str = "") -> Model:
