@@ -142,7 +142,7 @@ def load_adapter(base: Model) -> str:
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-{resolver}tokenizer = AutoTokenizer.from_pretrained("../model")  # the merged model's, with the chat template
+{resolver}tokenizer = AutoTokenizer.from_pretrained(".")
 model = AutoModelForCausalLM.from_pretrained({where}, dtype="bfloat16")
 model = PeftModel.from_pretrained(model, ".")
 {ASK}

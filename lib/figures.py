@@ -181,6 +181,25 @@ def training(log: Sequence[Record], title: str) -> Figure:
     return figure
 
 
+def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure:
+    """Draw the held-out losses of several training logs over their updates; `n` examples are held out."""
+    figure, axes = subplots()
+    for (name, log), colour in zip(logs.items(), ("main", "accent", "good", "bad"), strict=False):
+        rows = [row for row in log if "held_out_loss" in row]
+        axes.plot(
+            [row["step"] for row in rows],
+            [row["held_out_loss"] for row in rows],
+            "o-",
+            color=PALETTE[colour],
+            label=name,
+        )
+    axes.set_xlabel("update")
+    axes.set_ylabel("loss (nats a token)")
+    axes.set_title(f"{title} (n = {n:,} examples)")
+    axes.legend(frameon=False)
+    return figure
+
+
 def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
     """Draw a table of counts: a bar for each row, stacked from its columns."""
     figure, axes = subplots(figsize=(7.5, 1.1 + 0.36 * len(table)))

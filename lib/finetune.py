@@ -146,6 +146,7 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
             counts = {"given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)}
             facts = {
                 "fingerprint": fingerprint,
+                "method": recipe.method,
                 "recipe": asdict(recipe),
                 "settings": settings(trainer),
                 "examples": counts,
@@ -154,7 +155,7 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
                 "hardware": hardware(),
                 "seconds": watch.seconds,
                 "joules": max((row["joules"] or 0.0 for row in log if "joules" in row), default=0.0) or None,
-                "energy": watch.meter.counters,
+                "energy counters": watch.meter.counters,
                 "eos": tokenizer.eos_token,
             }
             export(trainer.model, state, tokenizer, model, folder, facts, held_out)
@@ -171,9 +172,11 @@ def export(
     be nearer to the base model than the adapters were.
     """
     merged = load_base(base, "float32")
+    shutil.rmtree(folder / "adapter", ignore_errors=True)
     if isinstance(trained, PeftModel):
         trained.peft_config["default"].base_model_name_or_path = base.name  # a name, not this machine's path
         trained.save_pretrained(str(folder / "adapter"), state_dict=state, save_embedding_layers=False)
+        tokenizer.save_pretrained(folder / "adapter")
         merged = PeftModel.from_pretrained(merged, str(folder / "adapter")).merge_and_unload()
     else:
         merged.load_state_dict(state)

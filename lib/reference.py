@@ -11,7 +11,7 @@ from lib.records import Record, StudyError, write_text
 from lib.run import guarded, settle
 from lib.study import NOTEBOOKS, ROOT, cache_folder, run_folder, undone
 
-KEPT = ("*.jsonl", "scores.json", "README.md")
+KEPT = ("*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md")
 LARGEST = 1_000_000  # bytes of one committed file
 MARKS = ("<!-- results of data/reference/laptop: written by make reference -->", "<!-- end of results -->")
 
@@ -45,7 +45,7 @@ def promote(run: str, profile: str) -> Path:
     for name in NOTEBOOKS:
         source = run_folder(run) / name
         for path in sorted({path for pattern in KEPT for path in source.glob(pattern)}):
-            copy(path, fresh / name / path.name)
+            copy(path, fresh / name / path.relative_to(source))
         copy(source / f"{name}.ipynb", fresh / name / f"{name}.ipynb")
         copy(source / "manifest.json", fresh / name / "manifest.json")
     if target.exists():

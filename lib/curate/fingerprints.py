@@ -40,6 +40,7 @@ _FACTOR = 0x9E3779B97F4A7C15  # any odd number, so that it has an inverse modulo
 _INVERSE = pow(_FACTOR, -1, 2**64)
 _COMMON = frozenset(word.lower() for word in [*keyword.kwlist, *BUILTINS])
 
+
 @dataclass(frozen=True)
 class Source:
     """A file that fingerprints were built from: path in the benchmarks' folder, hash of the unzipped content."""

@@ -112,9 +112,7 @@ def judge(
     """
     shown = deck(exemplars, order)
     asked = [seed for seed in seeds if not too_long(seed)]
-    requests = [
-        Request(judge_prompt(system, shown, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked
-    ]
+    requests = [Request(judge_prompt(system, shown, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked]
     completions = complete(engine, requests, cache, "judging docstrings")
     answers = {seed["id"]: decision(made["text"]) for seed, made in zip(asked, completions, strict=True)}
     return {seed["id"]: answers.get(seed["id"], False) for seed in seeds}

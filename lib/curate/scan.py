@@ -23,13 +23,9 @@ for _ in range(6):  # deeper nesting is left to the parser
     _BRACKETS = rf"[(\[{{](?:[^\"'\#\\()\[\]{{}}]++|{_PASSED}|{_BRACKETS})*+[)\]}}]"
 _BALANCED = re.compile(rf"(?:[^\"'\#\\()\[\]{{}}]++|{_PASSED}|{_BRACKETS})*+", re.DOTALL)
 # Up to the end of a line that is followed by a character which can begin a statement of the top level.
-_STATEMENT = re.compile(
-    rf"[^\"'\#\\\n]*+(?:(?:\n(?=[ \t\f\n\#)\]}}])|{_PASSED})[^\"'\#\\\n]*+)*+.?+", re.DOTALL
-)
+_STATEMENT = re.compile(rf"[^\"'\#\\\n]*+(?:(?:\n(?=[ \t\f\n\#)\]}}])|{_PASSED})[^\"'\#\\\n]*+)*+.?+", re.DOTALL)
 _LAST_TOKEN = re.compile(rf"(?:(?:\s++|\#[^\n]*+)*+(?:[^\"'\#\\\s]++|{_STRING}|\\.))*+", re.DOTALL)
-_DECORATOR = re.compile(
-    rf"@(?:[^\"'\#\\\n()\[\]{{}}]++|{_STRING}|{_BRACKETS}|\\.)*+(?:\#[^\n]*+)?+\n", re.DOTALL
-)
+_DECORATOR = re.compile(rf"@(?:[^\"'\#\\\n()\[\]{{}}]++|{_STRING}|{_BRACKETS}|\\.)*+(?:\#[^\n]*+)?+\n", re.DOTALL)
 _HEAD = re.compile(
     rf"""(?:async[ \t]++)?+def[ \t]++(?P<name>\w++)[ \t]*+{_BRACKETS}
     (?:[ \t]*+->(?:(?!lambda)[^:"'\#\\\n()\[\]{{}}]|{_STRING}|{_BRACKETS}|\\\n)*+)?+[ \t]*+:
