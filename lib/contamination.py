@@ -102,7 +102,7 @@ def worst(made: Record, dataset: Iterable[Record], benchmarks: Problems, n: int 
         asked = f"{problem.get('text') or problem['prompt']}\n{problem.get('code') or problem['canonical_solution']}"
         parts.append(
             f"**{row['benchmark']}, {row['task_id']}** and training example {row['example']}: similarity "
-            f"{row['similarity']:.2f}; {100 * row['shared']:.0f} % of its runs of {NGRAM} words are in the training set\n\n"
+            f"{row['similarity']:.2f}; {100 * row['shared']:.0f} % of its runs of {NGRAM} words are in the examples\n\n"
             f"```python\n{asked.strip()}\n```\n\n> " + _text(example).strip().replace("\n", "\n> ")
         )
     return "\n\n".join(parts)
