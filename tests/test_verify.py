@@ -371,9 +371,11 @@ def test_nothing_to_verify_says_what_to_do(run, capsys):
     assert "make reference" in capsys.readouterr().err
     assert main(["--run", "../mine"]) == 2
     unpack(LAPTOP, run.folder)
-    (run.folder / SEEDS / "manifest.json").write_text("{")
-    assert run.status() == 2
-    assert "is not JSON; run `make 01` again" in capsys.readouterr().err
+    for damaged in ("{", "{}", "[]"):
+        (run.folder / SEEDS / "manifest.json").write_text(damaged)
+        assert run.status() == 2
+        error = capsys.readouterr().err
+        assert "is no manifest" in error and "run `make 01` again" in error and error.count("\n") == 1
 
 
 def test_make_verify_is_the_command(run, tmp_path):

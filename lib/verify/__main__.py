@@ -1,6 +1,7 @@
 """A reviewer's command: `python -m lib.verify --run laptop` says which results of the reference a run bears out.
 
-The exit status is 0 when nothing is wrong, 1 when something is, 2 when there is nothing to verify or a stage lacks.
+The exit status is 0 when nothing is wrong, 1 when something is, and 2 when there is nothing to verify or the run is not
+finished (`make` itself ends with 2 whenever a command fails).
 """
 
 import argparse

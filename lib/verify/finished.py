@@ -11,6 +11,7 @@ from lib.study import NOTEBOOKS, OPERATIONAL
 OK, WRONG, UNTOLD = "ok", "!!", "--"
 # What reading an altered file can raise.
 DAMAGE = (StudyError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error)
+NEEDED = ("parameters", "inputs", "outputs", "funnel", "environment")  # of a manifest
 # How a record came about on a machine, which is no part of what it says.
 BY_THE_WAY = ("engine", "tier", "seconds", "cached_tokens")
 
@@ -28,18 +29,20 @@ class Check:
 class Finished:
     """The stages of a run that have a manifest; in a reference the .jsonl files are gzipped and large files absent.
 
-    Raises StudyError for a manifest that is no JSON.
+    Raises StudyError for a manifest that is no JSON or lacks a part.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifests: dict[str, Record] = {}
-        for path in (folder / name / "manifest.json" for name in NOTEBOOKS):
+        for name in NOTEBOOKS:
+            path = folder / name / "manifest.json"
             try:
                 if path.is_file():
-                    self.manifests[path.parent.name] = json.loads(path.read_text())
-            except ValueError as error:
-                raise StudyError(f"{path} is not JSON; run `make {path.parent.name[:2]}` again") from error
+                    made = json.loads(path.read_text())
+                    self.manifests[name] = made | {key: made[key] for key in NEEDED}
+            except (ValueError, KeyError, TypeError) as error:
+                raise StudyError(f"{path} is no manifest ({error}); run `make {name[:2]}` again") from error
 
     def path(self, stage: str, file: str) -> Path | None:
         """Return where a stage's file lies, plain or gzipped, or None."""

@@ -21,13 +21,15 @@ def agree(pairs: list[tuple[Estimate, Estimate]]) -> list[bool]:
 def funnel(run: Finished, reference: Finished, stage: str, excuse: str) -> Check:
     """Compare the share of records that each step let through, with Wilson intervals."""
     theirs, ours = ({row["step"]: row for row in each.manifests[stage]["funnel"]} for each in (reference, run))
-    steps = [step for step in theirs if step in ours and all(_share(side[step]) for side in (theirs, ours))]
-    pairs = [(_share(theirs[step]), _share(ours[step])) for step in steps]
-    within = agree([(one, other) for one, other in pairs if one and other])
+    steps = {
+        step: (there, here)
+        for step in theirs
+        if step in ours and (there := _share(theirs[step])) and (here := _share(ours[step]))
+    }
     outside = [
-        f"{step} {100 * other.value:.1f} % of {other.n:,} ({100 * one.value:.1f} % of {one.n:,} there)"
-        for step, (one, other), fits in zip(steps, pairs, within, strict=True)
-        if one and other and not fits
+        f"{step} {100 * here.value:.1f} % of {here.n:,} ({100 * there.value:.1f} % of {there.n:,} there)"
+        for (step, (there, here)), fits in zip(steps.items(), agree([*steps.values()]), strict=True)
+        if not fits
     ]
     lone = [f"{step} is in one only" for step in theirs.keys() ^ ours.keys()]
     if outside or lone:
@@ -39,6 +41,7 @@ def funnel(run: Finished, reference: Finished, stage: str, excuse: str) -> Check
 
 
 def _share(row: Record) -> Estimate | None:
+    """The share that a step let through; None when it counts other things after than before."""
     if not 0 <= row["out"] <= row["in"] or not row["in"]:
         return None
     return Estimate(row["out"] / row["in"], *wilson(row["out"], row["in"]), row["in"])
@@ -83,10 +86,8 @@ def _figures(made: Record) -> dict[str, tuple[str, Estimate]]:
         value, low, high, n = (row["pass@1"][key] for key in ("value", "low", "high", "n"))
         if low == high:  # the bootstrap knows no width when no problem or every problem is solved
             low, high = wilson(round(value * n), n)
-        found[f"pass@1 of {row['model']} on {row['benchmark']} (%)"] = (
-            known[row["benchmark"]],
-            Estimate(value, low, high, n),
-        )
+        name = f"pass@1 of {row['model']} on {row['benchmark']} (%)"
+        found[name] = (known[row["benchmark"]], Estimate(value, low, high, n))
     for name, row in made["comparisons"].items():
         figure = Estimate(*(row[key] for key in ("difference", "low", "high", "n")))
         found[f"difference, {name} (points)"] = (known.get(row.get("benchmark", name), ""), figure)
