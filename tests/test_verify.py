@@ -370,6 +370,7 @@ def test_nothing_to_verify_says_what_to_do(run, capsys):
     assert main(["--run", "mine", "--reference", "absent"]) == 2
     assert "make reference" in capsys.readouterr().err
     assert main(["--run", "../mine"]) == 2
+    assert "is not a folder name" in capsys.readouterr().err
     unpack(LAPTOP, run.folder)
     for damaged in ("{", "{}", "[]"):
         (run.folder / SEEDS / "manifest.json").write_text(damaged)
