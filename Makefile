@@ -1,13 +1,14 @@
 # One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup study 01 02 03 04 05 test lab doctor reference benchmark lock clean
+.PHONY: help setup study verify 01 02 03 04 05 test lab doctor reference benchmark lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
 MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
+REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
 WHAT ?= curate# a file of benchmarks
 DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
@@ -27,6 +28,9 @@ setup: ## make the virtual environment from the lock (done once, and again when 
 
 study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.run study $(CHOICES)
+
+verify: setup ## compare a finished run with the reference, claim by claim: RUN=..., REFERENCE=laptop
+	@$(PY) -m lib.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 01 02 03 04 05: setup ## run one notebook and what it needs
 	@$(PY) -m lib.run $@ $(CHOICES)

@@ -1,0 +1,121 @@
+"""Claims: the file says what the paper says, and the rule gives each verdict from scores alone."""
+
+import json
+
+import pytest
+
+from lib import claims
+from lib.claims import FAILS, HOLDS, UNTOLD
+from lib.study import ROOT
+
+PAPER = claims.load()
+THEIRS = "Qwen/CodeQwen1.5-7B"
+FACTS = ROOT.parent / "shared" / "method.md"
+
+
+def score(label, value, benchmark="HumanEval+", version="v0.1.9"):
+    estimate = {"value": value, "low": value - 0.07, "high": value + 0.07, "n": 164}
+    return {"model": label, "benchmark": benchmark, "version": version, "pass@1": estimate}
+
+
+def compared(low, high, **more):
+    return {"difference": (low + high) / 2, "low": low, "high": high, "n": 164} | more
+
+
+def rows(scores, comparisons, model="some/model"):
+    """The judged rows by (claim, benchmark)."""
+    judged = claims.judge(PAPER, {"scores": scores, "comparisons": comparisons}, model)
+    return {(row["id"], row["benchmark"]): row for row in judged}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.001, 0.1, HOLDS), (-0.1, -0.001, FAILS), (-0.05, 0.05, UNTOLD), (0.0, 0.1, UNTOLD), (-0.1, 0.0, UNTOLD)],
+)
+def test_a_direction_is_judged_by_where_the_paired_interval_lies(low, high, verdict):
+    scores = [score("before", 0.4), score("after", 0.4 + (low + high) / 2)]
+    row = rows(scores, {"HumanEval+": compared(low, high)})["tuning-helps", "HumanEval+"]
+    assert row["verdict"] == verdict and row["same model"] == "no"
+    assert row["ours"].startswith("40.0 to ") and f"({100 * low:+.1f} to {100 * high:+.1f}), n = 164" in row["ours"]
+    assert "45.7 to 67.1" in row["paper"] and "27.4 to 35.4" in row["paper"]
+
+
+def test_what_could_have_been_shown_is_said_where_nothing_was():
+    comparison = compared(-0.05, 0.05, detectable=0.106)
+    row = rows([score("before", 0.4), score("after", 0.4)], {"HumanEval+": comparison})["tuning-helps", "HumanEval+"]
+    assert "10.6 points or more" in row["why"]
+
+
+def test_another_model_never_has_the_papers_value():
+    """The very number, but of another model: not told. The paper's model: held against its own rows only."""
+    scores = [score("after", 0.671), score("before", 0.457)]
+    other = rows(scores, {})
+    assert other["tuned-value", "HumanEval+"]["verdict"] == other["base-value", "HumanEval+"]["verdict"] == UNTOLD
+    assert {row["same model"] for row in other.values()} == {"no"}
+    same = rows(scores, {}, THEIRS + "@refs/pr/1")
+    assert same["tuned-value", "HumanEval+"]["verdict"] == same["base-value", "HumanEval+"]["verdict"] == HOLDS
+    assert same["tuned-value", "HumanEval+"]["same model"] == "yes"
+    assert same["base-value", "HumanEval+"]["paper"] == "45.7 (CodeQwen1.5-7B)"
+    assert rows([score("after", 0.5)], {}, THEIRS)["tuned-value", "HumanEval+"]["verdict"] == FAILS
+    assert rows(scores, {}, "bigcode/starcoder2-3b")["tuned-value", "HumanEval+"]["verdict"] == UNTOLD
+    small = rows(scores, {}, "bigcode/starcoder2-3b")["base-value", "HumanEval+"]
+    assert small["verdict"] == FAILS and small["paper"] == "27.4 (StarCoder2-3B)"
+
+
+def test_a_value_on_another_version_of_the_benchmark_is_not_told():
+    row = rows([score("after", 0.652, "MBPP+", "v0.2.0")], {}, THEIRS)["tuned-value", "MBPP+"]
+    assert row["verdict"] == UNTOLD and "v0.1.0" in row["why"]
+
+
+def test_what_is_not_scored_or_not_tested_is_not_told():
+    judged = rows([], {})
+    assert {row["verdict"] for row in judged.values()} == {UNTOLD}
+    assert "not both scored" in judged["passing-beats-failing", "HumanEval+"]["why"]
+    assert judged["more-data-helps", "HumanEval+"]["why"].startswith("not tested")
+    # the two scores without the pairing behind them are not enough
+    lone = rows([score("before", 0.1), score("after", 0.9)], {})
+    assert lone["tuning-helps", "HumanEval+"]["verdict"] == UNTOLD
+
+
+def test_arms_are_found_by_their_labels_and_other_benchmarks_are_judged_too():
+    arms = compared(0.01, 0.1, benchmark="HumanEval+", models=["failing", "passing"])
+    judged = rows([score("before", 0.4)], {"HumanEval": compared(-0.2, -0.1), "arms": arms})
+    assert judged["passing-beats-failing", "HumanEval+"]["verdict"] == HOLDS
+    assert judged["passing-beats-random", "HumanEval+"]["verdict"] == UNTOLD
+    assert judged["tuning-helps", "HumanEval+"]["verdict"] == UNTOLD  # the arms' comparison is not its own
+    assert judged["tuning-helps", "HumanEval"]["verdict"] == FAILS
+    assert judged["tuning-helps", "HumanEval"]["paper"] == "no value"
+
+
+def test_the_reference_is_judged_and_tabled():
+    scores = json.loads((ROOT / "data" / "reference" / "laptop" / "05_evaluation" / "scores.json").read_text())
+    judged = claims.judge(PAPER, scores, "qwen2.5-coder-0.5b-instruct")
+    told = {claims.HOLDS, claims.FAILS, claims.UNTOLD}
+    assert {row["id"] for row in judged} == {claim["id"] for claim in PAPER["claims"]}
+    assert {row["verdict"] for row in judged} <= told and {row["same model"] for row in judged} == {"no"}
+    for name, comparison in scores["comparisons"].items():
+        (row,) = [row for row in judged if (row["id"], row["benchmark"]) == ("tuning-helps", name)]
+        assert (row["verdict"] == HOLDS) == (comparison["low"] > 0)
+    lines = claims.table(judged).splitlines()
+    assert len(lines) == 2 + len(judged) and len({line.count("|") for line in lines}) == 1
+
+
+def test_every_claim_is_well_formed():
+    for claim in PAPER["claims"]:
+        assert claim.keys() <= {"id", "claim", "table", "better", "worse", "untested", "values"}
+        assert ("untested" in claim) != ("better" in claim) and claim["values"]
+        for value in claim["values"]:
+            sides = value.keys() - {"model", "base", "benchmark"}
+            assert sides == ({"better"} if claim["id"].endswith("-value") else {"better", "worse"})
+            assert all(0 < value[side] < 100 for side in sides)
+            assert value["better"] > value.get("worse", 0)  # the paper itself bears its claim out
+    assert len({claim["id"] for claim in PAPER["claims"]}) == len(PAPER["claims"])
+
+
+@pytest.mark.skipif(not FACTS.is_file(), reason="the sheet of the paper's numbers is not next to this checkout")
+def test_every_value_stands_in_the_sheet_of_the_papers_numbers():
+    numbers = FACTS.read_text().split("\n## 8.")[1].split("\n## 9.")[0]
+    for claim in PAPER["claims"]:
+        for value in claim["values"]:
+            for side in ("worse", "better"):
+                assert side not in value or str(value[side]) in numbers, value
