@@ -62,12 +62,13 @@ class Benchmark:
     problems     by task id, in the file's order; each has task_id and prompt
     instruction  problem -> the instruction that the template is filled with
     solution     (problem, completion of the template) -> the Python source that is graded
-    program      (problem, solution, part, wider) -> what the sandbox runs: code, tests, perhaps entry, and time, which is
-                 the limit's times `wider`
+    program      (problem, solution, part, wider) -> what the sandbox runs: code, tests, perhaps entry, and time where
+                 it is not that of `limits`; times are multiplied by `wider`
     parts        a solution passes when its programs of all parts do
     outcome      the sandbox's verdict on a program -> what it says about the solution
     inputs       (problem, part) -> the inputs that an outcome's number counts
     again        whether the sandbox repeats a pass, also with other expected values (the control)
+    elsewhere    tasks that only another version has: samples of them are left out
     faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
     """
 
@@ -84,6 +85,7 @@ class Benchmark:
     outcome: Callable[[Record], Outcome] = plain
     inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
     again: bool = True
+    elsewhere: frozenset[str] = frozenset()
     faults: Mapping[str, str] = field(default_factory=dict)
 
     def prompt(self, task: str, raw: bool = False) -> str:
@@ -152,7 +154,9 @@ def ask_samples(
     StudyError for several samples at temperature 0, which would all be the same.
     """
     if samples < 1 or (samples > 1 and temperature <= 0):
-        raise StudyError(f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0")
+        raise StudyError(
+            f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
+        )
     stop = RAW_STOP if raw else STOP
     requests = [
         Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, sample=sample)
@@ -180,7 +184,9 @@ def grade(
     return graded(benchmark, pairs, workers)
 
 
-def score(benchmark: Benchmark, samples: Sequence[Record], resamples: int, seed: int, ks: Sequence[int] = (1,)) -> Record:
+def score(
+    benchmark: Benchmark, samples: Sequence[Record], resamples: int, seed: int, ks: Sequence[int] = (1,)
+) -> Record:
     """Return pass@k for each of `ks` with its interval over problems, the verdicts, and what exactly was scored.
 
     A benchmark of several parts has pass@1 of its base part beside, one with known faults what its own harness would
@@ -213,7 +219,10 @@ def score(benchmark: Benchmark, samples: Sequence[Record], resamples: int, seed:
     if benchmark.faults:
         mended = {s["task_id"] for s in samples if s["passed"]} & set(benchmark.faults)
         unmended = rate(1, lambda sample: sample["passed"] and sample["task_id"] not in mended)
-        facts["unmended"] = {"pass@1": unmended["value"], "tasks": {task: benchmark.faults[task] for task in sorted(mended)}}
+        facts["unmended"] = {
+            "pass@1": unmended["value"],
+            "tasks": {task: benchmark.faults[task] for task in sorted(mended)},
+        }
     return facts
 
 

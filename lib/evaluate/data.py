@@ -44,7 +44,7 @@ def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], di
 def locate(
     path: str | Path | None, stems: Sequence[str], override: str, cache: str, otherwise: Callable[[], Path]
 ) -> Path:
-    """Return the path of a benchmark's file, the first of these that there is:
+    """Return the path of a benchmark's file, the first of these that there is.
 
     `path` as given; a file NAME.jsonl or NAME.jsonl.gz, NAME from `stems`, in the folder that STUDY_BENCHMARKS names or
     in a folder in it; what the environment variable `override` names, a file or a folder of such files; such a file in
@@ -83,7 +83,7 @@ def cache_folder(name: str) -> Path:
 
 
 def through_evalplus(module: str, function: str, how_to_get: str) -> Path:
-    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when it does not get it in 20 s.
+    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when there is none in 20 s.
 
     In a process of its own: evalplus downloads without a time limit, so an offline machine could hang.
     """

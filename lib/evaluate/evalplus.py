@@ -1,4 +1,4 @@
-"""What HumanEval+, MBPP+ and EvoEval share: many inputs for each task, and answers compared with a reference's (EvalPlus).
+"""What HumanEval+, MBPP+ and EvoEval share: many inputs a task, and answers compared with a reference's (EvalPlus).
 
 Base and plus inputs are two programs, as with EvalPlus, and `plus` tells of the plus inputs alone; a sample passes when
 both do. The reference runs in the box after the solution has loaded and before it is called, so that both are timed on
@@ -23,8 +23,10 @@ from lib.records import Record
 from lib.sandbox import Limits
 
 FLOOR_SECONDS, FACTOR = 1.0, 4.0  # evalplus/config.py
-# One program: EvalPlus's 60 s for all calls of a task, and room for the reference. Memory as EvalPlus.
-LIMITS = Limits(cpu_seconds=80.0, memory_mb=4096, output_kb=1024, packages=("numpy",))
+# EvalPlus gives all calls of a task a second each or 60 s; the reference, which runs in the same program, has its own.
+CALLS_SECONDS, REFERENCE_SECONDS = 60.0, 20.0
+# Memory as EvalPlus.
+LIMITS = Limits(cpu_seconds=CALLS_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 PARTS = {"base": "base_input", "plus": "plus_input"}
 FAULTS = {
     "HumanEval/32": "evalplus 0.3.1 never counts it as passed",
@@ -34,16 +36,17 @@ FAULTS = {
 TESTS = """\
 import base64, collections, contextlib, io, marshal, math, numpy, resource, signal, sys, time, types, typing, zlib
 def _graded(answer):
+    job = {job!r}
     for name, text in {sources!r}:
         module = sys.modules[name] = types.ModuleType(name)
         exec(text, vars(module))
     run = sys.modules[{first!r}].run
     for name, _ in {sources!r}:
         del sys.modules[name]
-    return run(answer, {job!r}, module.judge)
+    return run(answer, job, module.judge)
 assert _graded(_answer) == {count}
 """
-TOLD = re.compile(r"^assert _graded.*? -> (\w+): (?:input (\d+): )?(.*)$")
+TOLD = re.compile(r"^return run\(.*?\) -> (Wrong|Late|Broken): (?:input (\d+): )?(.*)$")
 
 
 @cache
@@ -62,7 +65,7 @@ def program(
     beside this one whose `judge` compares instead of the oracle's; inputs are then source text. `between` stands
     between the prompt and the reference.
     """
-    seconds = LIMITS.cpu_seconds * wider
+    seconds = (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + REFERENCE_SECONDS) * wider
     job = {
         "inputs": marshal.dumps(inputs), "reference": problem["prompt"] + between + problem["canonical_solution"],
         "entry": problem["entry_point"], "rule": rule, "atol": problem.get("atol", 0), "floor": FLOOR_SECONDS * wider,

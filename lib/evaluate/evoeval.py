@@ -32,7 +32,11 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     stem = f"EvoEval_{which}"
     kept = cache_folder() / "benchmarks" / f"{stem}.jsonl"
     stems = [f"{stem}-v0.1.0", stem]
-    place = locate(path, stems, "EVOEVAL_OVERRIDE_PATH", "evoeval", lambda: downloaded(f"{RELEASE}/{stem}.jsonl.gz", kept))
+
+    def otherwise() -> Path:
+        return downloaded(f"{RELEASE}/{stem}.jsonl.gz", kept)
+
+    place = locate(path, stems, "EVOEVAL_OVERRIDE_PATH", "evoeval", otherwise)
     facts, problems = read_pinned(place, {})
     if lacking := next((name for row in problems.values() for name in FIELDS if name not in row), None):
         raise StudyError(f"{place} has a task without {lacking}: it is no file of {stem}")

@@ -1,4 +1,4 @@
-"""Grades solutions in the sandbox: several at once, and whatever ran out of time once more, alone and with more time."""
+"""Grades solutions in the sandbox: several at once, and what ran out of time once more, alone and with more time."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ def graded(
     workers: int | None = None,
     journal: Journal | None = None,
 ) -> list[Record]:
-    """Run solutions, (task id, Python source) each, perhaps several of a task; return a sample for each, in their order.
+    """Run solutions, (task id, Python source) each, perhaps several of a task; return a sample for each, in order.
 
     A sample has id, task_id, sample (0 for a task's first), solution, passed, the status of each of the benchmark's
     parts (pass, fail, timeout or error), failing_input (JSON; its beginning as text when it is long; None when it is
@@ -64,7 +64,7 @@ def run(
         def program(key: Key) -> Record:
             task, solution = solutions[key[0]]
             made = benchmark.program(benchmark.problems[task], solution, key[1], wider)
-            return {"id": f"{key[0]}/{key[1]}", **made}
+            return {"id": f"{key[0]}/{key[1]}", "time": benchmark.limits.cpu_seconds * wider, **made}
 
         return Lazy(keys, program)
 

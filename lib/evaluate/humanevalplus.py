@@ -1,6 +1,5 @@
 """HumanEval+ (Liu et al. 2023, EvalPlus): HumanEval's tasks with many more inputs, checked against a reference."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from lib.evaluate import Benchmark, evalplus, humaneval

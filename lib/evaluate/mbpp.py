@@ -23,6 +23,9 @@ HOW_TO_GET = (
     "{name} is not scored: its data is neither here nor downloadable. Get MbppPlus.jsonl.gz (v0.2.0 of "
     "evalplus/mbppplus_release on GitHub), and name its path, or its folder in STUDY_BENCHMARKS"
 )
+# Tasks of v0.1.0 that v0.2.0 has not.
+_NUMBERS = "83 115 117 143 164 229 249 295 396 400 407 431 438 442 461 574 582 595 640 746 783"
+DROPPED = frozenset(f"Mbpp/{number}" for number in _NUMBERS.split())
 Change = Callable[[Any], Any]
 
 
@@ -38,9 +41,8 @@ def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
 
     facts, problems = read_pinned(locate(path, STEMS, "MBPP_OVERRIDE_PATH", "evalplus", otherwise), PINS)
     grading = evalplus.GRADING | ({} if plus else {"parts": ("base",), "faults": {}})
-    return Benchmark(
-        name, **facts, problems=problems, instruction=instruction, solution=solution, program=program, **grading
-    )
+    how = {"instruction": instruction, "solution": solution, "program": program, "elsewhere": DROPPED - set(problems)}
+    return Benchmark(name, **facts, problems=problems, **how, **grading)
 
 
 def instruction(problem: Record) -> str:
