@@ -189,8 +189,8 @@ def test_what_a_right_solution_may_do():
 def test_a_slow_machine_and_a_slow_reference_give_time():
     """A call may take four times as long as the reference; a reference that fails is told apart from the solution."""
     slow = "    sum(i * i for i in range({}))\n    return numbers\n"
-    heavy = made("same", slow.format(6_000_000), [[1]], [[2]])
-    sample = graded(heavy, [("Own/0", "def same(numbers):\n" + slow.format(15_000_000))])[0]
+    heavy = made("same", slow.format(8_000_000), [[1]], [[2]])
+    sample = graded(heavy, [("Own/0", "def same(numbers):\n" + slow.format(16_000_000))])[0]
     assert sample["passed"], sample
     broken = made(reference="    raise ValueError('not mine')\n")
     sample = graded(broken, [("Own/0", RIGHT)])[0]
@@ -392,7 +392,7 @@ def test_an_interrupted_grading_goes_on(tmp_path, monkeypatch):
             graded(made(), [("Own/0", RIGHT + "  # another")], journal=journal)
 
 
-def command(*words: str) -> subprocess.CompletedProcess:
+def command(*words: str | Path) -> subprocess.CompletedProcess:
     """`python -m lib.evaluate grade` as anybody calls it."""
     call = [sys.executable, "-m", "lib.evaluate", "grade", *map(str, words)]
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True)

@@ -34,7 +34,7 @@ FAULTS = {
 }
 # Imports stand where the sandbox sees them: it takes back what a solution has changed in these modules.
 TESTS = """\
-import base64, collections, contextlib, io, marshal, math, numpy, resource, signal, sys, time, types, typing, zlib
+import base64, collections, contextlib, io, marshal, math, numpy, pathlib, resource, signal, sys, time, types, typing, zlib
 def _graded(answer):
     job = {job!r}
     for name, text in {sources!r}:
