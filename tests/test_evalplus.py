@@ -39,6 +39,7 @@ FILES = {
 HEAVY = {f"HumanEval/{number}" for number in (15, 36, 59, 83, 94, 130, 139)}
 HEAVY |= {f"Mbpp/{number}" for number in (84, 123, 255, 271, 300, 389, 392, 583, 589, 592, 599, 603, 630)}
 SAMPLES = "validation/evalplus_sc2-15b-instruct_mbpp"
+SLOW_SAMPLES = HEAVY | {f"Mbpp/{number}" for number in (67, 126, 160, 605, 739, 752, 781)}
 # Where our verdicts on the published StarCoder2-15B-Instruct samples differ from the published ones, which are "fail":
 # evalplus of April 2024 failed floats that are not equal to the last bit, and Mbpp/255 ran out of its memory.
 EXPLAINED = {
@@ -97,7 +98,7 @@ def test_published_samples_get_their_published_verdicts(heavy):
     scored = benchmark("MBPP+ v0.1.0")
     lines = gzip.decompress((SHARED / f"{SAMPLES}.jsonl.gz").read_bytes()).splitlines()
     published = json.loads(gzip.decompress((SHARED / f"{SAMPLES}_eval_results.json.gz").read_bytes()))["eval"]
-    rows = [row for row in map(json.loads, lines) if (row["task_id"] in HEAVY) == heavy]
+    rows = [row for row in map(json.loads, lines) if (row["task_id"] in SLOW_SAMPLES) == heavy]
     samples = graded(
         scored, [(row["task_id"], scored.problems[row["task_id"]]["prompt"] + row["completion"]) for row in rows]
     )
@@ -108,7 +109,7 @@ def test_published_samples_get_their_published_verdicts(heavy):
             if (sample[part] == "pass") != (wanted[f"{part}_status"] == "pass"):
                 assert sample[part] == "pass"
                 differ.setdefault(sample["task_id"], set()).add(part)
-    assert differ == {task: parts for task, parts in EXPLAINED.items() if (task in HEAVY) == heavy}
+    assert differ == {task: parts for task, parts in EXPLAINED.items() if (task in SLOW_SAMPLES) == heavy}
 
 
 def made(entry="largest", reference=None, base=(), plus=(), atol=0, grading=None) -> Benchmark:
@@ -139,7 +140,10 @@ BROKEN = {
     "leaves at once": ("import sys\n" + RIGHT + "\nsys.exit(0)", "fail", "fail", None),
     "loops": ("def largest(numbers):\n    while len(numbers) != 2: pass\n    return max(numbers)", *LATE),
     "sleeps": ("import time\ndef largest(numbers):\n    time.sleep(60)", "timeout", "timeout", [[1, 2]]),
-    "cannot be interrupted": ("def largest(numbers):\n    return sum(range(10**13))", "timeout", "timeout", None),
+    "cannot be interrupted": (
+        "def largest(numbers):\n    return max(numbers) if len(numbers) == 2 else sum(range(10**13))",
+        "pass", "timeout", None,
+    ),
     "recurses for ever": ("def largest(numbers):\n    return largest(numbers)", "fail", "fail", [[1, 2]]),
     "is no Python": ("def largest(numbers:\n    return 1", "error", "error", None),
     "has another name": ("def biggest(numbers):\n    return max(numbers)", "error", "error", None),
