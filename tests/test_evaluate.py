@@ -3,32 +3,20 @@
 import gzip
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from lib.evaluate import RESPONSE_PREFIX, grade, humaneval, humanevalplus, score
-from lib.records import StudyError
+from lib.evaluate import RAW_STOP, RESPONSE_PREFIX, STOP, ask, ask_samples, grade, humaneval, score
+from lib.records import Journal, StudyError
 from lib.sft import render_prompt
 from lib.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
 
-PLUS = Path(__file__).parent.parent.parent / "shared/benchmarks/humaneval_plus/HumanEvalPlus-v0.1.10.jsonl.gz"
 HUMANEVAL = humaneval.load()
-# Tasks whose reference takes seconds on the plus inputs; graded by hand when this file was written.
-HEAVY = {"HumanEval/15", "HumanEval/36", "HumanEval/59", "HumanEval/83", "HumanEval/130", "HumanEval/139"}
 
 
 def answer(problem, body=None):
     """A completion as a model writes it: the whole function, then the closing fence."""
     return "\n" + problem["prompt"] + (body or problem["canonical_solution"]) + "```"
-
-
-@pytest.fixture(scope="module")
-def plus():
-    """HumanEval+ from the copy that is kept for tests."""
-    if not PLUS.is_file():
-        pytest.skip(f"HumanEval+ is not at {PLUS}: it is on no package index")
-    return humanevalplus.load(str(PLUS))
 
 
 def test_every_canonical_solution_passes_and_every_stub_fails():
@@ -81,6 +69,66 @@ def test_prompt_is_the_training_template_with_an_open_fence():
     assert problem["canonical_solution"].strip() not in prompt
 
 
+class Parrot:
+    """An engine that answers with what it was asked, to be seen in the completion."""
+
+    revision, version = "parrot", "1"
+
+    def load(self):
+        """Nothing to load."""
+
+    def close(self):
+        """Nothing to close."""
+
+    def generate(self, requests):
+        for place, request in enumerate(requests):
+            text = f"{request.sample} at {request.temperature} until {request.stop} after {request.prompt[-20:]}"
+            yield place, {"text": text, "finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
+
+
+def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
+    """Three samples a task at a temperature, in order; one at zero; a base model gets its own prompt and stops."""
+    with Journal(tmp_path / "completions.jsonl") as cache:
+        tasks = ["HumanEval/1", "HumanEval/0"]
+        several = ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "three", samples=3, temperature=0.2)
+        assert list(several) == tasks
+        assert [[r["text"][:8] for r in records] for records in several.values()] == [
+            ["0 at 0.2", "1 at 0.2", "2 at 0.2"]
+        ] * 2
+        one = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "greedy")["HumanEval/0"]["text"]
+        assert one.startswith(f"0 at 0.0 until {STOP}") and one.endswith(RESPONSE_PREFIX)
+        raw = ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw=True)["HumanEval/0"][0]["text"]
+        assert str(RAW_STOP) in raw and raw.endswith(HUMANEVAL.problems["HumanEval/0"]["prompt"][-20:])
+        with pytest.raises(StudyError, match="2 samples at temperature 0"):
+            ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "all the same", samples=2)
+
+
+def test_a_base_model_continues_the_prompt():
+    """What it writes goes under the signature, up to the next thing at the top level."""
+    problem = HUMANEVAL.problems["HumanEval/0"]
+    text = problem["canonical_solution"] + "\ndef main():\n    return 1 /"
+    solution = HUMANEVAL.solve("HumanEval/0", text, raw=True)
+    assert solution == problem["prompt"] + problem["canonical_solution"]
+    samples = grade(HUMANEVAL, {"HumanEval/0": [text, "    return\n"]}, raw=True)
+    assert [(s["id"], s["sample"], s["passed"]) for s in samples] == [
+        ("HumanEval/0", 0, True),
+        ("HumanEval/0#1", 1, False),
+    ]
+
+
+def test_pass_at_k_is_taken_over_a_tasks_samples():
+    """One of two right: pass@1 a half, pass@2 one; more than there are samples is refused."""
+    samples = [
+        {"task_id": task, "passed": passed, "verdict": "pass" if passed else "fail", "tier": "t"}
+        for task, passed in (("a", True), ("a", False), ("b", False), ("b", False))
+    ]
+    facts = score(HUMANEVAL, samples, 100, 0, ks=(1, 2))
+    assert (facts["pass@1"]["value"], facts["pass@2"]["value"]) == (0.25, 0.5)
+    assert facts["pass@1"]["n"] == 2 and facts["samples"] == 4
+    with pytest.raises(StudyError, match="pass@3 needs 3 samples a task; a has 2"):
+        score(HUMANEVAL, samples, 100, 0, ks=(3,))
+
+
 def test_the_chosen_part_is_fixed_and_nested():
     """A smaller part of the benchmark is the beginning of a larger one; the seed decides which."""
     assert HUMANEVAL.choose(164, 0)[:40] == HUMANEVAL.choose(40, 0) != HUMANEVAL.choose(40, 1)
@@ -102,55 +150,7 @@ def test_an_altered_benchmark_is_refused_with_both_hashes(tmp_path):
     with pytest.raises(StudyError, match="cannot read"):
         humaneval.load(cut)
     with pytest.raises(StudyError, match="cannot read"):
-        humanevalplus.load(str(tmp_path / "absent.jsonl"))
-
-
-def test_humaneval_plus_is_found_where_evalplus_keeps_it(plus, tmp_path, monkeypatch):
-    """The override comes first, then EvalPlus's cache; "off" is off; a damaged cache is refused, not scored."""
-    assert humanevalplus.load("off") is None
-    monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(PLUS))
-    assert humanevalplus.find() == PLUS
-    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cached = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
-    cached.parent.mkdir()
-    cached.write_bytes(gzip.decompress(PLUS.read_bytes()))
-    found = humanevalplus.load("auto")
-    assert found is not None and (found.version, found.md5) == ("v0.1.10", "fe585eb4df8c88d844eeb463ea4d0302")
-    cached.write_bytes(cached.read_bytes()[:-1])
-    with pytest.raises(StudyError, match="42526ec0"):
-        humanevalplus.load("auto")
-
-
-def test_humaneval_plus_without_data_or_network_is_left_out_quickly(tmp_path, monkeypatch):
-    """No cache and a proxy that refuses: None, at once."""
-    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    assert humanevalplus.load("auto") is None
-    assert not list(tmp_path.rglob("*.jsonl"))
-
-
-def test_humaneval_plus_canonical_solutions_pass_all_inputs(plus):
-    """Every task but the six heavy ones, HumanEval/32 included, whose canonical solution evalplus 0.3.1 fails."""
-    chosen = {task: answer(p) for task, p in plus.problems.items() if task not in HEAVY}
-    assert [(s["task_id"], s["verdict"], s["detail"]) for s in grade(plus, chosen) if not s["passed"]] == []
-
-
-def test_humaneval_plus_catches_what_humaneval_lets_pass(plus):
-    """Wrong only on plus inputs, off by a little, of another type, mutating its input, and no root."""
-    broken = {
-        # passes HumanEval's tests: they never ask for a prime square of 49 or more
-        "HumanEval/31": "def is_prime(n):\n    return n > 1 and all(n % k for k in (2, 3, 5, 7, 11) if k < n)",
-        "HumanEval/2": "def truncate_number(x):\n    return x % 1.0 + 1e-3",
-        "HumanEval/32": "def find_zero(xs):\n    return 0.5",
-        "HumanEval/0": "def has_close_elements(numbers, threshold):\n    numbers.clear()\n    return False",
-    }
-    samples = grade(plus, broken)
-    assert [s["verdict"] for s in samples] == ["fail"] * 4
-    assert "not" in samples[0]["detail"] and "not a root" in samples[2]["detail"]
-    close = {"HumanEval/2": "def truncate_number(x):\n    return x % 1.0 + 1e-9"}
-    assert grade(plus, close)[0]["verdict"] == "pass"
+        humaneval.load(tmp_path / "absent.jsonl")
 
 
 def test_pass_at_k_is_the_closed_form():

@@ -258,6 +258,14 @@ def test_verdicts(code: str, tests: str, expected: str) -> None:
     assert run(code, tests)["verdict"] == expected
 
 
+def test_a_program_that_is_to_run_once_has_no_control() -> None:
+    """What equals everything is a cheat, and passes where the caller compares answers by itself."""
+    code = "class All:\n    def __eq__(self, other): return True\ndef f(n): return All()"
+    program = {"id": "x", "code": code, "tests": "assert f(2) == 4"}
+    (once,) = sandbox.run_programs([program], SHORT, workers=1, again=False)
+    assert (once["verdict"], run(code)["verdict"]) == ("pass", "cheat")
+
+
 def test_the_control_changes_what_is_expected() -> None:
     names, ticks = gate.Names("tick", "missed", "expected", "case"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"

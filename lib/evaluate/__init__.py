@@ -1,36 +1,75 @@
-"""Evaluation: what a benchmark offers, and the steps all of them share: ask a model, grade its solutions, score.
+"""Evaluation: what a benchmark is, and the steps all of them share: ask a model, grade its solutions, score.
 
-A further benchmark is one module beside `humaneval`: a `load` function that returns a `Benchmark`.
+A benchmark is one module beside this one with a function that loads a `Benchmark`: problems, how a problem becomes an
+instruction and a completion a solution, and the programs (`parts`, one or several a problem) that run a solution in the
+sandbox. BENCHMARKS names the loaders. Samples are many solutions of a problem or one; pass@k is made of their verdicts.
 """
 
-import gzip
-import hashlib
-import json
+import importlib
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from lib.evaluate.data import Missing, read_pinned
 from lib.generate import Engine, Request, complete
+from lib.generate.protocol import stopped
 from lib.records import Journal, Record, StudyError
-from lib.sandbox import Limits, run_programs
+from lib.sandbox import Limits
 from lib.sft import render_prompt
-from lib.statistics import estimate
+from lib.statistics import estimate, pass_at_k
+
+__all__ = ["BENCHMARKS", "Benchmark", "Missing", "ask", "ask_samples", "grade", "load", "read_pinned", "score", "table"]
 
 # The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
 RESPONSE_PREFIX = "```python"
 STOP = ("\n```\n",)
+# The same script for base models: the benchmark's own prompt is continued up to the next thing at the top level.
+RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
+# name -> module beside this one, its function, and that function's keywords
+BENCHMARKS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+    "humaneval": ("humaneval", "load", {}),
+    "humaneval+": ("humanevalplus", "found", {}),
+    "mbpp": ("mbpp", "load", {"plus": False}),
+    "mbpp+": ("mbpp", "load", {"plus": True}),
+    **{
+        f"evoeval-{which}": ("evoeval", "load", {"which": which})
+        for which in ("difficult", "creative", "subtle", "combine", "tool_use")
+    },
+}
+
+
+class Outcome(NamedTuple):
+    """What a program's verdict says about a solution: pass, fail, timeout or error; why; the failing input's number."""
+
+    status: str
+    detail: str
+    number: int | None = None
+
+
+def plain(seen: Record) -> Outcome:
+    """Return what a verdict of `lib.sandbox` says: out of memory is an error, leaving early is a failure."""
+    named = {"pass": "pass", "timeout": "timeout", "error": "error", "oom": "error"}
+    return Outcome(named.get(seen["verdict"], "fail"), seen["detail"])
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark's pinned problems, and how one of them becomes an instruction and a program.
+    """A benchmark's problems, and how one of them becomes an instruction and programs.
 
-    problems     by task id, in the file's order
+    problems     by task id, in the file's order; each has task_id and prompt
     instruction  problem -> the instruction that the template is filled with
-    solution     (problem, completion) -> the Python source that is graded
-    program      (problem, solution) -> what the sandbox runs: a dict with id, code, tests and perhaps entry
+    solution     (problem, completion of the template) -> the Python source that is graded
+    program      (problem, solution, part, wider) -> what the sandbox runs: code, tests, perhaps entry, and time where
+                 it is not that of `limits`; times are multiplied by `wider`
+    parts        a solution passes when its programs of all parts do
+    outcome      the sandbox's verdict on a program -> what it says about the solution
+    inputs       (problem, part) -> the inputs that an outcome's number counts
+    again        whether the sandbox repeats a pass, also with other expected values (the control)
+    elsewhere    tasks that only another version has: samples of them are left out
+    faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
     """
 
     name: str
@@ -40,12 +79,30 @@ class Benchmark:
     problems: Mapping[str, Record]
     instruction: Callable[[Record], str]
     solution: Callable[[Record, str], str]
-    program: Callable[[Record, str], Record]
+    program: Callable[[Record, str, str, float], Record]
     limits: Limits
+    parts: tuple[str, ...] = ("base",)
+    outcome: Callable[[Record], Outcome] = plain
+    inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
+    again: bool = True
+    elsewhere: frozenset[str] = frozenset()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
-    def prompt(self, task: str) -> str:
-        """Return the whole text a model is given for a task: the study's template, then an open fence."""
+    def prompt(self, task: str, raw: bool = False) -> str:
+        """Return the whole text a model is given for a task: the study's template, then an open fence.
+
+        `raw` is for base models: the benchmark's own prompt, to be continued.
+        """
+        if raw:
+            return self.problems[task]["prompt"]
         return render_prompt(self.instruction(self.problems[task])) + RESPONSE_PREFIX
+
+    def solve(self, task: str, completion: str, raw: bool = False) -> str:
+        """Return the Python source in a completion of `prompt(task, raw)`."""
+        if not raw:
+            return self.solution(self.problems[task], completion)
+        kept = stopped(completion, RAW_STOP)
+        return self.problems[task]["prompt"] + (completion if kept is None else kept)
 
     def choose(self, n: int, seed: int) -> list[str]:
         """Return the first n task ids of a seeded shuffle; StudyError when there are fewer."""
@@ -56,61 +113,117 @@ class Benchmark:
         return tasks[:n]
 
 
-def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Record]]:
-    """Return (version, sha256 and md5; problems by task id) of a .jsonl or .jsonl.gz file.
+def load(name: str, path: str | Path | None = None) -> Benchmark:
+    """Return the benchmark of this name, from a path or from where it is found (`lib.evaluate.data.locate`).
 
-    `pins` maps the sha256 of the uncompressed bytes to a version. StudyError for a missing, damaged or unknown file.
+    StudyError for an unknown name and a file that is not the pinned one, Missing (a StudyError) when there is none.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise StudyError(f"cannot read the benchmark {path}: {error}; give the path of an intact file") from error
-    sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 not in pins:
-        wanted = " or ".join(f"{pin} ({version})" for pin, version in pins.items())
-        raise StudyError(f"{path} has sha256 {sha256}, expected {wanted}; delete it and get it again")
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    rows = map(json.loads, data.splitlines())
-    return {"version": pins[sha256], "sha256": sha256, "md5": md5}, {row["task_id"]: row for row in rows}
+    if name not in BENCHMARKS:
+        raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
+    module, function, keywords = BENCHMARKS[name]
+    return getattr(importlib.import_module(f"lib.evaluate.{module}"), function)(path, **keywords)
+
+
+def last_block(completion: str) -> str:
+    """Return what follows the last opening fence up to the next fence, as the paper's newer script takes it."""
+    return completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")
 
 
 def ask(
     engine: Engine, benchmark: Benchmark, tasks: Sequence[str], max_tokens: int, cache: Journal, what: str
 ) -> dict[str, Record]:
     """Return one greedy completion record a task, by task id (T = 0 and this stop as in the paper's script)."""
-    requests = [Request(benchmark.prompt(task), 0.0, max_tokens, STOP) for task in tasks]
-    return dict(zip(tasks, complete(engine, requests, cache, what), strict=True))
+    asked = ask_samples(engine, benchmark, tasks, max_tokens, cache, what)
+    return {task: records[0] for task, records in asked.items()}
 
 
-def grade(benchmark: Benchmark, completions: Mapping[str, str], workers: int | None = None) -> list[Record]:
-    """Run each task's completion in the sandbox; return samples in task order of the mapping.
+def ask_samples(
+    engine: Engine,
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    max_tokens: int,
+    cache: Journal,
+    what: str,
+    *,
+    samples: int = 1,
+    temperature: float = 0.0,
+    raw: bool = False,
+) -> dict[str, list[Record]]:
+    """Return `samples` completion records a task, by task id; `raw` asks as one asks a base model.
 
-    A sample has task_id, solution, passed, and the sandbox's verdict, detail, seconds and tier.
+    StudyError for several samples at temperature 0, which would all be the same.
     """
-    problems = benchmark.problems
-    solutions = {task: benchmark.solution(problems[task], text) for task, text in completions.items()}
-    programs = [benchmark.program(problems[task], solution) for task, solution in solutions.items()]
-    samples = []
-    for task, seen in zip(solutions, run_programs(programs, benchmark.limits, workers), strict=True):
-        facts = {key: seen[key] for key in ("verdict", "detail", "seconds", "tier")}
-        passed = {"passed": seen["verdict"] == "pass"}
-        samples.append({"id": task, "task_id": task, "solution": solutions[task]} | passed | facts)
-    return samples
+    if samples < 1 or (samples > 1 and temperature <= 0):
+        raise StudyError(
+            f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
+        )
+    stop = RAW_STOP if raw else STOP
+    requests = [
+        Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, sample=sample)
+        for task in tasks
+        for sample in range(samples)
+    ]
+    records = complete(engine, requests, cache, what)
+    return {task: list(records[place * samples : (place + 1) * samples]) for place, task in enumerate(tasks)}
 
 
-def score(benchmark: Benchmark, samples: Sequence[Record], resamples: int, seed: int) -> Record:
-    """Return pass@1 with its interval, the counts of verdicts, and the exact benchmark that was scored."""
+def grade(
+    benchmark: Benchmark,
+    completions: Mapping[str, str | Sequence[str]],
+    workers: int | None = None,
+    raw: bool = False,
+) -> list[Record]:
+    """Run each task's completion, or all of its completions, in the sandbox; return samples in that order.
+
+    See `lib.evaluate.grading.graded` for what a sample has. `raw` says how the model was asked.
+    """
+    from lib.evaluate.grading import graded
+
+    several = {task: [texts] if isinstance(texts, str) else texts for task, texts in completions.items()}
+    pairs = [(task, benchmark.solve(task, text, raw)) for task, texts in several.items() for text in texts]
+    return graded(benchmark, pairs, workers)
+
+
+def score(
+    benchmark: Benchmark, samples: Sequence[Record], resamples: int, seed: int, ks: Sequence[int] = (1,)
+) -> Record:
+    """Return pass@k for each of `ks` with its interval over problems, the verdicts, and what exactly was scored.
+
+    A benchmark of several parts has pass@1 of its base part beside, one with known faults what its own harness would
+    count. StudyError when a task has fewer than k samples.
+    """
+    rows: dict[str, list[Record]] = {}
+    for sample in samples:
+        rows.setdefault(sample["task_id"], []).append(sample)
+
+    def rate(k: int, passed: Callable[[Record], bool]) -> Record:
+        if few := next((task for task, found in rows.items() if len(found) < k), None):
+            raise StudyError(f"pass@{k} needs {k} samples a task; {few} has {len(rows[few])}")
+        values = [pass_at_k(len(found), sum(map(passed, found)), k) for found in rows.values()]
+        return asdict(estimate(values, resamples, seed))
+
     verdicts = Counter(sample["verdict"] for sample in samples)
-    return {
+    facts: Record = {
         "benchmark": benchmark.name,
         "version": benchmark.version,
         "sha256": benchmark.sha256,
         "md5": benchmark.md5,
-        "pass@1": asdict(estimate([sample["passed"] for sample in samples], resamples, seed)),
+        **{f"pass@{k}": rate(k, lambda sample: sample["passed"]) for k in ks},
+        "samples": len(samples),
         "timeouts": verdicts["timeout"],
         "verdicts": dict(sorted(verdicts.items())),
         "tiers": sorted({sample["tier"] for sample in samples}),
     }
+    if len(benchmark.parts) > 1:
+        facts["base pass@1"] = rate(1, lambda sample: sample["base"] == "pass")
+    if benchmark.faults:
+        mended = {s["task_id"] for s in samples if s["passed"]} & set(benchmark.faults)
+        unmended = rate(1, lambda sample: sample["passed"] and sample["task_id"] not in mended)
+        facts["unmended"] = {
+            "pass@1": unmended["value"],
+            "tasks": {task: benchmark.faults[task] for task in sorted(mended)},
+        }
+    return facts
 
 
 def table(scores: Sequence[Record]) -> str:

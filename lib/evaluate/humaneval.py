@@ -4,7 +4,8 @@ import ast
 import importlib.util
 from pathlib import Path
 
-from lib.evaluate import RESPONSE_PREFIX, Benchmark, read_pinned
+from lib.evaluate import Benchmark, last_block
+from lib.evaluate.data import locate, read_pinned
 from lib.records import Record, StudyError
 from lib.sandbox import Limits
 
@@ -13,13 +14,13 @@ PINS = {"1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2": "hum
 INSTRUCTION = "Implement the Python function that is described here, in full:\n```python\n{prompt}\n```"
 
 
-def load(path: Path | None = None) -> Benchmark:
-    """Return HumanEval from the installed package, or from a given copy of its file; nothing in it is executed.
+def load(path: str | Path | None = None) -> Benchmark:
+    """Return HumanEval from a path, or from where `lib.evaluate.data.locate` finds it, the installed package last.
 
     StudyError when the file is not the pinned one.
     """
-    facts, problems = read_pinned(path or packaged(), PINS)
-    how = {"instruction": instruction, "solution": solution, "program": program, "limits": Limits(cpu_seconds=5.0)}
+    facts, problems = read_pinned(locate(path, ["HumanEval"], "", "evalplus", packaged), PINS)
+    how = {"instruction": instruction, "solution": solution, "program": program, "limits": Limits()}
     return Benchmark("HumanEval", **facts, problems=problems, **how)
 
 
@@ -42,7 +43,7 @@ def solution(problem: Record, completion: str) -> str:
     What the task gives above its function (imports, helpers) is put first, because a model need not repeat it; an
     answer that has no definition of the function is taken as its body and goes under the task's own signature.
     """
-    code = completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")
+    code = last_block(completion)
     if f"def {problem['entry_point']}" not in code:
         return problem["prompt"] + code + "\n"
     return f"{preamble(problem)}\n\n{code}\n".lstrip("\n")
@@ -56,6 +57,6 @@ def preamble(problem: Record) -> str:
     return "\n".join(ast.unparse(node) for node in given)
 
 
-def program(problem: Record, solution: str) -> Record:
+def program(problem: Record, solution: str, part: str, wider: float) -> Record:
     """Return the program the sandbox runs: the solution, then the benchmark's check() on the function."""
-    return {"id": problem["task_id"], "code": solution, "tests": problem["test"], "entry": problem["entry_point"]}
+    return {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}

@@ -119,8 +119,8 @@ class _Lane:
 class _Pool:
     """Boxes that are free; a box that a program left dirty is thrown away, never cleaned."""
 
-    def __init__(self, make: Maker, limits: Limits):
-        self.make, self.limits = make, limits
+    def __init__(self, make: Maker, limits: Limits, again: bool):
+        self.make, self.limits, self.again = make, limits, again
         self.free: SimpleQueue[Box] = SimpleQueue()
         self.lane = _Lane()
 
@@ -162,6 +162,8 @@ class _Pool:
 
     def judge(self, program: Record) -> Record:
         """The verdict on one program: a pass is run again, as it is and as the control, in an order nobody foresees."""
+        if not self.again:
+            return self.once(program)
         answer = self.fairly(program)
         if answer["verdict"] == "pass":
             order = SystemRandom().sample((False, True), 2)
@@ -174,19 +176,20 @@ class _Pool:
 
 
 def run_programs(
-    programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None
+    programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None, again: bool = True
 ) -> Generator[Record, None, None]:
     """Judge programs (id, code, tests, perhaps entry) in `workers` boxes, one per core by default.
 
     Yields {id, verdict, detail, seconds (by the clock), cpu_seconds, memory_mb (peak), tier} in input order as they
     come; reads `programs` only a little ahead. `entry` names the function that HumanEval's `check` is called with,
-    `time` replaces the limit's processor seconds for this program. Closing the generator ends every box. Raises
-    StudyError before anything runs when no sandbox works.
+    `time` replaces the limit's processor seconds for this program. Without `again` every program runs once: no control,
+    no second try of a pass or a timeout, for callers that compare answers and repeat by themselves. Closing the
+    generator ends every box. Raises StudyError before anything runs when no sandbox works.
     """
     make, tier = working()
     scale()
     workers = workers or len(os.sched_getaffinity(0))
-    pool = _Pool(make, limits)
+    pool = _Pool(make, limits, again)
     waiting: deque[tuple[str, Future[Record]]] = deque()
     source = iter(programs)
     with ThreadPoolExecutor(workers, "sandbox") as threads:

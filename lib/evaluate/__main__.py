@@ -1,0 +1,114 @@
+"""Grades anybody's samples: `python -m lib.evaluate grade --benchmark humaneval+ --samples FILE.jsonl --out FILE`."""
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.evaluate import BENCHMARKS, Benchmark, load, score
+from lib.evaluate.grading import graded
+from lib.records import Journal, Record, StudyError, write_text
+
+SHOWN = ("task_id", "sample", "base", "plus", "failing_input", "detail")
+RESAMPLES, SEED = 10_000, 0
+
+
+def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
+    """Return (task id, solution) of one line of samples; StudyError when it is none.
+
+    A `completion` is put behind the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{place} is not JSON ({error}); write one object a line") from None
+    task = record.get("task_id") if isinstance(record, dict) else None
+    if not isinstance(task, str):
+        raise StudyError(f"{place} has no task_id; write an object with task_id and solution, or completion")
+    if task not in benchmark.problems and task not in benchmark.elsewhere:
+        ids = list(benchmark.problems)
+        known = f"{benchmark.name} {benchmark.version} has {ids[0]} to {ids[-1]}, {len(ids)} tasks"
+        raise StudyError(f"{place}: {task!r:.60} is no task: {known}; mend the line or choose another --benchmark")
+    for field in ("solution", "completion"):
+        if field in record:
+            if not isinstance(record[field], str):
+                raise StudyError(f"{place}: {field} is no text; repeat the task_id for several samples")
+            before = benchmark.problems[task]["prompt"] if field == "completion" and task in benchmark.problems else ""
+            return task, before + record[field]
+    raise StudyError(f"{place}: {task} has neither solution nor completion; add one of them")
+
+
+def solutions(benchmark: Benchmark, path: Path) -> list[tuple[str, str]]:
+    """Return (task id, solution) for every line of a .jsonl or .jsonl.gz file; StudyError names the first bad line."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}; give a file of JSON lines") from None
+    if not numbered:
+        raise StudyError(f"{path} is empty; it should have a line of JSON for each sample")
+    return [solution(benchmark, line, f"{path.name}:{number}") for number, line in numbered]
+
+
+def percent(estimate: Record) -> str:
+    """Return an estimate with its interval, in percent."""
+    value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
+    return f"pass@1 {value} % (95 % interval {low} to {high}, n = {estimate['n']})"
+
+
+def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
+    """Return what is printed at the end: scores with intervals, what is missing, and what was scored."""
+    facts = score(benchmark, samples, RESAMPLES, SEED)
+    lines = [f"base        {percent(facts.get('base pass@1', facts['pass@1']))}"]
+    if "plus" in benchmark.parts:
+        lines.append(f"base + plus {percent(facts['pass@1'])}")
+    if tasks := facts.get("unmended", {}).get("tasks"):
+        why = "; ".join(f"{task}: {fault}" for task, fault in tasks.items())
+        lines.append(f"unmended    pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")
+    if missing := [task for task in benchmark.problems if task not in {sample["task_id"] for sample in samples}]:
+        whole = 100 * facts["pass@1"]["value"] * facts["pass@1"]["n"] / len(benchmark.problems)
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        what = f"{len(missing)} of {len(benchmark.problems)} tasks have no sample ({some})"
+        lines.append(f"missing     {what}; counted as failed, pass@1 is {whole:.1f} %")
+    lines.append(
+        f"{benchmark.name} {benchmark.version}, sha256 {benchmark.sha256}, md5 {benchmark.md5}; {facts['tiers'][0]}"
+    )
+    return lines
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command; ends with one line on standard error and status 2 when something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m lib.evaluate", description=__doc__)
+    grade = parser.add_subparsers(dest="command", required=True).add_parser("grade", help="grade the samples of a file")
+    grade.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
+    grade.add_argument("--samples", required=True, type=Path, help="JSON lines: task_id and solution, or completion")
+    grade.add_argument("--data", type=Path, help="the benchmark's file; found or downloaded when left out")
+    grade.add_argument("--out", required=True, type=Path, help="a line a sample: " + ", ".join(SHOWN))
+    grade.add_argument("--workers", type=int, help="programs at once; one a core when left out")
+    given = parser.parse_args(words)
+    try:
+        if given.workers is not None and given.workers < 1:
+            raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one a core")
+        benchmark = load(given.benchmark, given.data)
+        found = solutions(benchmark, given.samples)
+        known = [pair for pair in found if pair[0] in benchmark.problems]
+        if len(known) < len(found):
+            print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: left out")
+        if not known:
+            raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
+        partial = given.out.with_name(given.out.name + ".partial")  # what was interrupted goes on from here
+        with Journal(partial) as journal:
+            samples = graded(benchmark, known, given.workers, journal)
+        lines = [json.dumps({name: sample.get(name) for name in SHOWN}) for sample in samples]
+        write_text(given.out, "\n".join(lines) + "\n")
+        partial.unlink()
+        print("\n".join(report(benchmark, samples)))
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

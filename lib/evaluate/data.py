@@ -1,0 +1,97 @@
+"""Where a benchmark's file is found, and whether it is the one that was meant."""
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lib.records import Record, StudyError
+
+DOWNLOAD_SECONDS = 20
+UNPINNED = "version unpinned"
+
+
+class Missing(StudyError):
+    """A benchmark's data are neither here nor to be had; the message says how to get them."""
+
+
+def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Record]]:
+    """Return (version, sha256 and md5; problems by task id) of a .jsonl or .jsonl.gz file.
+
+    `pins` maps the sha256 of the uncompressed bytes to a version; with no pins any file will do, and its version says
+    so. StudyError for a missing, damaged or unknown file.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise StudyError(f"cannot read the benchmark {path}: {error}; give the path of an intact file") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if pins and sha256 not in pins:
+        wanted = " or ".join(f"{pin} ({version})" for pin, version in pins.items())
+        raise StudyError(f"{path} has sha256 {sha256}, expected {wanted}; delete it and get it again")
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    try:
+        problems = {row["task_id"]: row for row in map(json.loads, data.splitlines())}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} is no file of problems, one JSON object with task_id a line: {error}") from None
+    return {"version": pins.get(sha256, UNPINNED), "sha256": sha256, "md5": md5}, problems
+
+
+def locate(
+    path: str | Path | None, stems: Sequence[str], override: str, cache: str, otherwise: Callable[[], Path]
+) -> Path:
+    """Return the path of a benchmark's file, the first of these that there is.
+
+    `path` as given; a file NAME.jsonl or NAME.jsonl.gz, NAME from `stems`, in the folder that STUDY_BENCHMARKS names or
+    in a folder in it; what the environment variable `override` names, a file or a folder of such files; such a file in
+    the user's cache folder `cache`; what `otherwise` finds, which raises Missing when it finds nothing.
+    """
+    if path is not None:
+        return Path(path).expanduser()
+    if named := os.environ.get("STUDY_BENCHMARKS"):
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise StudyError(f"STUDY_BENCHMARKS is {named!r}, which is no folder: name one, or unset it")
+        if found := next(files(folder, stems), None):
+            return found
+    if named := os.environ.get(override):
+        given = Path(named).expanduser()
+        found = next(files(given, stems), None) if given.is_dir() else given
+        if found is None:
+            raise StudyError(f"{override} is {named!r}, where there is no {stems[0]}.jsonl: mend it, or unset it")
+        return found
+    return next(files(cache_folder(cache), stems), None) or otherwise()
+
+
+def files(folder: Path, stems: Sequence[str]) -> Iterator[Path]:
+    """The files of these names in a folder and in the folders in it, in the order of `stems`."""
+    folders = [folder, *sorted(inner for inner in folder.iterdir() if inner.is_dir())] if folder.is_dir() else []
+    for stem in stems:
+        for place in folders:
+            for ending in (".jsonl", ".jsonl.gz"):
+                if (file := place / f"{stem}{ending}").is_file():
+                    yield file
+
+
+def cache_folder(name: str) -> Path:
+    """Return a user's cache folder as the package appdirs, and so EvalPlus, names it on Linux."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
+
+
+def through_evalplus(module: str, function: str, how_to_get: str) -> Path:
+    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when there is none in 20 s.
+
+    In a process of its own: evalplus downloads without a time limit, so an offline machine could hang.
+    """
+    ask = f"from evalplus.data.{module} import {function} as ready; print('\\n' + ready())"
+    try:
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Missing(how_to_get) from None
+    if done.returncode:
+        raise Missing(how_to_get)
+    return Path(done.stdout.splitlines()[-1])

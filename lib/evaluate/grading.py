@@ -1,0 +1,97 @@
+"""Grades solutions in the sandbox: several at once, and what ran out of time once more, alone and with more time."""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from lib.evaluate import Benchmark, Outcome
+from lib.records import Journal, Lazy, Record
+from lib.sandbox import judge, run_programs
+from lib.study import Progress
+
+WIDER = 2.0  # times the limits, for a timeout's second try with nothing beside it
+SHOWN = 2000  # characters of a failing input that a sample holds
+Key = tuple[int, str]  # a solution's place and a part
+
+
+def graded(
+    benchmark: Benchmark,
+    solutions: Sequence[tuple[str, str]],
+    workers: int | None = None,
+    journal: Journal | None = None,
+) -> list[Record]:
+    """Run solutions, (task id, Python source) each, perhaps several of a task; return a sample for each, in order.
+
+    A sample has id, task_id, sample (0 for a task's first), solution, passed, the status of each of the benchmark's
+    parts (pass, fail, timeout or error), failing_input (JSON; its beginning as text when it is long; None when it is
+    not known), verdict (the sandbox's for the first part that did not pass), detail, seconds and tier. With a journal,
+    a grading that was interrupted goes on where it was.
+    """
+    verdicts = run(benchmark, solutions, workers, journal)
+    count: dict[str, int] = {}
+    samples = []
+    for place, (task, solution) in enumerate(solutions):
+        number = count[task] = count.get(task, -1) + 1
+        seen = {part: verdicts[place, part] for part in benchmark.parts}
+        found = {part: benchmark.outcome(verdict) for part, verdict in seen.items()}
+        worst = next((part for part in benchmark.parts if found[part].status != "pass"), benchmark.parts[-1])
+        samples.append(
+            {
+                "id": f"{task}#{number}" if number else task,
+                "task_id": task,
+                "sample": number,
+                "solution": solution,
+                "passed": found[worst].status == "pass",
+                **{part: outcome.status for part, outcome in found.items()},
+                "failing_input": failing(benchmark, task, worst, found[worst]),
+                "verdict": "timeout" if found[worst].status == "timeout" else seen[worst]["verdict"],
+                "detail": found[worst].detail,
+                "seconds": round(sum(verdict["seconds"] for verdict in seen.values()), 3),
+                "tier": seen[worst]["tier"],
+            }
+        )
+    return samples
+
+
+def run(
+    benchmark: Benchmark, solutions: Sequence[tuple[str, str]], workers: int | None, journal: Journal | None
+) -> dict[Key, Record]:
+    """Return the sandbox's verdict on each part of each solution."""
+    verdicts: dict[Key, Record] = {}
+
+    def programs(keys: Sequence[Key], wider: float) -> Lazy[Key, Record]:
+        def program(key: Key) -> Record:
+            task, solution = solutions[key[0]]
+            made = benchmark.program(benchmark.problems[task], solution, key[1], wider)
+            return {"id": f"{key[0]}/{key[1]}", "time": benchmark.limits.cpu_seconds * wider, **made}
+
+        return Lazy(keys, program)
+
+    def verdict(keys: Sequence[Key], wider: float, workers: int | None, what: str) -> None:
+        once = partial(run_programs, again=benchmark.again)
+        made, progress = programs(keys, wider), Progress(f"{benchmark.name}: {what}", len(keys), "programs")
+        seen: Iterable[Record]
+        if journal is None:
+            seen = once(made, benchmark.limits, workers)
+        else:
+            seen = judge(made, journal, benchmark.limits, workers, once)
+        for done, one in enumerate(seen, 1):
+            place, _, part = one["id"].partition("/")
+            verdicts[int(place), part] = one
+            progress.update(done)
+
+    keys = [(place, part) for place in range(len(solutions)) for part in benchmark.parts]
+    verdict(keys, 1.0, workers, "graded")
+    if slow := [key for key in keys if benchmark.outcome(verdicts[key]).status == "timeout"]:
+        verdict(slow, WIDER, 1, "timeouts tried again")
+    return verdicts
+
+
+def failing(benchmark: Benchmark, task: str, part: str, outcome: Outcome) -> Any:
+    """Return the input on which a solution failed, as the benchmark's file has it."""
+    given = benchmark.inputs(benchmark.problems[task], part)
+    if outcome.number is None or outcome.number >= len(given):
+        return None
+    text = json.dumps(given[outcome.number])
+    return given[outcome.number] if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
