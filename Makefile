@@ -10,6 +10,7 @@ RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
 WHAT ?= curate# a file of benchmarks
+DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
 DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -47,8 +48,8 @@ doctor: setup ## check this machine: one line a requirement
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.reference $(OPTIONS)
 
-benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate, sandbox or sft
-	@$(PY) -m benchmarks.$(WHAT)
+benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate, sandbox, sft or evaluate (with DATA=)
+	@$(PY) -m benchmarks.$(WHAT) $(if $(DATA),--data "$(DATA)")
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)
 	@$(PYTHON) requirements/lock.py cpu gpu

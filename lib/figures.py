@@ -108,17 +108,19 @@ def prefix_cache(cost: dict[str, Record]) -> Figure:
 def scores(rows: Sequence[Record], title: str) -> Figure:
     """Draw pass@1 with its 95 % interval, a colour a model; `rows` as `evaluate.score` makes them, with a `model`."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
-    colours = dict(zip(dict.fromkeys(row["model"] for row in rows), (PALETTE["grey"], PALETTE["main"]), strict=False))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    shades = [PALETTE[name] for name in ("grey", "accent", "main", "good", "bad")]
+    colours = {model: shades[place % len(shades)] for place, model in enumerate(models)}
     for place, row in enumerate(rows):
         value, low, high = (100 * row["pass@1"][key] for key in ("value", "low", "high"))
         colour = colours[row["model"]]
         axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
         axes.annotate(f"{value:.1f}", (value, place - 0.15), ha="center", va="bottom", fontsize=9)
-    axes.set_yticks(range(len(rows)), [f"{row['benchmark']}, {row['model']}" for row in rows])
+    axes.set_yticks(range(len(rows)), [f"{row['benchmark']}, {row['model']} (n = {row['pass@1']['n']})" for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.7)
     axes.set_xlim(0, max(10.0, *(115 * row["pass@1"]["high"] for row in rows)))
-    axes.set_xlabel("problems solved by the one greedy answer (%), with 95 % bootstrap interval")
-    axes.set_title(f"{title} (n = {rows[0]['pass@1']['n']} problems)")
+    axes.set_xlabel("pass@1 (%), with 95 % bootstrap interval")
+    axes.set_title(title)
     return figure
 
 
@@ -183,7 +185,7 @@ def training(log: Sequence[Record], title: str) -> Figure:
 
 def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure:
     """Draw the held-out losses of several training logs over their updates; `n` examples are held out."""
-    figure, axes = subplots()
+    figure, axes = subplots(figsize=(7.5, 3.2))
     for (name, log), colour in zip(logs.items(), ("main", "accent", "good", "bad"), strict=False):
         rows = [row for row in log if "held_out_loss" in row]
         axes.plot(

@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from lib import claims
 from lib.records import Record, StudyError, write_text
 from lib.run import guarded, settle
-from lib.study import NOTEBOOKS, ROOT, cache_folder, run_folder, undone
+from lib.study import NOTEBOOKS, ROOT, cache_folder, clock, run_folder, undone
 
 KEPT = ("*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md")
 LARGEST = 1_000_000  # bytes of one committed file
@@ -101,9 +102,25 @@ def results(profile: str = "laptop") -> str:
     lines += ["", judgement(manifests["01_seed_curation"]["metrics"]["judge"])]
     facts = manifests["05_evaluation"]["environment"]
     scores = load(profile, "05_evaluation", "scores.json")
+    lines += ["", training(manifests["04_sft"])]
     lines += ["", scores["table"], "", scores["summary"]]
+    judged = [row for row in scores["claims"] if row["ours"]]
+    lines += ["", "The paper's claims that this run can be asked about (notebook 05 has the others):", ""]
+    lines += [claims.table(judged)]
     lines += ["", f"Measured on {facts['cores']} cores ({facts['system']}), Python {facts['python']}."]
     return "\n".join(lines)
+
+
+def training(manifest: Record) -> str:
+    """Return in a sentence what the fine-tuning did to the held-out loss, from its manifest."""
+    metrics, counts = manifest["metrics"], manifest["funnel"][-1]
+    held_out = counts["reasons"].get("held out", 0)
+    before, after, saved = (metrics[f"held_out_loss_{when}"] for when in ("before", "after", "as_saved"))
+    return (
+        f"Fine-tuning on {counts['out']} examples took {clock(metrics['train_seconds'])} of updates "
+        f"({metrics['tokens_per_second']:,.0f} tokens/s): the loss on {held_out} held-out examples fell from {before:.2f} to "
+        f"{after:.2f} nats a token ({saved:.2f} as saved in bfloat16)."
+    )
 
 
 def judgement(judge: Record) -> str:
