@@ -15,14 +15,14 @@ from lib.sft import Training
 from lib.study import clock
 
 USE = """Made to study self-alignment: a model fine-tuned on instructions and answers that a model wrote, and that a
-sandbox ran with their tests. It writes short Python functions from an instruction in the study's template. It is meant
+sandbox ran with their tests. It writes Python code from an instruction in the study's template. It is meant
 for research and teaching, to be compared with its base model. It is not a product: not for code that nobody reviews,
 and not for conversations."""
 LIMITS = """- The data are a model's own words. Passing its own tests does not make an answer right: the tests can be as
   wrong as the code.
 - Python and English only; one instruction, one answer; no safety training was done and none is claimed.
 - Run what it writes in a sandbox.
-- The model and the data are small: compare its scores with its base model's only, and with their intervals."""
+- Compare its scores with its base model's only, and with their intervals."""
 METHODS = {
     "lora": "Low-rank adapters beside the linear layers (LoRA), merged into the weights.",
     "qlora": "Low-rank adapters beside linear layers in 4 bits (QLoRA), merged into the weights.",
@@ -36,9 +36,10 @@ print(tokenizer.decode(output[0, prompt["input_ids"].shape[1]:], skip_special_to
 
 
 def dropout(model: torch.nn.Module) -> float:
-    """Return the largest dropout probability among a model's live modules and their attention layers."""
+    """Return the largest dropout probability among a model's live modules, as torch's layers or plain numbers."""
     rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    rates += [getattr(module, "attention_dropout", 0.0) or 0.0 for module in model.modules()]
+    own = (item for module in model.modules() for item in vars(module).items())
+    rates += [value for name, value in own if "drop" in name and isinstance(value, float)]
     return max(rates, default=0.0)
 
 
@@ -50,6 +51,11 @@ def hardware() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def size(parameter: Any) -> int:
+    """Return how many numbers a parameter has, all of them where ZeRO-3 shards it."""
+    return getattr(parameter, "ds_numel", parameter.numel())
 
 
 def settings(trainer: Any) -> Record:
@@ -72,8 +78,14 @@ def settings(trainer: Any) -> Record:
         "largest dropout": dropout(model),
         "LoRA rank, alpha": f"{lora.r}, {lora.lora_alpha}" if lora else "none: every parameter is trained",
         "LoRA modules": ", ".join(sorted(lora.target_modules)) if lora else "",
-        "trained parameters": sum(p.numel() for p in trained),
-        "all parameters": sum(p.numel() for p in model.parameters()),
+        "trained parameters": sum(map(size, trained)),
+        "all parameters": model.get_nb_trainable_parameters()[1] if lora else sum(map(size, model.parameters())),
+        "largest example": f"{max(trainer.lengths):,} tokens",
+        "loss on": trainer.recipe.loss_on,
+        "attention": model.config._attn_implementation,
+        "mixed precision": trainer.accelerator.mixed_precision,
+        "learning rate scaled by weights, relative to steps": f"{group['scale_parameter']}, {group['relative_step']}",
+        "update clipping (Adafactor's own)": group["clip_threshold"],
         "types (trained, all)": f"{trained[0].dtype}, {model.dtype}".replace("torch.", ""),
         "seed": args.seed,
     }
@@ -204,7 +216,8 @@ and chosen, and what their licences mean here, is in the card of the published d
 
 {table(facts["settings"])}
 
-Hardware: {facts["hardware"]}. Time in updates: {clock(facts["seconds"])}. Energy in updates: {energy(facts)}.
+Hardware: {facts["hardware"]}. Time in updates: {clock(facts["seconds"])}.
+Energy, measurements and checkpoints included: {energy(facts)}.
 Held-out loss, in nats a trained token (n = {facts["examples"]["held out"]}): {losses}.
 
 ## How to load it

@@ -116,7 +116,9 @@ def scores(rows: Sequence[Record], title: str) -> Figure:
         colour = colours[row["model"]]
         axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
         axes.annotate(f"{value:.1f}", (value, place - 0.15), ha="center", va="bottom", fontsize=9)
-    axes.set_yticks(range(len(rows)), [f"{row['benchmark']}, {row['model']} (n = {row['pass@1']['n']})" for row in rows])
+    axes.set_yticks(
+        range(len(rows)), [f"{row['benchmark']}, {row['model']} (n = {row['pass@1']['n']})" for row in rows]
+    )
     axes.set_ylim(len(rows) - 0.4, -0.7)
     axes.set_xlim(0, max(10.0, *(115 * row["pass@1"]["high"] for row in rows)))
     axes.set_xlabel("pass@1 (%), with 95 % bootstrap interval")

@@ -3,12 +3,13 @@
 `python -m lib.finetune JOB` is one process of a training that `lib.launch` started.
 """
 
+import gc
 import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +17,11 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from lib import launch
 from lib.card import dropout, hardware, settings
-from lib.models import Model
+from lib.models import HUB, Model
 from lib.packing import ATTENTION, count_trained, mean_loss
 from lib.records import Record, StudyError, content_id, read_records, write_records, write_text
 from lib.sft import Recipe, Training, encode, load_tokenizer, render_prompt, split
@@ -31,6 +33,7 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
     """Return the base model with every dropout of its configuration forced to zero, as the paper's recipe asks.
 
     `quantized` holds the weights in 4 bits (QLoRA: NF4, double quantization; Dettmers et al. 2023, section 3).
+    Raises StudyError for an architecture whose attention cannot be replaced: its examples would read each other.
     """
     config = AutoConfig.from_pretrained(model.path)
     for name, value in config.to_dict().items():
@@ -41,9 +44,14 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=kind
     )
     extra = {"quantization_config": bits, "device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if quantized else {}
-    return AutoModelForCausalLM.from_pretrained(
+    base = AutoModelForCausalLM.from_pretrained(
         model.path, config=config, dtype=kind, attn_implementation=ATTENTION, **extra
     )
+    if not base._supports_attention_backend:
+        raise StudyError(
+            f"{model.name} is a {config.model_type}, whose examples cannot be packed: choose another MODEL"
+        )
+    return base
 
 
 def trainable(model: Model, recipe: Recipe) -> Any:
@@ -61,6 +69,8 @@ def trainable(model: Model, recipe: Recipe) -> Any:
     if recipe.method == "qlora":
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
     rank = recipe.lora_rank
+    if rank < 1:
+        raise StudyError(f"LORA_RANK={rank} must be 1 or more; METHOD='full' trains every weight")
     transformers.set_seed(recipe.seed)  # half of each adapter begins at random
     return get_peft_model(
         base,
@@ -71,8 +81,8 @@ def trainable(model: Model, recipe: Recipe) -> Any:
 def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path, distributed: str = "") -> Training:
     """Fine-tune `model` on examples {id, instruction, response} and return what it left in `folder`.
 
-    Writes model/ (merged, bfloat16), adapter/ (unless every weight is trained) and log.jsonl. A killed training goes on
-    from its last checkpoint; one that is finished, for the same model, examples and recipe, is returned as it is.
+    Writes model/ (merged, bfloat16), adapter/ (unless every weight is trained) and log.jsonl (`log_rows`). A killed
+    training goes on from its last checkpoint; a finished one of the same model, examples and recipe is returned.
     `distributed` names a configuration of `lib.launch`; "" trains in this process.
     Raises StudyError when there is too little to train on, the disk is too small, or the loss stops being a number.
     """
@@ -86,13 +96,15 @@ def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path
             fit(model, examples, recipe, folder)
         facts = finished(folder, fingerprint)
     assert facts is not None
-    return Training(folder, read_records(folder / "log.jsonl"), facts, reused)
+    log = facts.pop("log")
+    write_records(folder / "log.jsonl", log)
+    return Training(folder, log, facts, reused)
 
 
 def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> str:
-    """Return a hash of all that a training's result depends on."""
+    """Return a hash of all that a training's result depends on; how much is in memory at once is not of it."""
     texts = sorted((example["id"], example["instruction"], example["response"]) for example in examples)
-    return content_id(model.sha256, asdict(recipe), render_prompt(""), texts)
+    return content_id(model.sha256, asdict(replace(recipe, micro_batch=0)), render_prompt(""), texts)
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:
@@ -101,13 +113,17 @@ def finished(folder: Path, fingerprint: str) -> Record | None:
         facts = json.loads((folder / "model" / "training.json").read_text())
     except (OSError, ValueError):
         return None
-    return facts if facts["fingerprint"] == fingerprint and (folder / "log.jsonl").exists() else None
+    return facts if facts["fingerprint"] == fingerprint else None
 
 
-def check_space(model: Model, recipe: Recipe, folder: Path) -> None:
-    """Raise StudyError when the disk has no room for the merged model and three checkpoints."""
+def check_space(model: Model, recipe: Recipe, folder: Path, checkpoints: Path) -> None:
+    """Raise StudyError when the disk has no room for the merged model and three checkpoints, less those there are.
+
+    A checkpoint has all weights, or adapters of a few per cent of them, and Adafactor's means, which are small.
+    """
     weights = sum(path.stat().st_size for path in model.path.glob("*.safetensors"))
-    needed = weights * (4 if recipe.method == "full" else 1) + 2 * SPARE
+    there = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
+    needed = weights * (4 if recipe.method == "full" else 1.15) + 2 * SPARE - there
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StudyError(
@@ -126,57 +142,68 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
     training, held_out = split(rows, recipe.held_out, recipe.seed)
     if recipe.loss_on == "everything":
         training = [row | {"labels": row["input_ids"]} for row in training]
-    check_space(model, recipe, folder)
+    checkpoints = folder / "checkpoints" / fingerprint
+    check_space(model, recipe, folder, checkpoints)
     with explained(folder):
-        checkpoints = folder / "checkpoints" / fingerprint
-        last = last_checkpoint(checkpoints)
         args = arguments(recipe, checkpoints)
         trainer = PackedTrainer(args, recipe, trainable(model, recipe), tokenizer, training, held_out)
         if rate := dropout(cast(torch.nn.Module, trainer.model)):
             raise StudyError(
                 f"{model.name} keeps a dropout of {rate} against its own configuration: choose another MODEL"
             )
-        watch = Watch(folder / "log.jsonl", trainer)
+        watch = Watch(trainer)
         trainer.add_callback(watch)
+        last = last_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of every process, where weights are sharded
-        if trainer.is_world_process_zero():
-            log = log_rows(trainer.state.log_history)
-            write_records(folder / "log.jsonl", log)
-            counts = {"given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)}
-            facts = {
-                "fingerprint": fingerprint,
-                "method": recipe.method,
-                "recipe": asdict(recipe),
-                "settings": settings(trainer),
-                "examples": counts,
-                "held-out ids": sorted(row["id"] for row in held_out),
-                "trained tokens": count_trained(training),
-                "hardware": hardware(),
-                "seconds": watch.seconds,
-                "joules": max((row["joules"] or 0.0 for row in log if "joules" in row), default=0.0) or None,
-                "energy counters": watch.meter.counters,
-                "eos": tokenizer.eos_token,
-            }
-            export(trainer.model, state, tokenizer, model, folder, facts, held_out)
-        trainer.accelerator.wait_for_everyone()
+        if not trainer.is_world_process_zero():
+            return
+        log = log_rows(trainer.state.log_history)
+        facts = {
+            "fingerprint": fingerprint,
+            "method": recipe.method,
+            "recipe": asdict(recipe),
+            "settings": settings(trainer),
+            "examples": {
+                "given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)
+            },
+            "held-out ids": sorted(row["id"] for row in held_out),
+            "trained tokens": count_trained(training),
+            "hardware": hardware(),
+            "seconds": watch.seconds,
+            "joules": max((row["joules"] or 0.0 for row in log if "joules" in row), default=0.0) or None,
+            "energy counters": watch.meter.counters,
+            "eos": tokenizer.eos_token,
+            "log": log,
+        }  # fmt: skip
+        save_adapter(trainer.model, state, tokenizer, model, folder / "adapter")
+        del trainer, watch
+        gc.collect()  # a GPU has room for what is saved only when the trainer is gone
+        unset_hf_deepspeed_config()  # with ZeRO-3 every load would wait for the other processes
+        export(state, tokenizer, model, folder, facts, held_out)
 
 
-def export(
-    trained: Any, state: Record, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: Sequence[Record]
-) -> None:
-    """Write adapter/ and the merged model/; model/ appears whole, by a rename, and only then the checkpoints go.
+def save_adapter(trained: Any, state: Record, tokenizer: Any, base: Model, folder: Path) -> None:
+    """Write the adapter, if there is one, with its tokenizer; that of an earlier training goes in any case."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(trained, PeftModel):
+        config = trained.peft_config["default"]
+        config.base_model_name_or_path = base.name  # a name, not this machine's path
+        if base.note == HUB:
+            config.base_model_name_or_path, config.revision = base.name.partition("@")[0], base.revision
+        trained.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)
+        tokenizer.save_pretrained(folder)
+
+
+def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: Sequence[Record]) -> None:
+    """Write the merged model/; it appears whole, by a rename, and only then the checkpoints go.
 
     Adapters are added to the base model's own weights in float32 and rounded once. The held-out loss is taken once
     more on what is saved: a change smaller than half a bfloat16 step is lost in that rounding, so the saved model can
     be nearer to the base model than the adapters were.
     """
     merged = load_base(base, "float32")
-    shutil.rmtree(folder / "adapter", ignore_errors=True)
-    if isinstance(trained, PeftModel):
-        trained.peft_config["default"].base_model_name_or_path = base.name  # a name, not this machine's path
-        trained.save_pretrained(str(folder / "adapter"), state_dict=state, save_embedding_layers=False)
-        tokenizer.save_pretrained(folder / "adapter")
+    if (folder / "adapter").exists():
         merged = PeftModel.from_pretrained(merged, str(folder / "adapter")).merge_and_unload()
     else:
         merged.load_state_dict(state)
@@ -186,7 +213,7 @@ def export(
     merged.generation_config = GenerationConfig(
         eos_token_id=list(dict.fromkeys(ends)), pad_token_id=tokenizer.pad_token_id
     )
-    merged = merged.to(torch.bfloat16).eval()
+    merged = merged.to(torch.bfloat16).to("cuda" if torch.cuda.is_available() else "cpu")
     facts["held-out loss as saved"] = mean_loss(merged, held_out)
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -8,11 +8,11 @@ import threading
 import time
 from pathlib import Path
 
-from lib.records import StudyError
+from lib.records import StudyError, write_text
 from lib.study import ROOT, SAID, say
 
 CONFIGURATIONS = ROOT / "notebooks" / "params" / "accelerate"  # ddp, fsdp, zero3
-JOB = "job"  # the folder that says what to train
+JOB, OUTPUT = "job", "output.txt"  # the folder that says what to train, and what the processes printed when they failed
 PARENT = "STUDY_PARENT"  # the environment variable that names the process to end with
 ERROR = "!! "  # begins the line with which a process says what a reader can mend
 
@@ -23,14 +23,15 @@ def configuration(name: str) -> Path:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGURATIONS.glob("*.yaml")))
         raise StudyError(f"LAUNCH={name!r} is no configuration: {known}, or the path of an accelerate .yaml file")
-    return path
+    return path.resolve()
 
 
 def end_with_parent() -> None:
-    """End this process, without a word, as soon as the one that launched the training is gone."""
+    """End this process, without a word, as soon as the notebook or the launcher that started it is gone."""
+    launcher = os.getppid()
 
     def wait(parent: int) -> None:
-        while Path(f"/proc/{parent}").exists():
+        while Path(f"/proc/{parent}").exists() and os.getppid() == launcher:
             time.sleep(1)
         os._exit(1)
 
@@ -58,7 +59,8 @@ def run(job: Path, name: str) -> None:
         process.wait()
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)  # the others see that it is gone
     if process.returncode:
         errors = [line.removeprefix(SAID + ERROR) for line in said if line.startswith(SAID + ERROR)]
-        raise StudyError(errors[0] if errors else f"the launched training failed: {' · '.join(said[-3:])}")
+        write_text(job / OUTPUT, "\n".join(said) + "\n")
+        raise StudyError(errors[0] if errors else f"the launched training failed: what it printed is in {job / OUTPUT}")

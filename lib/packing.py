@@ -32,10 +32,13 @@ def packed_attention(
 
     `cu_seq_lens_q` are the borders [examples + 1] that `collate` gives. No kernel of its own and no mask over the whole
     row: PyTorch's attention runs once an example, so that an example costs what it costs alone.
-    Raises ValueError without borders, because examples would then read each other.
+    Raises ValueError without borders, because examples would then read each other, and for kinds of attention that
+    PyTorch's does not know (capped scores, sinks), which would be left out without a word.
     """
     if cu_seq_lens_q is None:
         raise ValueError("packed attention needs the borders of the examples: batches come from lib.packing.collate")
+    if unknown := [name for name in ("softcap", "s_aux") if options.get(name) is not None]:
+        raise ValueError(f"packed attention has no {unknown[0]}: choose another MODEL")
     seen = []
     for begin, end in pairwise(cu_seq_lens_q.tolist()):
         mask = None

@@ -118,8 +118,8 @@ def training(manifest: Record) -> str:
     before, after, saved = (metrics[f"held_out_loss_{when}"] for when in ("before", "after", "as_saved"))
     return (
         f"Fine-tuning on {counts['out']} examples took {clock(metrics['train_seconds'])} of updates "
-        f"({metrics['tokens_per_second']:,.0f} tokens/s): the loss on {held_out} held-out examples fell from {before:.2f} to "
-        f"{after:.2f} nats a token ({saved:.2f} as saved in bfloat16)."
+        f"({metrics['tokens_per_second']:,.0f} tokens/s): the loss on {held_out} held-out examples went from "
+        f"{before:.2f} to {after:.2f} nats a token ({saved:.2f} as saved in bfloat16)."
     )
 
 

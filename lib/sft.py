@@ -19,26 +19,28 @@ IGNORED = -100  # the label that PyTorch's cross entropy leaves out
 
 @dataclass(frozen=True)
 class Recipe:
-    """All hyper-parameters of a training run; values not marked otherwise are the paper's (section C.3).
+    """All hyper-parameters of a training run. What is the paper's (section C.3) says so; the rest is the study's.
 
     The paper trains every parameter (`method` "full") with learning_rate 1e-5 and batch 64. The defaults here are a
     laptop's: low-rank adapters, which take a larger learning rate, and a small batch, because a few
     dozen examples in batches of 64 would give only a handful of updates.
     """
 
-    epochs: int = 2
+    epochs: int = 2  # the paper gives none; its repository trains StarCoder2-15B for 4
     learning_rate: float = 5e-5  # peak; the paper: 1e-5 on own data, 2e-5 on another model's
     batch: int = 8  # examples an update; the paper: 64
     micro_batch: int = 4  # of them in a process's memory at once, in the mean: packs are balanced by length
-    max_length: int = 1280  # tokens; longer examples are dropped (the official code cuts them, and their EOS with them)
+    max_length: int = (
+        1280  # tokens, the paper's; longer examples are dropped (the official code cuts them, and their EOS with them)
+    )
     method: str = "lora"  # lora, qlora or full
     lora_rank: int = 16  # not the paper's; alpha is twice the rank
     held_out: float = 0.05  # share of the examples that is never trained on
     seed: int = 42
     checkpoint_steps: int = 10  # updates between two checkpoints, each with a held-out loss
     loss_on: str = "response"  # or "everything": the prompt, too, for comparison only
-    warmup: float = 0.05  # share of the updates
-    weight_decay: float = 0.0
+    warmup: float = 0.05  # share of the updates; the paper's
+    weight_decay: float = 0.0  # the paper's
     dtype: str = "bfloat16"  # of the base weights; adapters are kept in float32
 
 
@@ -137,7 +139,7 @@ def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Reco
     """Return (training rows, held-out rows) after a seeded shuffle; at least one row is held out."""
     count = max(1, round(held_out * len(rows)))
     if count >= len(rows):
-        raise StudyError(f"{len(rows)} example(s) cannot be split into training and held-out: run notebook 03 on more")
+        raise StudyError(f"{len(rows)} example(s) cannot be split with HELD_OUT={held_out}: lower it or run 03 on more")
     shuffled = sorted(rows, key=lambda row: row["id"])
     random.Random(seed).shuffle(shuffled)
     return shuffled[count:], shuffled[:count]
@@ -151,10 +153,11 @@ def answers(path: Path, instructions: Sequence[str], max_tokens: int) -> list[st
     tokenizer = load_tokenizer(path)
     tokenizer.padding_side = "left"
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    # The base's own settings, a repetition penalty perhaps, would fill up what is not said here.
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     texts = [render_prompt(instruction) for instruction in instructions]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
-    ends = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    output = model.generate(**inputs, generation_config=ends, max_new_tokens=max_tokens, do_sample=False)
+    output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
     new = output[:, inputs["input_ids"].shape[1] :].tolist()
     end = tokenizer.eos_token_id
     return [tokenizer.decode(ids[: ids.index(end) + 1] if end in ids else ids) for ids in new]

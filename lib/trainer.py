@@ -17,7 +17,7 @@ from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from lib.energy import EnergyMeter
 from lib.packing import batch_of, chunks, collate, count_trained, loss_sum
-from lib.records import Record, StudyError, write_records, write_text
+from lib.records import Record, StudyError, write_text
 from lib.sft import Recipe
 from lib.study import Progress
 
@@ -49,17 +49,18 @@ class Adafactor(optimization.Adafactor):
 
 
 class Watch(TrainerCallback):
-    """Completes every row of the trainer's log with tokens, seconds and joules, stores the log, and prints progress.
+    """Completes every row of the trainer's log with tokens, seconds and joules, and prints progress.
 
     Checkpoints are marked as whole here, once every process has written its part and all of it is on the disk.
     """
 
-    def __init__(self, log: Path, trainer: "PackedTrainer") -> None:
-        self.log, self.trainer = log, trainer
+    def __init__(self, trainer: "PackedTrainer") -> None:
+        self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take up the counts of a resumed run."""
-        self.progress = Progress("fine-tuning", state.max_steps, "updates", done=state.global_step)
+        if state.is_world_process_zero:
+            self.progress = Progress("fine-tuning", state.max_steps, "updates", done=state.global_step)
         self.seconds, joules = (
             max((row.get(name) or 0.0 for row in state.log_history), default=0.0) for name in ("seconds", "joules")
         )
@@ -92,14 +93,18 @@ class Watch(TrainerCallback):
             self.progress.update(state.global_step, f"loss {loss:.3f} · {rate:,.0f} tokens/s")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Mark the checkpoint as whole and store the log with it."""
+        """Mark the checkpoint as whole."""
         self.trainer.accelerator.wait_for_everyone()
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             for path in folder.rglob("*"):
                 flush(path)
             write_text(folder / WHOLE, "")
-            write_records(self.log, log_rows(state.log_history))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Print the last line."""
+        if state.is_world_process_zero:
+            self.progress.close()
 
 
 def flush(path: Path) -> None:
@@ -120,7 +125,7 @@ def log_rows(history: Sequence[Record]) -> list[Record]:
             rows.append({"id": f"{step:07d}-held-out", "step": step, "held_out_loss": entry["eval_loss"]})
         elif "loss" in entry:
             kept = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds")
-            rows.append({"id": f"{step:07d}-update"} | {name: entry[name] for name in (*kept, "joules")})
+            rows.append({"id": f"{step:07d}-update"} | {name: entry.get(name) for name in (*kept, "joules")})
     return sorted(rows, key=lambda row: row["id"])
 
 
@@ -136,19 +141,24 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        remedy = "lower MICRO_BATCH or MAX_LENGTH, use METHOD='lora', or LAUNCH='fsdp' on several"
+        remedy = "lower MICRO_BATCH (the training goes on), use METHOD='lora', or LAUNCH='fsdp' on several"
         raise StudyError(f"the GPU's memory is full: {remedy}") from error
     except Exception as error:
-        if isinstance(error, StudyError) or shutil.disk_usage(folder).free > SPARE:
+        full = shutil.disk_usage(folder).free < SPARE or "No space left" in str(error)
+        if isinstance(error, StudyError) or not full:
             raise
         raise StudyError(f"the disk of {folder} is full: free some space, then run again; no update is lost") from error
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """Return the Trainer's arguments for a recipe; StudyError when the batch cannot be shared out evenly.
+    """Return the Trainer's arguments for a recipe; StudyError for a count below 1 or a batch that cannot be shared out.
 
     They must exist before the model is loaded: with ZeRO-3 they decide that its weights are sharded while they load.
     """
+    counts = {"EPOCHS": recipe.epochs, "BATCH": recipe.batch, "MICRO_BATCH": recipe.micro_batch}
+    counts |= {"CHECKPOINT_STEPS": recipe.checkpoint_steps}
+    if low := next((name for name, value in counts.items() if value < 1), None):
+        raise StudyError(f"{low}={counts[low]} must be 1 or more")
     args = TrainingArguments(
         output_dir=str(folder), seed=recipe.seed, use_cpu=not torch.cuda.is_available(),
         bf16=recipe.dtype == "bfloat16",  # products in bfloat16 also where the adapters are float32
@@ -161,6 +171,8 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         logging_steps=1, logging_nan_inf_filter=False, include_num_input_tokens_seen="all",
         disable_tqdm=True, report_to="none", dataloader_pin_memory=False, ddp_find_unused_parameters=False,
     )  # fmt: skip
+    if args.n_gpu > 1:  # one process on several GPUs would cut packed rows into pieces; LAUNCH uses all of them
+        args._n_gpu = 1
     together = recipe.micro_batch * args.world_size
     if recipe.batch % together:
         raise StudyError(

@@ -12,10 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import EXAMPLES, RECIPE
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    CodeGenConfig,
+    CodeGenForCausalLM,
+    Qwen2ForCausalLM,
+    Starcoder2Config,
+    Starcoder2ForCausalLM,
+)
 
 from lib import launch
-from lib.finetune import train, write_job
+from lib.card import dropout
+from lib.finetune import load_base, train, write_job
 from lib.models import Model
 from lib.records import read_records
 from lib.sandbox.box import candidates
@@ -77,6 +86,27 @@ def test_a_finished_training_is_not_repeated(tiny: Model, undisturbed) -> None:
     assert (undisturbed.model / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_another_recipe_begun_and_left_changes_nothing_of_a_finished_one(tiny: Model, tmp_path: Path) -> None:
+    """The log and the facts are one file's, so that no log of another training can stand beside them."""
+    short = replace(RECIPE, epochs=1)
+    first = train(tiny, EXAMPLES, short, tmp_path)
+    job = write_job(tiny, EXAMPLES, replace(RECIPE, epochs=10_000), tmp_path)
+    begun = subprocess.Popen([sys.executable, "-m", "lib.finetune", str(job)], cwd=ROOT, env=ENVIRONMENT)
+    while not list(tmp_path.glob("checkpoints/*/checkpoint-6/whole")):
+        assert begun.poll() is None
+        time.sleep(0.01)
+    begun.kill()
+    begun.wait()
+    (tmp_path / "log.jsonl").write_text("")
+    again = train(tiny, EXAMPLES, short, tmp_path)
+    assert again.reused and again.log == first.log == read_records(tmp_path / "log.jsonl")
+
+
+def test_less_in_memory_is_the_same_training(tiny: Model, undisturbed) -> None:
+    """Lowering MICRO_BATCH, as a full GPU asks for, must not throw away what was done."""
+    assert train(tiny, EXAMPLES, replace(RECIPE, micro_batch=1), undisturbed.folder).reused
+
+
 def test_the_seed_decides_the_order(tiny: Model, undisturbed, tmp_path: Path) -> None:
     """transformers' balanced sampler does not know the run's seed by itself."""
     other = train(tiny, EXAMPLES, replace(RECIPE, seed=RECIPE.seed + 1, epochs=1), tmp_path)
@@ -108,9 +138,32 @@ def test_the_loss_on_everything_is_another_training_with_the_same_held_out_loss_
     assert before[0] == pytest.approx(before[1], abs=1e-5), "the held-out loss is on responses in both"
 
 
+def test_a_model_whose_attention_cannot_be_replaced_is_refused(tiny: Model, tmp_path: Path) -> None:
+    """CodeGen has attention of its own: packed, its examples would read each other and what comes after them."""
+    config = CodeGenConfig(vocab_size=512, n_embd=32, n_layer=1, n_head=4, rotary_dim=4, n_positions=512)
+    CodeGenForCausalLM(config).save_pretrained(tmp_path / "old")
+    AutoTokenizer.from_pretrained(tiny.path).save_pretrained(tmp_path / "old")
+    with pytest.raises(StudyError, match="a codegen, whose examples cannot be packed"):
+        train(replace(tiny, path=tmp_path / "old"), EXAMPLES, RECIPE, tmp_path / "out")
+
+
+def test_every_kind_of_dropout_is_seen_and_forced_to_zero(tmp_path: Path) -> None:
+    """StarCoder2 keeps its three as plain numbers, not as layers; its configuration asks for 0.1 each."""
+    sizes = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    rates = {"residual_dropout": 0.1, "embedding_dropout": 0.1, "attention_dropout": 0.1}
+    for name in rates:
+        model = Starcoder2ForCausalLM(Starcoder2Config(**sizes, **heads, **dict.fromkeys(rates, 0.0) | {name: 0.1}))
+        assert dropout(model) == 0.1, name
+    Starcoder2ForCausalLM(Starcoder2Config(**sizes, **heads, **rates)).save_pretrained(tmp_path)
+    assert dropout(load_base(Model("s", tmp_path, "", "", "", ""), "float32")) == 0.0
+
+
 def test_what_cannot_be_trained_is_said_before_anything_is_loaded(tiny: Model, tmp_path: Path) -> None:
     empty = [EXAMPLES[0] | {"response": " \n "}, *EXAMPLES[1:]]
     cases = [
+        (EXAMPLES, {"micro_batch": 0}, "MICRO_BATCH=0 must be 1 or more"),
+        (EXAMPLES, {"lora_rank": 0}, "LORA_RANK=0 must be 1 or more; METHOD='full'"),
         (EXAMPLES, {"batch": 6, "micro_batch": 4}, "BATCH=6 is no multiple of 4"),
         (EXAMPLES, {"method": "prefix"}, "METHOD='prefix' is unknown"),
         (EXAMPLES, {"method": "qlora"}, "needs a GPU"),

@@ -4,16 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import alive, descendants
 from test_finetune import same_curve
 from tiny import EXAMPLES, RECIPE
 
 from lib import launch
-from lib.finetune import train
+from lib.finetune import train, write_job
 from lib.models import Model
 from lib.study import ROOT, StudyError
 
@@ -37,6 +39,35 @@ def test_two_processes_give_the_loss_curve_of_one(tiny: Model, two: str, tmp_pat
     assert both.facts["settings"]["processes"] == 2 and alone.facts["settings"]["processes"] == 1
     assert both.facts["settings"]["examples an update"] == alone.facts["settings"]["examples an update"] == 4
     assert both.facts["held-out loss as saved"] == pytest.approx(alone.facts["held-out loss as saved"], abs=1e-3)
+
+
+def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path: Path) -> None:
+    """What `launch.run` does when the notebook's cell is interrupted; the workers are in sessions of their own."""
+    script = (
+        "import signal, sys, time; from pathlib import Path; from lib import launch\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "try: launch.run(Path(sys.argv[1]), sys.argv[2])\n"
+        "except KeyboardInterrupt: print('interrupted', flush=True); time.sleep(600)"
+    )
+    job = write_job(tiny, EXAMPLES, replace(RECIPE, epochs=10_000), tmp_path)
+    command = [sys.executable, "-c", script, str(job), two]
+    notebook = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert notebook.stdout is not None
+    try:
+        while not list(tmp_path.glob("checkpoints/*/checkpoint-3/whole")):
+            assert notebook.poll() is None
+            time.sleep(0.01)
+        below = descendants(notebook.pid)
+        assert len(below) >= 3, "the launcher and two workers"
+        notebook.terminate()
+        while "interrupted" not in (said := notebook.stdout.readline()):
+            assert said, "it ended by itself"
+        deadline = time.monotonic() + 60
+        while any(map(alive, below)):
+            assert time.monotonic() < deadline, "the notebook lives on, and so do workers"
+            time.sleep(0.1)
+    finally:
+        notebook.kill()
 
 
 def test_what_a_process_says_is_the_error(tiny: Model, two: str, tmp_path: Path) -> None:
