@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
 OPERATIONAL = frozenset(
-    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "DATA"}
+    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH"}
 )
 # Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
 DATA = {
@@ -120,14 +120,21 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
     if manifest.get("data") != data_hash(stage):
         return f"the files in {' or '.join(DATA.get(stage, ()))} changed"
     for path, sha256 in manifest["inputs"].items():
-        parent, _, file = path.partition("/")
-        if ((read_manifest(run, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
+        of, parent, file = source_of(path, run)
+        if ((read_manifest(of, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
             return f"its input {path} changed"
     for file, facts in manifest["outputs"].items():
         path = run_folder(run) / stage / file
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
             return f"its output {file} is missing or was altered"
     return None
+
+
+def source_of(path: str, run: str) -> tuple[str, str, str]:
+    """Return (run, stage, file) of an input as a manifest of `run` names it: stage/file, or run:stage/file."""
+    other, colon, inside = path.rpartition(":")
+    stage, _, file = inside.partition("/")
+    return other if colon else run, stage, file
 
 
 def environment() -> Record:
@@ -292,6 +299,20 @@ class Stage:
         write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         say(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
         return manifest
+
+
+def tuned_like(stage: Stage, run: str) -> Path:
+    """Return the model that another run tuned on the same examples, its weights among this stage's inputs.
+
+    Raises StudyError when that run's 04 is not finished or was given other examples.
+    """
+    ours, theirs = stage.upstream("04_sft"), read_manifest(run, "04_sft")
+    if theirs is None or theirs["inputs"] != ours["inputs"]:
+        why = "has not finished 04_sft" if theirs is None else "was tuned on other examples"
+        raise StudyError(f"run {run!r} of OTHER_RUNS {why}: copy run {stage.run!r} and run make 04 with another SEED")
+    weights = [file for file in theirs["outputs"] if file.endswith(".safetensors")]
+    stage.inputs |= {f"{run}:04_sft/{file}": theirs["outputs"][file]["sha256"] for file in weights}
+    return (run_folder(run) / "04_sft" / weights[0]).parent
 
 
 def start(name: str, scope: dict[str, Any]) -> Stage:
