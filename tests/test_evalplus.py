@@ -201,6 +201,21 @@ def test_a_slow_machine_and_a_slow_reference_give_time():
     assert sample["base"] == "error" and "the reference fails: ValueError: not mine" in sample["detail"]
 
 
+def test_a_busy_machine_before_a_call_gives_that_call_no_time():
+    """A process that had waited for a core for long is cut off as any other; in a process of its own, for its limits."""
+    text = """
+import time
+from lib.evaluate import oracle
+oracle.stalled = lambda: 1000.0
+try:
+    oracle.called(time.sleep, [10], 0.1)
+except oracle.Late:
+    print("late")
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "late\n", done.stderr
+
+
 # (dataset, entry point, arguments, expected, tolerance, what the solution returns)
 ORACLE = [
     ("humaneval", "f", [1], 0.5, 0, "0.5 + 1e-9"),
