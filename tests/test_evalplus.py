@@ -18,6 +18,7 @@ from lib.evaluate import (
     data,
     evalplus,
     evoeval,
+    grade,
     humaneval,
     humanevalplus,
     load,
@@ -202,7 +203,7 @@ def test_a_slow_machine_and_a_slow_reference_give_time():
 
 
 def test_a_busy_machine_before_a_call_gives_that_call_no_time():
-    """A process that had waited for a core for long is cut off as any other; in a process of its own, for its limits."""
+    """A process that had waited for a core for long is cut off as any other."""
     text = """
 import time
 from lib.evaluate import oracle
@@ -409,6 +410,20 @@ def test_an_interrupted_grading_goes_on(tmp_path, monkeypatch):
         assert graded(made(), pairs, journal=journal) == first
         with pytest.raises(ZeroDivisionError):
             graded(made(), [("Own/0", RIGHT + "  # another")], journal=journal)
+
+
+def test_one_journal_serves_many_gradings(tmp_path, monkeypatch):
+    """What ran is found in any place; a benchmark with the same ids and other tests runs by itself."""
+    right, wrong = "    return max(numbers, default=None)", "    return 1"
+    with Journal(tmp_path / "grading.partial.jsonl") as journal:
+        first = grade(made(), {"Own/0": [right, wrong]}, raw=True, journal=journal)
+        again = grade(made(base=[[[1]]], plus=[[[1]]]), {"Own/0": [wrong, right, wrong]}, raw=True, journal=journal)
+        assert [s["passed"] for s in first + again] == [True, False, True, True, True]
+        assert len(journal) == 8, "two parts of each solution and benchmark, each once"
+        monkeypatch.setattr("lib.evaluate.grading.run_programs", lambda *_, **__: 1 / 0)
+        swapped = grade(made(), {"Own/0": [wrong, right]}, raw=True, journal=journal)
+    assert [s["verdict"] for s in swapped] == [s["verdict"] for s in reversed(first)] == ["fail", "pass"]
+    assert [s["id"] for s in swapped] == [s["id"] for s in first]
 
 
 def command(*words: str | Path) -> subprocess.CompletedProcess:

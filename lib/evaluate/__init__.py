@@ -172,16 +172,17 @@ def grade(
     completions: Mapping[str, str | Sequence[str]],
     workers: int | None = None,
     raw: bool = False,
+    journal: Journal | None = None,
 ) -> list[Record]:
     """Run each task's completion, or all of its completions, in the sandbox; return samples in that order.
 
-    See `lib.evaluate.grading.graded` for what a sample has. `raw` says how the model was asked.
+    See `lib.evaluate.grading.graded` for what a sample has, and for `journal`. `raw` says how the model was asked.
     """
     from lib.evaluate.grading import graded
 
     several = {task: [texts] if isinstance(texts, str) else texts for task, texts in completions.items()}
     pairs = [(task, benchmark.solve(task, text, raw)) for task, texts in several.items() for text in texts]
-    return graded(benchmark, pairs, workers)
+    return graded(benchmark, pairs, workers, journal)
 
 
 def score(
