@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from lib.evaluate.data import Missing, read_pinned
 from lib.generate import Engine, Request, complete
 from lib.generate.protocol import stopped
+from lib.instruct import sampling_seed
 from lib.records import Journal, Record, StudyError
 from lib.sandbox import Limits
 from lib.sft import render_prompt
@@ -148,8 +149,12 @@ def ask_samples(
     samples: int = 1,
     temperature: float = 0.0,
     raw: bool = False,
+    seed: int = 0,
 ) -> dict[str, list[Record]]:
     """Return `samples` completion records a task, by task id; `raw` asks as one asks a base model.
+
+    One greedy sample, and the stops, as in the paper's script. At a temperature each sample has a seed of its own, made
+    of `seed`, the benchmark, the task and the sample's number.
 
     StudyError for several samples at temperature 0, which would all be the same.
     """
@@ -158,8 +163,12 @@ def ask_samples(
             f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
         )
     stop = RAW_STOP if raw else STOP
+
+    def seeded(task: str, sample: int) -> int | None:
+        return sampling_seed(seed, benchmark.name, task, sample) if temperature > 0 else None
+
     requests = [
-        Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, sample=sample)
+        Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, seeded(task, sample), sample)
         for task in tasks
         for sample in range(samples)
     ]
