@@ -331,23 +331,22 @@ def test_data_are_taken_from_the_first_place_that_has_them(tmp_path, monkeypatch
 
 
 def test_humaneval_plus_is_found_where_evalplus_keeps_it(tmp_path, monkeypatch):
-    """EvalPlus's cache is read; a damaged one is refused, not scored; "off" is off."""
+    """EvalPlus's cache is read; a damaged one is refused, not scored."""
     kept = benchmark("HumanEval+ v0.1.10") and SHARED / FILES["HumanEval+ v0.1.10"][1]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cached = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     cached.parent.mkdir()
     cached.write_bytes(gzip.decompress(kept.read_bytes()))
-    found = humanevalplus.load("auto")
-    assert found is not None and (found.version, found.md5) == ("v0.1.10", "fe585eb4df8c88d844eeb463ea4d0302")
-    assert humanevalplus.load("off") is None
+    found = humanevalplus.load()
+    assert (found.version, found.md5) == ("v0.1.10", "fe585eb4df8c88d844eeb463ea4d0302")
     cached.write_bytes(cached.read_bytes()[:-1])
     with pytest.raises(StudyError, match="42526ec0"):
-        humanevalplus.load("auto")
+        humanevalplus.load()
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "humaneval"])
 def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, monkeypatch):
-    """No cache and a proxy that refuses: at once, and HumanEval+ is left out."""
+    """No cache and a proxy that refuses: Missing, at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path))
     for variable in ("HUMANEVAL_OVERRIDE_PATH", "MBPP_OVERRIDE_PATH", "EVOEVAL_OVERRIDE_PATH", "STUDY_BENCHMARKS"):
@@ -356,7 +355,6 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
     with pytest.raises(Missing, match=r"Get .*(evalplus|EvoEval).*STUDY_BENCHMARKS") as refused:
         load(name)
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
-    assert humanevalplus.load("auto") is None
 
 
 def test_an_unknown_file_or_name_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.evaluate.data import Missing, read_pinned
+from lib.evaluate.data import Missing
 from lib.generate import Engine, Request, complete
 from lib.generate.protocol import stopped
 from lib.instruct import sampling_seed
@@ -22,7 +22,7 @@ from lib.sandbox import Limits
 from lib.sft import render_prompt
 from lib.statistics import estimate, pass_at_k
 
-__all__ = ["BENCHMARKS", "Benchmark", "Missing", "ask", "ask_samples", "grade", "load", "read_pinned", "score", "table"]
+__all__ = ["BENCHMARKS", "Benchmark", "Missing", "ask", "grade", "load", "score", "table"]
 
 # The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
 RESPONSE_PREFIX = "```python"
@@ -32,7 +32,7 @@ RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 # name -> module beside this one, its function, and that function's keywords
 BENCHMARKS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "humaneval": ("humaneval", "load", {}),
-    "humaneval+": ("humanevalplus", "found", {}),
+    "humaneval+": ("humanevalplus", "load", {}),
     "mbpp": ("mbpp", "load", {"plus": False}),
     "mbpp+": ("mbpp", "load", {"plus": True}),
     **{
@@ -131,14 +131,6 @@ def last_block(completion: str) -> str:
 
 
 def ask(
-    engine: Engine, benchmark: Benchmark, tasks: Sequence[str], max_tokens: int, cache: Journal, what: str
-) -> dict[str, Record]:
-    """Return one greedy completion record a task, by task id (T = 0 and this stop as in the paper's script)."""
-    asked = ask_samples(engine, benchmark, tasks, max_tokens, cache, what)
-    return {task: records[0] for task, records in asked.items()}
-
-
-def ask_samples(
     engine: Engine,
     benchmark: Benchmark,
     tasks: Sequence[str],
