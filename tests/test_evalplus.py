@@ -59,11 +59,8 @@ def benchmark(version: str) -> Benchmark:
 
 def canonical(version: str, tasks) -> list:
     """What does not pass of the benchmark's own solutions of these tasks."""
-    problems = benchmark(version).problems
-    pairs = [
-        (task, problems[task]["prompt"] + problems[task]["canonical_solution"]) for task in problems if task in tasks
-    ]
-    samples = graded(benchmark(version), pairs)
+    scored = benchmark(version)
+    samples = graded(scored, [(task, scored.canonical(task)) for task in scored.problems if task in tasks])
     assert len(samples) == len(tasks)
     return [(s["task_id"], s["base"], s["plus"], s["detail"]) for s in samples if not s["passed"]]
 
@@ -111,6 +108,15 @@ def test_published_samples_get_their_published_verdicts(heavy):
                 assert sample[part] == "pass"
                 differ.setdefault(sample["task_id"], set()).add(part)
     assert differ == {task: parts for task, parts in EXPLAINED.items() if (task in SLOW_SAMPLES) == heavy}
+
+
+def test_the_task_that_takes_any_answer_is_named():
+    """An answer of None passes Mbpp/164, which only v0.1.0 has, and does not pass the task before it."""
+    scored = benchmark("MBPP+ v0.1.0")
+    assert scored.anything == {"Mbpp/164"} and not benchmark("MBPP+ v0.2.0").anything
+    names = {task: scored.problems[task]["entry_point"] for task in ("Mbpp/162", "Mbpp/164")}
+    samples = graded(scored, [(task, f"def {name}(*given):\n    return None") for task, name in names.items()])
+    assert [s["passed"] for s in samples] == [False, True]
 
 
 def made(entry="largest", reference=None, base=(), plus=(), atol=0, grading=None) -> Benchmark:
@@ -375,6 +381,8 @@ EVOEVAL = [
      "entry_point": "shortest", "canonical_solution": "    return text + text[::-1][1:]", "inputs": ["'ab'", "'xY'"]},
     {"task_id": "EvoEval/11", "prompt": "def mean(numbers, by=1):\n    '''Mean.'''\n", "entry_point": "mean",
      "canonical_solution": "    return {'mean': sum(numbers) / len(numbers) / by}", "inputs": ["[1, 2], 3", "(1, 3)"]},
+    {"task_id": "EvoEval/12", "prompt": "def same(x):\n    '''Itself.'''", "entry_point": "same",
+     "canonical_solution": "def same(x):\n    return x", "inputs": ["1"]},
 ]  # fmt: skip
 
 
@@ -389,9 +397,10 @@ def test_evoeval_is_graded_by_its_rules_and_said_to_be_unpinned(tmp_path):
         ("EvoEval/10", "def shortest(text):\n    return text + text"),
         ("EvoEval/11", "def mean(numbers, by=1):\n    return {'mean': sum(numbers) / len(numbers) / by + 1e-9}"),
         ("EvoEval/11", "def mean(numbers, by=1):\n    return {'mean': round(sum(numbers) / len(numbers) / by)}"),
+        *((task, scored.canonical(task)) for task in scored.problems),
     ]
     samples = graded(scored, codes)
-    assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail"]
+    assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail", "pass", "pass", "pass"]
     assert samples[3]["failing_input"] == "[1, 2], 3"
     assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.prompt("EvoEval/10", raw=True)
     with pytest.raises(StudyError, match="without canonical_solution"):

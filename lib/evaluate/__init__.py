@@ -70,6 +70,8 @@ class Benchmark:
     inputs       (problem, part) -> the inputs that an outcome's number counts
     again        whether the sandbox repeats a pass, also with other expected values (the control)
     elsewhere    tasks that only another version has: samples of them are left out
+    anything     tasks whose rule accepts any answer, so that a wrong one passes
+    between      what stands between a task's prompt and its canonical solution
     faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
     """
 
@@ -87,6 +89,8 @@ class Benchmark:
     inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
     again: bool = True
     elsewhere: frozenset[str] = frozenset()
+    anything: frozenset[str] = frozenset()
+    between: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
 
     def prompt(self, task: str, raw: bool = False) -> str:
@@ -104,6 +108,11 @@ class Benchmark:
             return self.solution(self.problems[task], completion)
         kept = stopped(completion, RAW_STOP)
         return self.problems[task]["prompt"] + (completion if kept is None else kept)
+
+    def canonical(self, task: str) -> str:
+        """Return the benchmark's own solution of a task, whole: it must pass."""
+        problem = self.problems[task]
+        return problem["prompt"] + self.between + problem["canonical_solution"]
 
     def choose(self, n: int, seed: int) -> list[str]:
         """Return the first n task ids of a seeded shuffle; StudyError when there are fewer."""
