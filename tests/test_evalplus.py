@@ -487,6 +487,26 @@ def test_samples_of_a_task_that_the_version_dropped_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("out", "complaint"),
+    [
+        ("inner/../samples.jsonl", "would overwrite"),
+        ("graded", "would overwrite"),
+        ("inner", "is a folder"),
+        ("samples.jsonl/graded.jsonl", "cannot write"),
+    ],
+)
+def test_a_bad_place_for_the_verdicts_is_refused(out, complaint, tmp_path):
+    """The samples themselves, by whatever path, the file where the verdicts gather, a folder, and under a file."""
+    (tmp_path / "inner").mkdir()
+    samples = tmp_path / ("graded.partial" if out == "graded" else "samples.jsonl")
+    samples.write_text('{"task_id": "HumanEval/0", "solution": ""}\n')
+    done = command("--benchmark", "humaneval", "--samples", samples, "--out", tmp_path / out)
+    assert done.returncode == 2 and complaint in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert samples.read_text() == '{"task_id": "HumanEval/0", "solution": ""}\n'
+    assert sorted(tmp_path.rglob("*")) == sorted([samples, tmp_path / "inner"])
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ('{"task_id": "HumanEval/0", "solution": ""}\n{"task_id": ', "samples.jsonl:2 is not JSON"),
