@@ -48,11 +48,10 @@ def unpacked(path: Path) -> bytes:
 
 def pairs(benchmark: Benchmark, samples: Path | None, count: int | None) -> Pairs:
     """What is graded: the benchmark's own solutions, or samples of its tasks."""
-    problems = benchmark.problems
-    rows = [{"task_id": task, "completion": problem["canonical_solution"]} for task, problem in problems.items()]
-    if samples:
-        rows = [json.loads(line) for line in unpacked(samples).splitlines()]
-    return [(row["task_id"], problems[row["task_id"]]["prompt"] + row["completion"]) for row in rows][:count]
+    if samples is None:
+        return [(task, benchmark.canonical(task)) for task in benchmark.problems][:count]
+    rows = [json.loads(line) for line in unpacked(samples).splitlines()]
+    return [(row["task_id"], benchmark.prompt(row["task_id"], raw=True) + row["completion"]) for row in rows][:count]
 
 
 def ours(benchmark: Benchmark, wanted: Pairs) -> tuple[float, Verdicts]:

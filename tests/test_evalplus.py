@@ -18,6 +18,7 @@ from lib.evaluate import (
     data,
     evalplus,
     evoeval,
+    grade,
     humaneval,
     humanevalplus,
     load,
@@ -58,11 +59,8 @@ def benchmark(version: str) -> Benchmark:
 
 def canonical(version: str, tasks) -> list:
     """What does not pass of the benchmark's own solutions of these tasks."""
-    problems = benchmark(version).problems
-    pairs = [
-        (task, problems[task]["prompt"] + problems[task]["canonical_solution"]) for task in problems if task in tasks
-    ]
-    samples = graded(benchmark(version), pairs)
+    scored = benchmark(version)
+    samples = graded(scored, [(task, scored.canonical(task)) for task in scored.problems if task in tasks])
     assert len(samples) == len(tasks)
     return [(s["task_id"], s["base"], s["plus"], s["detail"]) for s in samples if not s["passed"]]
 
@@ -110,6 +108,15 @@ def test_published_samples_get_their_published_verdicts(heavy):
                 assert sample[part] == "pass"
                 differ.setdefault(sample["task_id"], set()).add(part)
     assert differ == {task: parts for task, parts in EXPLAINED.items() if (task in SLOW_SAMPLES) == heavy}
+
+
+def test_the_task_that_takes_any_answer_is_named():
+    """An answer of None passes Mbpp/164, which only v0.1.0 has, and does not pass the task before it."""
+    scored = benchmark("MBPP+ v0.1.0")
+    assert scored.anything == {"Mbpp/164"} and not benchmark("MBPP+ v0.2.0").anything
+    names = {task: scored.problems[task]["entry_point"] for task in ("Mbpp/162", "Mbpp/164")}
+    samples = graded(scored, [(task, f"def {name}(*given):\n    return None") for task, name in names.items()])
+    assert [s["passed"] for s in samples] == [False, True]
 
 
 def made(entry="largest", reference=None, base=(), plus=(), atol=0, grading=None) -> Benchmark:
@@ -199,6 +206,21 @@ def test_a_slow_machine_and_a_slow_reference_give_time():
     broken = made(reference="    raise ValueError('not mine')\n")
     sample = graded(broken, [("Own/0", RIGHT)])[0]
     assert sample["base"] == "error" and "the reference fails: ValueError: not mine" in sample["detail"]
+
+
+def test_a_busy_machine_before_a_call_gives_that_call_no_time():
+    """A process that had waited for a core for long is cut off as any other."""
+    text = """
+import time
+from lib.evaluate import oracle
+oracle.stalled = lambda: 1000.0
+try:
+    oracle.called(time.sleep, [10], 0.1)
+except oracle.Late:
+    print("late")
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "late\n", done.stderr
 
 
 # (dataset, entry point, arguments, expected, tolerance, what the solution returns)
@@ -315,23 +337,22 @@ def test_data_are_taken_from_the_first_place_that_has_them(tmp_path, monkeypatch
 
 
 def test_humaneval_plus_is_found_where_evalplus_keeps_it(tmp_path, monkeypatch):
-    """EvalPlus's cache is read; a damaged one is refused, not scored; "off" is off."""
+    """EvalPlus's cache is read; a damaged one is refused, not scored."""
     kept = benchmark("HumanEval+ v0.1.10") and SHARED / FILES["HumanEval+ v0.1.10"][1]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cached = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     cached.parent.mkdir()
     cached.write_bytes(gzip.decompress(kept.read_bytes()))
-    found = humanevalplus.load("auto")
-    assert found is not None and (found.version, found.md5) == ("v0.1.10", "fe585eb4df8c88d844eeb463ea4d0302")
-    assert humanevalplus.load("off") is None
+    found = humanevalplus.load()
+    assert (found.version, found.md5) == ("v0.1.10", "fe585eb4df8c88d844eeb463ea4d0302")
     cached.write_bytes(cached.read_bytes()[:-1])
     with pytest.raises(StudyError, match="42526ec0"):
-        humanevalplus.load("auto")
+        humanevalplus.load()
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "humaneval"])
 def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, monkeypatch):
-    """No cache and a proxy that refuses: at once, and HumanEval+ is left out."""
+    """No cache and a proxy that refuses: Missing, at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path))
     for variable in ("HUMANEVAL_OVERRIDE_PATH", "MBPP_OVERRIDE_PATH", "EVOEVAL_OVERRIDE_PATH", "STUDY_BENCHMARKS"):
@@ -340,7 +361,6 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
     with pytest.raises(Missing, match=r"Get .*(evalplus|EvoEval).*STUDY_BENCHMARKS") as refused:
         load(name)
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
-    assert humanevalplus.load("auto") is None
 
 
 def test_an_unknown_file_or_name_is_refused(tmp_path):
@@ -361,6 +381,8 @@ EVOEVAL = [
      "entry_point": "shortest", "canonical_solution": "    return text + text[::-1][1:]", "inputs": ["'ab'", "'xY'"]},
     {"task_id": "EvoEval/11", "prompt": "def mean(numbers, by=1):\n    '''Mean.'''\n", "entry_point": "mean",
      "canonical_solution": "    return {'mean': sum(numbers) / len(numbers) / by}", "inputs": ["[1, 2], 3", "(1, 3)"]},
+    {"task_id": "EvoEval/12", "prompt": "def same(x):\n    '''Itself.'''", "entry_point": "same",
+     "canonical_solution": "def same(x):\n    return x", "inputs": ["1"]},
 ]  # fmt: skip
 
 
@@ -375,9 +397,10 @@ def test_evoeval_is_graded_by_its_rules_and_said_to_be_unpinned(tmp_path):
         ("EvoEval/10", "def shortest(text):\n    return text + text"),
         ("EvoEval/11", "def mean(numbers, by=1):\n    return {'mean': sum(numbers) / len(numbers) / by + 1e-9}"),
         ("EvoEval/11", "def mean(numbers, by=1):\n    return {'mean': round(sum(numbers) / len(numbers) / by)}"),
+        *((task, scored.canonical(task)) for task in scored.problems),
     ]
     samples = graded(scored, codes)
-    assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail"]
+    assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail", "pass", "pass", "pass"]
     assert samples[3]["failing_input"] == "[1, 2], 3"
     assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.prompt("EvoEval/10", raw=True)
     with pytest.raises(StudyError, match="without canonical_solution"):
@@ -394,6 +417,20 @@ def test_an_interrupted_grading_goes_on(tmp_path, monkeypatch):
         assert graded(made(), pairs, journal=journal) == first
         with pytest.raises(ZeroDivisionError):
             graded(made(), [("Own/0", RIGHT + "  # another")], journal=journal)
+
+
+def test_one_journal_serves_many_gradings(tmp_path, monkeypatch):
+    """What ran is found in any place; a benchmark with the same ids and other tests runs by itself."""
+    right, wrong = "    return max(numbers, default=None)", "    return 1"
+    with Journal(tmp_path / "grading.partial.jsonl") as journal:
+        first = grade(made(), {"Own/0": [right, wrong]}, raw=True, journal=journal)
+        again = grade(made(base=[[[1]]], plus=[[[1]]]), {"Own/0": [wrong, right, wrong]}, raw=True, journal=journal)
+        assert [s["passed"] for s in first + again] == [True, False, True, True, True]
+        assert len(journal) == 8, "two parts of each solution and benchmark, each once"
+        monkeypatch.setattr("lib.evaluate.grading.run_programs", lambda *_, **__: 1 / 0)
+        swapped = grade(made(), {"Own/0": [wrong, right]}, raw=True, journal=journal)
+    assert [s["verdict"] for s in swapped] == [s["verdict"] for s in reversed(first)] == ["fail", "pass"]
+    assert [s["id"] for s in swapped] == [s["id"] for s in first]
 
 
 def command(*words: str | Path) -> subprocess.CompletedProcess:
@@ -447,6 +484,26 @@ def test_samples_of_a_task_that_the_version_dropped_are_left_out(tmp_path):
     assert done.returncode == 0 and "1 samples are of tasks that v0.2.0 does not have: left out" in done.stdout
     (line,) = map(json.loads, out.read_text().splitlines())
     assert (line["task_id"], line["base"], line["plus"]) == ("Mbpp/3", "fail", None)
+
+
+@pytest.mark.parametrize(
+    ("out", "complaint"),
+    [
+        ("inner/../samples.jsonl", "would overwrite"),
+        ("graded", "would overwrite"),
+        ("inner", "is a folder"),
+        ("samples.jsonl/graded.jsonl", "cannot write"),
+    ],
+)
+def test_a_bad_place_for_the_verdicts_is_refused(out, complaint, tmp_path):
+    """The samples themselves, by whatever path, the file where the verdicts gather, a folder, and under a file."""
+    (tmp_path / "inner").mkdir()
+    samples = tmp_path / ("graded.partial" if out == "graded" else "samples.jsonl")
+    samples.write_text('{"task_id": "HumanEval/0", "solution": ""}\n')
+    done = command("--benchmark", "humaneval", "--samples", samples, "--out", tmp_path / out)
+    assert done.returncode == 2 and complaint in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert samples.read_text() == '{"task_id": "HumanEval/0", "solution": ""}\n'
+    assert sorted(tmp_path.rglob("*")) == sorted([samples, tmp_path / "inner"])
 
 
 @pytest.mark.parametrize(

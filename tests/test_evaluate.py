@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.evaluate import RAW_STOP, RESPONSE_PREFIX, STOP, ask, ask_samples, grade, humaneval, score
+from lib.evaluate import RAW_STOP, RESPONSE_PREFIX, STOP, ask, grade, humaneval, score
 from lib.records import Journal, StudyError
 from lib.sft import render_prompt
 from lib.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
@@ -74,6 +74,9 @@ class Parrot:
 
     revision, version = "parrot", "1"
 
+    def __init__(self):
+        self.seeds = []
+
     def load(self):
         """Nothing to load."""
 
@@ -83,6 +86,7 @@ class Parrot:
     def generate(self, requests):
         for place, request in enumerate(requests):
             text = f"{request.sample} at {request.temperature} until {request.stop} after {request.prompt[-20:]}"
+            self.seeds.append(request.seed)
             yield place, {"text": text, "finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
 
 
@@ -90,17 +94,33 @@ def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
     """Three samples a task at a temperature, in order; one at zero; a base model gets its own prompt and stops."""
     with Journal(tmp_path / "completions.jsonl") as cache:
         tasks = ["HumanEval/1", "HumanEval/0"]
-        several = ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "three", samples=3, temperature=0.2)
+        several = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "three", samples=3, temperature=0.2)
         assert list(several) == tasks
         assert [[r["text"][:8] for r in records] for records in several.values()] == [
             ["0 at 0.2", "1 at 0.2", "2 at 0.2"]
         ] * 2
-        one = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "greedy")["HumanEval/0"]["text"]
+        one = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "greedy")["HumanEval/0"][0]["text"]
         assert one.startswith(f"0 at 0.0 until {STOP}") and one.endswith(RESPONSE_PREFIX)
-        raw = ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw=True)["HumanEval/0"][0]["text"]
+        raw = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw=True)["HumanEval/0"][0]["text"]
         assert str(RAW_STOP) in raw and raw.endswith(HUMANEVAL.problems["HumanEval/0"]["prompt"][-20:])
         with pytest.raises(StudyError, match="2 samples at temperature 0"):
-            ask_samples(Parrot(), HUMANEVAL, tasks, 8, cache, "all the same", samples=2)
+            ask(Parrot(), HUMANEVAL, tasks, 8, cache, "all the same", samples=2)
+
+
+def test_samples_can_be_drawn_again(tmp_path):
+    """Each sample has a seed that depends on the task, its number and the run's seed alone; a greedy one has none."""
+
+    def seeds(name, tasks, **how):
+        parrot = Parrot()
+        with Journal(tmp_path / f"{name}.jsonl") as cache:
+            ask(parrot, HUMANEVAL, tasks, 8, cache, name, **how)
+        return parrot.seeds
+
+    four = seeds("four", ["HumanEval/0", "HumanEval/1"], samples=2, temperature=0.2)
+    assert len(set(four)) == 4 and all(isinstance(seed, int) for seed in four)
+    assert seeds("some", ["HumanEval/1"], samples=2, temperature=0.2) == four[2:]
+    assert set(seeds("other", ["HumanEval/1"], samples=2, temperature=0.2, seed=1)).isdisjoint(four)
+    assert seeds("greedy", ["HumanEval/0"]) == [None]
 
 
 def test_a_base_model_continues_the_prompt():

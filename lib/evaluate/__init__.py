@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.evaluate.data import Missing, read_pinned
+from lib.evaluate.data import Missing
 from lib.generate import Engine, Request, complete
 from lib.generate.protocol import stopped
+from lib.instruct import sampling_seed
 from lib.records import Journal, Record, StudyError
 from lib.sandbox import Limits
 from lib.sft import render_prompt
 from lib.statistics import estimate, pass_at_k
 
-__all__ = ["BENCHMARKS", "Benchmark", "Missing", "ask", "ask_samples", "grade", "load", "read_pinned", "score", "table"]
+__all__ = ["BENCHMARKS", "Benchmark", "Missing", "ask", "grade", "load", "score", "table"]
 
 # The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
 RESPONSE_PREFIX = "```python"
@@ -31,7 +32,7 @@ RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 # name -> module beside this one, its function, and that function's keywords
 BENCHMARKS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "humaneval": ("humaneval", "load", {}),
-    "humaneval+": ("humanevalplus", "found", {}),
+    "humaneval+": ("humanevalplus", "load", {}),
     "mbpp": ("mbpp", "load", {"plus": False}),
     "mbpp+": ("mbpp", "load", {"plus": True}),
     **{
@@ -69,6 +70,8 @@ class Benchmark:
     inputs       (problem, part) -> the inputs that an outcome's number counts
     again        whether the sandbox repeats a pass, also with other expected values (the control)
     elsewhere    tasks that only another version has: samples of them are left out
+    anything     tasks whose rule accepts any answer, so that a wrong one passes
+    between      what stands between a task's prompt and its canonical solution
     faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
     """
 
@@ -86,6 +89,8 @@ class Benchmark:
     inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
     again: bool = True
     elsewhere: frozenset[str] = frozenset()
+    anything: frozenset[str] = frozenset()
+    between: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
 
     def prompt(self, task: str, raw: bool = False) -> str:
@@ -103,6 +108,11 @@ class Benchmark:
             return self.solution(self.problems[task], completion)
         kept = stopped(completion, RAW_STOP)
         return self.problems[task]["prompt"] + (completion if kept is None else kept)
+
+    def canonical(self, task: str) -> str:
+        """Return the benchmark's own solution of a task, whole: it must pass."""
+        problem = self.problems[task]
+        return problem["prompt"] + self.between + problem["canonical_solution"]
 
     def choose(self, n: int, seed: int) -> list[str]:
         """Return the first n task ids of a seeded shuffle; StudyError when there are fewer."""
@@ -130,14 +140,6 @@ def last_block(completion: str) -> str:
 
 
 def ask(
-    engine: Engine, benchmark: Benchmark, tasks: Sequence[str], max_tokens: int, cache: Journal, what: str
-) -> dict[str, Record]:
-    """Return one greedy completion record a task, by task id (T = 0 and this stop as in the paper's script)."""
-    asked = ask_samples(engine, benchmark, tasks, max_tokens, cache, what)
-    return {task: records[0] for task, records in asked.items()}
-
-
-def ask_samples(
     engine: Engine,
     benchmark: Benchmark,
     tasks: Sequence[str],
@@ -148,8 +150,12 @@ def ask_samples(
     samples: int = 1,
     temperature: float = 0.0,
     raw: bool = False,
+    seed: int = 0,
 ) -> dict[str, list[Record]]:
     """Return `samples` completion records a task, by task id; `raw` asks as one asks a base model.
+
+    One greedy sample, and the stops, as in the paper's script. At a temperature each sample has a seed of its own, made
+    of `seed`, the benchmark, the task and the sample's number.
 
     StudyError for several samples at temperature 0, which would all be the same.
     """
@@ -158,8 +164,12 @@ def ask_samples(
             f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
         )
     stop = RAW_STOP if raw else STOP
+
+    def seeded(task: str, sample: int) -> int | None:
+        return sampling_seed(seed, benchmark.name, task, sample) if temperature > 0 else None
+
     requests = [
-        Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, sample=sample)
+        Request(benchmark.prompt(task, raw), temperature, max_tokens, stop, seeded(task, sample), sample)
         for task in tasks
         for sample in range(samples)
     ]
@@ -172,16 +182,17 @@ def grade(
     completions: Mapping[str, str | Sequence[str]],
     workers: int | None = None,
     raw: bool = False,
+    journal: Journal | None = None,
 ) -> list[Record]:
     """Run each task's completion, or all of its completions, in the sandbox; return samples in that order.
 
-    See `lib.evaluate.grading.graded` for what a sample has. `raw` says how the model was asked.
+    See `lib.evaluate.grading.graded` for what a sample has, and for `journal`. `raw` says how the model was asked.
     """
     from lib.evaluate.grading import graded
 
     several = {task: [texts] if isinstance(texts, str) else texts for task, texts in completions.items()}
     pairs = [(task, benchmark.solve(task, text, raw)) for task, texts in several.items() for text in texts]
-    return graded(benchmark, pairs, workers)
+    return graded(benchmark, pairs, workers, journal)
 
 
 def score(

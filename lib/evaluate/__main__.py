@@ -52,6 +52,23 @@ def solutions(benchmark: Benchmark, path: Path) -> list[tuple[str, str]]:
     return [solution(benchmark, line, f"{path.name}:{number}") for number, line in numbered]
 
 
+def partial_journal(out: Path, given: Sequence[Path | None]) -> Journal:
+    """Return the journal beside `out` from which an interrupted grading goes on.
+
+    StudyError when one of the two would overwrite a `given` file, or cannot be written there.
+    """
+    partial = out.with_name(out.name + ".partial")
+    for path in filter(None, given):
+        if path.resolve() in (out.resolve(), partial.resolve()):
+            raise StudyError(f"--out {out} would overwrite {path}; choose another name")
+    if out.is_dir():
+        raise StudyError(f"--out {out} is a folder; name a file in it")
+    try:
+        return Journal(partial)
+    except OSError as error:
+        raise StudyError(f"cannot write {partial}: {error.strerror}; choose another --out") from None
+
+
 def percent(estimate: Record) -> str:
     """Return an estimate with its interval, in percent."""
     value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
@@ -98,12 +115,11 @@ def main(words: list[str] | None = None) -> None:
             print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: left out")
         if not known:
             raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
-        partial = given.out.with_name(given.out.name + ".partial")  # what was interrupted goes on from here
-        with Journal(partial) as journal:
+        with partial_journal(given.out, (given.samples, given.data)) as journal:
             samples = graded(benchmark, known, given.workers, journal)
         lines = [json.dumps({name: sample.get(name) for name in SHOWN}) for sample in samples]
         write_text(given.out, "\n".join(lines) + "\n")
-        partial.unlink()
+        journal.path.unlink()
         print("\n".join(report(benchmark, samples)))
     except StudyError as error:
         print(error, file=sys.stderr)

@@ -21,6 +21,7 @@ SETS = ("difficult", "creative", "subtle", "combine", "tool_use")
 # Tasks with a rule of comparison of their own, by set and number.
 RULES = ("difficult/10", "difficult/32", "creative/26", "creative/30", "creative/69", "subtle/32")
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "inputs")
+BETWEEN = "\n"  # the reference stands a line below the prompt: some are whole functions
 RELEASE = "https://github.com/evo-eval/evoeval_release/releases/download/v0.1.0"
 
 
@@ -43,7 +44,7 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     problems = {task: {**row, "set": which} for task, row in problems.items()}
     return Benchmark(
         f"EvoEval {which}", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
-        program=program, **evalplus.GRADING | {"parts": ("base",), "faults": {}, "inputs": inputs},
+        program=program, between=BETWEEN, **evalplus.GRADING | {"parts": ("base",), "faults": {}, "inputs": inputs},
     )  # fmt: skip
 
 
@@ -71,7 +72,6 @@ def inputs(problem: Record, part: str) -> list[Any]:
 def program(problem: Record, solution: str, part: str, wider: float) -> Record:
     """Return the program that runs a solution on a task's inputs."""
     rule = f"{problem['set']}/{problem['task_id'].rpartition('/')[2]}"
-    # The reference stands a line below the prompt: some are whole functions.
     return evalplus.program(
-        problem, solution, problem["inputs"], rule if rule in RULES else None, wider, "evoeval_oracle", "\n"
+        problem, solution, problem["inputs"], rule if rule in RULES else None, wider, "evoeval_oracle", BETWEEN
     )

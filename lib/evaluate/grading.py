@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from lib.evaluate import Benchmark, Outcome
-from lib.records import Journal, Lazy, Record
+from lib.records import Journal, Lazy, Record, content_id
 from lib.sandbox import judge, run_programs
 from lib.study import Progress
 
 WIDER = 2.0  # times the limits, for a timeout's second try with nothing beside it
 SHOWN = 2000  # characters of a failing input that a sample holds
-Key = tuple[int, str]  # a solution's place and a part
+Key = tuple[str, str, str]  # a task, a solution of it, a part
 
 
 def graded(
@@ -25,15 +25,16 @@ def graded(
 
     A sample has id, task_id, sample (0 for a task's first), solution, passed, the status of each of the benchmark's
     parts (pass, fail, timeout or error), failing_input (JSON; its beginning as text when it is long; None when it is
-    not known), verdict (the sandbox's for the first part that did not pass), detail, seconds and tier. With a journal,
-    a grading that was interrupted goes on where it was.
+    not known), verdict (the sandbox's for the first part that did not pass), detail, seconds and tier. A solution that
+    comes several times runs once. With a journal, a grading that was interrupted goes on where it was; one journal
+    serves many gradings, of any benchmarks: a verdict in it is known by what was run.
     """
     verdicts = run(benchmark, solutions, workers, journal)
     count: dict[str, int] = {}
     samples = []
-    for place, (task, solution) in enumerate(solutions):
+    for task, solution in solutions:
         number = count[task] = count.get(task, -1) + 1
-        seen = {part: verdicts[place, part] for part in benchmark.parts}
+        seen = {part: verdicts[task, solution, part] for part in benchmark.parts}
         found = {part: benchmark.outcome(verdict) for part, verdict in seen.items()}
         worst = next((part for part in benchmark.parts if found[part].status != "pass"), benchmark.parts[-1])
         samples.append(
@@ -60,28 +61,26 @@ def run(
     """Return the sandbox's verdict on each part of each solution."""
     verdicts: dict[Key, Record] = {}
 
-    def programs(keys: Sequence[Key], wider: float) -> Lazy[Key, Record]:
-        def program(key: Key) -> Record:
-            task, solution = solutions[key[0]]
-            made = benchmark.program(benchmark.problems[task], solution, key[1], wider)
-            return {"id": f"{key[0]}/{key[1]}", "time": benchmark.limits.cpu_seconds * wider, **made}
-
-        return Lazy(keys, program)
-
     def verdict(keys: Sequence[Key], wider: float, workers: int | None, what: str) -> None:
+        ids = {content_id(benchmark.sha256, *key, wider): key for key in keys}
+
+        def program(identity: str) -> Record:
+            task, solution, part = ids[identity]
+            made = benchmark.program(benchmark.problems[task], solution, part, wider)
+            return {"id": identity, "time": benchmark.limits.cpu_seconds * wider, **made}
+
         once = partial(run_programs, again=benchmark.again)
-        made, progress = programs(keys, wider), Progress(f"{benchmark.name}: {what}", len(keys), "programs")
+        made, progress = Lazy(list(ids), program), Progress(f"{benchmark.name}: {what}", len(keys), "programs")
         seen: Iterable[Record]
         if journal is None:
             seen = once(made, benchmark.limits, workers)
         else:
             seen = judge(made, journal, benchmark.limits, workers, once)
         for done, one in enumerate(seen, 1):
-            place, _, part = one["id"].partition("/")
-            verdicts[int(place), part] = one
+            verdicts[ids[one["id"]]] = one
             progress.update(done)
 
-    keys = [(place, part) for place in range(len(solutions)) for part in benchmark.parts]
+    keys = list(dict.fromkeys((task, solution, part) for task, solution in solutions for part in benchmark.parts))
     verdict(keys, 1.0, workers, "graded")
     if slow := [key for key in keys if benchmark.outcome(verdicts[key]).status == "timeout"]:
         verdict(slow, WIDER, 1, "timeouts tried again")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lib.evaluate import Benchmark, evalplus, humaneval
-from lib.evaluate.data import Missing, locate, read_pinned, through_evalplus
+from lib.evaluate.data import locate, read_pinned, through_evalplus
 from lib.records import Record
 
 # sha256 of the uncompressed file. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
@@ -18,21 +18,11 @@ HOW_TO_GET = (
 )
 
 
-def load(source: str = "auto") -> Benchmark | None:
-    """Return HumanEval+, or None when `source` is "off", or is "auto" and the data cannot be had.
+def load(path: str | Path | None = None) -> Benchmark:
+    """Return HumanEval+ from a path, or from where `lib.evaluate.data.locate` finds it.
 
-    Anything else is the path of the file. StudyError when a file is missing, damaged or no known version.
+    Missing when nowhere, StudyError when the file is damaged or no known version.
     """
-    if source == "off":
-        return None
-    try:
-        return found(None if source == "auto" else source)
-    except Missing:
-        return None
-
-
-def found(path: str | Path | None = None) -> Benchmark:
-    """Return HumanEval+ from a path, or from where `lib.evaluate.data.locate` finds it; Missing when nowhere."""
 
     def otherwise() -> Path:
         return through_evalplus("humaneval", "_ready_human_eval_plus_path", HOW_TO_GET)

@@ -103,7 +103,7 @@ def reference(job: dict[str, Any], floor: float) -> list[tuple[Any, float]]:
 
 
 def stalled() -> float:
-    """Return the seconds for which this process could have run and got no core: a busy machine is not its fault."""
+    """Return the seconds, since it began, for which this process got no core: a busy machine is not its fault."""
     try:
         return int(pathlib.Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
@@ -115,11 +115,12 @@ def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> An
 
     What does not let itself be interrupted is killed by the kernel a second or two later.
     """
-    start, began, hard = time.process_time(), time.monotonic(), resource.getrlimit(resource.RLIMIT_CPU)[1]
+    start, began, waited = time.process_time(), time.monotonic(), stalled()
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     clock = 3 * limit + 0.5  # as `lib.sandbox.Limits.wall_seconds`
 
     def late(number: int, _: object) -> None:
-        if number == signal.SIGALRM and time.monotonic() - began - stalled() < clock:
+        if number == signal.SIGALRM and time.monotonic() - began - (stalled() - waited) < clock:
             signal.setitimer(signal.ITIMER_REAL, clock)
             return
         raise Late
