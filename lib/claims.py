@@ -11,6 +11,7 @@ from lib.study import ROOT
 CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 PAIR = ["before", "after"]  # what a comparison is of when it does not say
+RAW = "before, raw prompt"  # the paper's way of asking a base model (its newer evaluation script)
 
 
 def load(path: Path = CLAIMS) -> Record:
@@ -43,7 +44,7 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str) -> Iterat
         return
     pair = [claim.get("worse"), claim["better"]]
     compared = [name for name, models, _ in _comparisons(scores) if models == pair]
-    for name in dict.fromkeys([*stated, *compared]):
+    for name in dict.fromkeys([*stated, *compared]) or ["any benchmark"]:
         same = any(_same(value, model) for value in claim["values"] if value["benchmark"] == name)
         found = _direction(claim, name, scores) if "worse" in claim else _value(claim, name, versions, scores, model)
         yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
@@ -71,7 +72,7 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
     pair = [claim["worse"], claim["better"]]
     record = next((record for *of, record in _comparisons(scores) if of == [name, pair]), None)
     if record is None:
-        return "", UNTOLD, f"{' and '.join(pair)} are not both scored on {name}"
+        return "", UNTOLD, _unscored(pair, name, scores)
     ends = [_score(scores, label, name) for label in pair]
     values = " to ".join(f"{100 * end['pass@1']['value']:.1f}" for end in ends if end)
     points = [f"{100 * record[key]:+.1f}" for key in ("difference", "low", "high")]
@@ -89,7 +90,7 @@ def _value(claim: Record, name: str, versions: Record, scores: Record, model: st
     """Ours, verdict and why of "the score is the paper's" on a benchmark."""
     row = _score(scores, claim["better"], name)
     if row is None:
-        return "", UNTOLD, f"{claim['better']} is not scored on {name}"
+        return "", UNTOLD, _unscored([claim["better"]], name, scores)
     low, high = row["pass@1"]["low"], row["pass@1"]["high"]
     ours = f"{100 * row['pass@1']['value']:.1f} ({100 * low:.1f} to {100 * high:.1f}), n = {row['pass@1']['n']}"
     theirs = [value for value in claim["values"] if value["benchmark"] == name and _same(value, model)]
@@ -99,6 +100,13 @@ def _value(claim: Record, name: str, versions: Record, scores: Record, model: st
         return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
     inside = low <= theirs[0]["better"] / 100 <= high
     return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"
+
+
+def _unscored(labels: list[str], name: str, scores: Record) -> str:
+    """Why nothing can be said of these labels on a benchmark."""
+    if RAW in labels and all(row["model"] != RAW for row in scores["scores"]):
+        return "the model before was not asked with the raw prompt, as the paper asks it (RAW in notebook 05)"
+    return f"{' and '.join(map(repr, labels))} {'are not both' if len(labels) > 1 else 'is not'} scored on {name}"
 
 
 def _comparisons(scores: Record) -> list[tuple[str, list[str], Record]]:

@@ -288,7 +288,7 @@ def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
     name, other = next(iter(SCORES["comparisons"])), Run(reference)
     lower, higher = ({"difference": d, "low": d - 0.05, "high": d + 0.05} for d in (-0.1, 0.1))
-    line = ("claim", f"tuning-helps on {name}")
+    line = ("claim", f"tuning-helps-format-aside on {name}")
 
     def judged(ours, theirs):
         for each, values in ((run, ours), (other, theirs)):
