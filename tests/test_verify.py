@@ -284,6 +284,31 @@ def test_a_score_of_another_version_or_of_nothing_is_not_compared(run):
     assert run.status() == 0
 
 
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_benchmark_that_only_one_side_could_score_is_no_fault(run, tmp_path, mine):
+    """Its data was on one machine only; what both scored is held to its intervals all the same."""
+    reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
+    richer = run if mine else Run(unpack(LAPTOP, reference))
+    richer.scores(lambda made: made["scores"].append(made["scores"][-1] | {"benchmark": "Other+"}))
+    step = {"step": "Other+: problems scored", "in": 9, "out": 9, "reasons": {}, "unit": "problems"}
+    richer.manifest(SCORED, lambda made: made["funnel"].append(step))
+    richer.manifest(SCORED, lambda made: made["outputs"].update({"samples_other.jsonl": {"sha256": "", "bytes": 0}}))
+    rows = (richer.folder / SCORED / SAMPLES).read_text()
+    richer.rewrite(SCORED, "samples_other.jsonl", rows)
+    checks = run.checks(reference)
+    where = "in the reference" if mine else "here"
+    assert not [check for check in checks.values() if check.mark == WRONG]
+    found = checks[SCORED, "funnel"]
+    assert found.mark == UNTOLD and found.said.endswith(f"in one only (Other+ is not scored {where})")
+    if not mine:
+        found = checks[SCORED, "samples_other.jsonl"]
+        assert (found.mark, found.said) == (UNTOLD, "is missing (Other+ is not scored here)")
+    run.manifest(SCORED, lambda made: made["funnel"][0].update(out=1))
+    run.edit(SCORED, SAMPLES, lambda rows: set_row(rows, verdict="cheat"))
+    wrong = {key for key, check in run.checks(reference).items() if check.mark == WRONG}
+    assert wrong == {(SCORED, "funnel"), (SCORED, SAMPLES)}
+
+
 def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
     name, other = next(iter(SCORES["comparisons"])), Run(reference)
