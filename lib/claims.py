@@ -1,5 +1,6 @@
 """What the paper claims, read from data/claims.yaml, and whether a run's scores bear it out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 PAIR = ["before", "after"]  # what a comparison is of when it does not say
 RAW = "before, raw prompt"  # the paper's way of asking a base model (its newer evaluation script)
+# The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
+EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
 
 
 def load(path: Path = CLAIMS) -> Record:
@@ -31,9 +34,36 @@ def judge(paper: Record, scores: Record, model: str) -> list[Record]:
     show. A claim of a value holds when our 95 % interval has the paper's value in it and does not otherwise, but it
     cannot be told of another model than the paper's, or from another version of the benchmark.
 
+    EvoEval's five sets are also judged together when all of them are scored (`pooled`).
+
     A row has id, claim, table, benchmark, paper and ours (in words), same model (yes or no), verdict and why.
     """
+    scores = pooled(scores)
     return [row for claim in paper["claims"] for row in _rows(claim, paper["versions"], scores, model)]
+
+
+def pooled(scores: Record) -> Record:
+    """Return a run's scores and comparisons with those of "EvoEval" added for every model with all five of its sets."""
+    rows, compared = list(scores["scores"]), dict(scores["comparisons"])
+    for label in dict.fromkeys(row["model"] for row in rows):
+        sets = [row for name in EVOEVAL if (row := _score(scores, label, name))]
+        if len(sets) == len(EVOEVAL):
+            facts = {"model": label, "benchmark": "EvoEval", "version": sets[0]["version"]}
+            rows.append(facts | {"pass@1": _joined([row["pass@1"] for row in sets])})
+    for pair in {tuple(models): None for _, models, _ in _comparisons(scores)}:
+        sets = [made for name in EVOEVAL if (made := _compared(scores, name, [*pair]))]
+        if len(sets) == len(EVOEVAL):
+            facts = {"benchmark": "EvoEval", "models": [*pair]}
+            compared[f"EvoEval, {' to '.join(pair)}"] = facts | _joined(sets)
+    return scores | {"scores": rows, "comparisons": compared}
+
+
+def _joined(sets: list[Record]) -> Record:
+    """The mean over the problems of several sets; the intervals' arms, so weighted, as root of the sum of squares."""
+    n, key = sum(each["n"] for each in sets), "difference" if "difference" in sets[0] else "value"
+    mean = sum(each[key] * each["n"] for each in sets) / n
+    down, up = (math.hypot(*((each[end] - each[key]) * each["n"] / n for each in sets)) for end in ("low", "high"))
+    return {key: mean, "low": mean - down, "high": mean + up, "n": n}
 
 
 def _rows(claim: Record, versions: Record, scores: Record, model: str) -> Iterator[Record]:
@@ -70,7 +100,7 @@ def _paper(claim: Record, name: str, same: bool, model: str) -> str:
 def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]:
     """Ours, verdict and why of "better beats worse" on a benchmark."""
     pair = [claim["worse"], claim["better"]]
-    record = next((record for *of, record in _comparisons(scores) if of == [name, pair]), None)
+    record = _compared(scores, name, pair)
     if record is None:
         return "", UNTOLD, _unscored(pair, name, scores)
     ends = [_score(scores, label, name) for label in pair]
@@ -113,6 +143,10 @@ def _comparisons(scores: Record) -> list[tuple[str, list[str], Record]]:
     """A run's comparisons, each with its benchmark and its models."""
     pairs = scores["comparisons"].items()
     return [(record.get("benchmark", key), record.get("models", PAIR), record) for key, record in pairs]
+
+
+def _compared(scores: Record, name: str, pair: list[str]) -> Record | None:
+    return next((record for *of, record in _comparisons(scores) if of == [name, pair]), None)
 
 
 def _score(scores: Record, label: str, name: str) -> Record | None:

@@ -6,6 +6,7 @@ import pytest
 
 from lib import claims
 from lib.claims import FAILS, HOLDS, RAW, UNTOLD
+from lib.evaluate import BENCHMARKS
 from lib.study import ROOT
 
 PAPER = claims.load()
@@ -46,7 +47,8 @@ def test_a_direction_is_judged_by_where_the_paired_interval_lies(low, high, verd
 
 
 def test_what_could_have_been_shown_is_said_where_nothing_was():
-    row = rows([score(RAW, 0.4), score("after", 0.4)], tuned(-0.05, 0.05, detectable=0.106))["tuning-helps", "HumanEval+"]
+    judged = rows([score(RAW, 0.4), score("after", 0.4)], tuned(-0.05, 0.05, detectable=0.106))
+    row = judged["tuning-helps", "HumanEval+"]
     assert "10.6 points or more" in row["why"]
 
 
@@ -103,6 +105,29 @@ def test_other_benchmarks_are_judged_too_and_a_comparison_is_of_its_own_models_o
     assert judged["tuning-helps", "HumanEval"]["verdict"] == FAILS
     assert judged["tuning-helps", "HumanEval"]["paper"] == "no value"
     assert ("tuning-helps-format-aside", "HumanEval") not in judged
+
+
+def test_evoevals_five_sets_are_judged_together_when_all_are_there():
+    """Five sets alike: the mean is theirs and the interval narrower by the root of five; 5 x 100 problems."""
+    names = ["EvoEval difficult", "EvoEval creative", "EvoEval subtle", "EvoEval combine", "EvoEval tool_use"]
+    values = (0.33, 0.40, 0.60, 0.20, 0.65)  # the tuned model's, Table 3
+    scores = [score("after", value, name) for value, name in zip(values, names, strict=True)]
+    pairs = {key: made for name in names for key, made in tuned(-0.01, 0.11, name, n=100).items()}
+    judged = rows(scores, pairs, THEIRS)
+    value = judged["tuned-value", "EvoEval"]
+    assert value["verdict"] == HOLDS and value["ours"] == "43.6 (40.5 to 46.7), n = 820"  # 7 / sqrt(5) = 3.13
+    better = judged["tuning-helps", "EvoEval"]
+    assert better["verdict"] == HOLDS and "+5.0 points (+2.3 to +7.7), n = 500" in better["ours"]  # 6 / sqrt(5)
+    assert judged["tuning-helps", names[0]]["verdict"] == UNTOLD
+    four = rows(scores[1:], dict([*pairs.items()][1:]), THEIRS)
+    assert {four[name, "EvoEval"]["verdict"] for name in ("tuned-value", "tuning-helps")} == {UNTOLD}
+    assert {four[name, "EvoEval"]["ours"] for name in ("tuned-value", "tuning-helps")} == {""}
+
+
+def test_the_five_sets_are_called_what_the_grader_calls_them():
+    assert [name for name in BENCHMARKS if name.startswith("evoeval")] == [
+        name.lower().replace(" ", "-") for name in claims.EVOEVAL
+    ]
 
 
 def test_the_reference_is_judged_and_tabled():

@@ -108,7 +108,9 @@ def unshared(run: Record, reference: Record) -> str:
     """Return which benchmarks only one side could score, "" when none: their data may not be on every machine."""
     ours, theirs = _versions(run), _versions(reference)
     sides = ((theirs, ours, "here"), (ours, theirs, "in the reference"))
-    return "; ".join(f"{name} is not scored {where}" for one, other, where in sides for name in one if name not in other)
+    return "; ".join(
+        f"{name} is not scored {where}" for one, other, where in sides for name in one if name not in other
+    )
 
 
 def _versions(made: Record) -> dict[str, str]:
