@@ -22,8 +22,9 @@ def load(path: Path = CLAIMS) -> Record:
     return yaml.safe_load(path.read_text())
 
 
-def judge(paper: Record, scores: Record, model: str) -> list[Record]:
-    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned.
+def judge(paper: Record, scores: Record, model: str, examples: int = 0) -> list[Record]:
+    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned on so
+    many `examples` (0: not known).
 
     `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
     low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark, and
@@ -32,14 +33,15 @@ def judge(paper: Record, scores: Record, model: str) -> list[Record]:
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
     does not hold when it lies below, and cannot be told otherwise; this asks for the direction, which any model can
     show. A claim of a value holds when our 95 % interval has the paper's value in it and does not otherwise, but it
-    cannot be told of another model than the paper's, or from another version of the benchmark.
+    cannot be told of another model than the paper's, from another version of the benchmark, or of a model tuned on less
+    than half as many examples.
 
     EvoEval's five sets are also judged together when all of them are scored (`pooled`).
 
     A row has id, claim, table, benchmark, paper and ours (in words), same model (yes or no), verdict and why.
     """
     scores = pooled(scores)
-    return [row for claim in paper["claims"] for row in _rows(claim, paper["versions"], scores, model)]
+    return [row for claim in paper["claims"] for row in _rows(claim, paper["versions"], scores, model, examples)]
 
 
 def pooled(scores: Record) -> Record:
@@ -66,7 +68,7 @@ def _joined(sets: list[Record]) -> Record:
     return {key: mean, "low": mean - down, "high": mean + up, "n": n}
 
 
-def _rows(claim: Record, versions: Record, scores: Record, model: str) -> Iterator[Record]:
+def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int) -> Iterator[Record]:
     stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     if "untested" in claim:
         said = "; ".join(f"{name} {_paper(claim, name, False, model)}" for name in stated)
@@ -76,7 +78,10 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str) -> Iterat
     compared = [name for name, models, _ in _comparisons(scores) if models == pair]
     for name in dict.fromkeys([*stated, *compared]) or ["any benchmark"]:
         same = any(_same(value, model) for value in claim["values"] if value["benchmark"] == name)
-        found = _direction(claim, name, scores) if "worse" in claim else _value(claim, name, versions, scores, model)
+        if "worse" in claim:
+            found = _direction(claim, name, scores)
+        else:
+            found = _value(claim, name, versions, scores, model, examples)
         yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
 
 
@@ -116,7 +121,9 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
     return ours, UNTOLD, f"the interval includes 0{seen}"
 
 
-def _value(claim: Record, name: str, versions: Record, scores: Record, model: str) -> tuple[str, str, str]:
+def _value(
+    claim: Record, name: str, versions: Record, scores: Record, model: str, examples: int
+) -> tuple[str, str, str]:
     """Ours, verdict and why of "the score is the paper's" on a benchmark."""
     row = _score(scores, claim["better"], name)
     if row is None:
@@ -128,6 +135,8 @@ def _value(claim: Record, name: str, versions: Record, scores: Record, model: st
         return ours, UNTOLD, "another model than the paper's"
     if row["version"] != versions.get(name, row["version"]):
         return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
+    if 2 * examples < (needed := theirs[0].get("examples", 0)):
+        return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
     inside = low <= theirs[0]["better"] / 100 <= high
     return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"
 

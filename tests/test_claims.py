@@ -28,9 +28,9 @@ def tuned(low, high, name="HumanEval+", **more):
     return {f"{name}, raw": compared(low, high, benchmark=name, models=[RAW, "after"], **more)}
 
 
-def rows(scores, comparisons, model="some/model"):
+def rows(scores, comparisons, model="some/model", examples=74_000):
     """The judged rows by (claim, benchmark)."""
-    judged = claims.judge(PAPER, {"scores": scores, "comparisons": comparisons}, model)
+    judged = claims.judge(PAPER, {"scores": scores, "comparisons": comparisons}, model, examples)
     return {(row["id"], row["benchmark"]): row for row in judged}
 
 
@@ -81,6 +81,15 @@ def test_another_model_never_has_the_papers_value():
     assert rows(scores, {}, "bigcode/starcoder2-3b")["tuned-value", "HumanEval+"]["verdict"] == UNTOLD
     small = rows(scores, {}, "bigcode/starcoder2-3b")["base-value", "HumanEval+"]
     assert small["verdict"] == FAILS and small["paper"] == "27.4 (StarCoder2-3B)"
+
+
+@pytest.mark.parametrize(("examples", "verdict"), [(0, UNTOLD), (100, UNTOLD), (36_999, UNTOLD), (37_000, FAILS)])
+def test_the_value_after_tuning_is_not_told_of_far_fewer_examples(examples, verdict):
+    judged = rows([score("after", 0.5), score(RAW, 0.2)], {}, THEIRS, examples)
+    row = judged["tuned-value", "HumanEval+"]
+    assert row["verdict"] == verdict
+    assert verdict == FAILS or f"tuned on {examples:,} examples, the paper's model on 74,000" in row["why"]
+    assert judged["base-value", "HumanEval+"]["verdict"] == FAILS  # the model before has seen none
 
 
 def test_a_value_on_another_version_of_the_benchmark_is_not_told():
@@ -151,7 +160,8 @@ def test_every_claim_is_well_formed():
         assert ("untested" in claim) != ("better" in claim)
         assert claim["values"] or claim["table"] == "not in the paper"
         for value in claim["values"]:
-            sides = value.keys() - {"model", "base", "benchmark"}
+            sides = value.keys() - {"model", "base", "benchmark", "examples"}
+            assert ("examples" in value) == (claim["id"] == "tuned-value")
             assert sides == ({"better"} if claim["id"].endswith("-value") else {"better", "worse"})
             assert all(0 < value[side] < 100 for side in sides)
             assert value["better"] > value.get("worse", 0)  # the paper itself bears its claim out

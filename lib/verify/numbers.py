@@ -148,5 +148,7 @@ def _judged(each: Finished) -> dict[tuple[str, str], Record]:
     made = each.scores()
     if made is None:
         return {}
-    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"])
+    tuned = each.manifests.get("04_sft")
+    examples = tuned["funnel"][-1]["out"] if tuned else 0
+    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"], examples)
     return {(row["id"], row["benchmark"]): row for row in rows}
