@@ -4,6 +4,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,18 @@ KINDS = ("exact", "n-gram", "structure")
 Problems = Mapping[str, Mapping[str, Record]]  # a benchmark's name -> its problems by task id, as loaded for scoring
 
 
+class Known(NamedTuple):
+    """What a training set holds: the examples' ids and how many runs of SIMILAR tokens each has (`sizes`, [examples]);
+    `runs`, all of these runs, sorted, and `owners`, whose each is; `words`, the distinct runs of NGRAM words, sorted.
+    """
+
+    ids: Sequence[str]
+    sizes: np.ndarray
+    runs: Hashes
+    owners: np.ndarray
+    words: Hashes
+
+
 def report(dataset: Sequence[Record], benchmarks: Problems, search: Contamination | None = None) -> Record:
     """Return {examples, repeats, closest} of a training set (records with id, instruction and response).
 
@@ -28,15 +41,27 @@ def report(dataset: Sequence[Record], benchmarks: Problems, search: Contaminatio
     hits = [hit for example in dataset if (hit := search.hit(_text(example)))]
     found = Counter((hit.benchmark, hit.kind) for hit in hits)
     repeats = [
-        {"benchmark": known.name, "tasks": known.items} | {kind: found[known.name, kind] for kind in KINDS}
-        for known in search.benchmarks
+        {"benchmark": each.name, "tasks": each.items} | {kind: found[each.name, kind] for kind in KINDS}
+        for each in search.benchmarks
     ]
-    nearest = [row for name, problems in benchmarks.items() for row in closest(dataset, name, problems)]
+    known = indexed(dataset)
+    nearest = [row for name, problems in benchmarks.items() for row in closest(known, name, problems)]
     return {"examples": len(dataset), "repeats": repeats, "closest": nearest}
 
 
-def closest(dataset: Sequence[Record], name: str, problems: Mapping[str, Record]) -> list[Record]:
-    """Return for each problem of a benchmark (HumanEval, MBPP+, ...) how near the training set comes to it.
+def indexed(dataset: Sequence[Record]) -> Known:
+    """Return what `closest` compares problems with: read once, however many benchmarks are asked for."""
+    texts = [_text(example) for example in dataset]
+    sets = [_runs([text], prints.TOKEN, SIMILAR) for text in texts]
+    runs = np.concatenate([np.empty(0, np.uint64), *sets])
+    order = np.argsort(runs, kind="stable")
+    sizes = np.array([len(each) for each in sets], dtype=int)
+    owners = np.repeat(np.arange(len(sets)), sizes)[order]
+    return Known([example["id"] for example in dataset], sizes, runs[order], owners, _runs(texts, prints.WORD, NGRAM))
+
+
+def closest(known: Known, name: str, problems: Mapping[str, Record]) -> list[Record]:
+    """Return for each problem of a benchmark (HumanEval, MBPP+, ...) how near a training set (`indexed`) comes to it.
 
     `example` is the id of the training example with the largest `similarity`, the Jaccard similarity, from 0 to 1, of
     the sets of SIMILAR tokens in a row in task and solution and in instruction and response ("" and 0.0 when none
@@ -45,27 +70,20 @@ def closest(dataset: Sequence[Record], name: str, problems: Mapping[str, Record]
     Problems of a benchmark that has no fingerprints are read as HumanEval's are, which is EvoEval's form.
     """
     read = READERS.get(name.removesuffix("+"), READERS["HumanEval"])[0]
-    texts = [_text(example) for example in dataset]
-    sets = [_runs([text], prints.TOKEN, SIMILAR) for text in texts]
-    runs = np.concatenate([np.empty(0, np.uint64), *sets])
-    order = np.argsort(runs, kind="stable")
-    owners = np.repeat(np.arange(len(sets)), [len(each) for each in sets])[order]
-    runs = runs[order]
-    sizes = np.array([len(each) for each in sets])
-    words = _runs(texts, prints.WORD, NGRAM)
     rows = []
     for task, problem in problems.items():
         prose, code = read(problem)[1]
         mine = _runs([*prose, *code], prints.TOKEN, SIMILAR)
-        spans = zip(np.searchsorted(runs, mine, "left"), np.searchsorted(runs, mine, "right"), strict=True)
-        both = np.bincount(np.concatenate([owners[:0], *(owners[a:b] for a, b in spans)]), minlength=len(sets))
-        alike = both / np.maximum(len(mine) + sizes - both, 1)
+        spans = zip(*(np.searchsorted(known.runs, mine, side) for side in ("left", "right")), strict=True)
+        owners = np.concatenate([known.owners[:0], *(known.owners[a:b] for a, b in spans)])
+        both = np.bincount(owners, minlength=len(known.ids))
+        alike = both / np.maximum(len(mine) + known.sizes - both, 1)
         best = int(alike.argmax()) if both.any() else None
         near = {"example": "", "similarity": 0.0}
         if best is not None:
-            near = {"example": dataset[best]["id"], "similarity": float(alike[best])}
+            near = {"example": known.ids[best], "similarity": float(alike[best])}
         asked = _runs([*prose, *code], prints.WORD, NGRAM)
-        shared = float(np.isin(asked, words).mean()) if len(asked) else 0.0
+        shared = float(np.isin(asked, known.words).mean()) if len(asked) else 0.0
         rows.append({"benchmark": name, "task_id": task, "shared": shared} | near)
     return rows
 
@@ -95,7 +113,7 @@ def table(made: Record) -> str:
 def worst(made: Record, dataset: Iterable[Record], benchmarks: Problems, n: int = 3) -> str:
     """Return the n most similar pairs of a report in Markdown, problem above example, for a reader to judge."""
     examples = {example["id"]: example for example in dataset}
-    rows = sorted(made["closest"], key=lambda row: (-row["shared"], -row["similarity"], row["task_id"]))
+    rows = sorted(made["closest"], key=lambda row: (-row["similarity"], -row["shared"], row["task_id"]))
     parts = []
     for row in [row for row in rows if row["example"]][:n]:
         problem, example = benchmarks[row["benchmark"]][row["task_id"]], examples[row["example"]]

@@ -27,6 +27,8 @@ class Comparison:
     """Two models on the same `n` problems: `difference` (after - before) with its 95 % interval, as fractions.
 
     `gained` problems are solved only after, `lost` only before; `p` is McNemar's exact two-sided p-value.
+    With `rates` a problem has a share of right answers for each model: `gained` have a higher one after, `lost` a lower
+    one, and `p` is the sign test's, which is the same sum but does not see how large the changes are.
     """
 
     difference: float
@@ -36,24 +38,29 @@ class Comparison:
     lost: int
     p: float
     n: int
+    rates: bool = False
 
     @cached_property
     def detectable(self) -> float | None:
-        """The smallest difference that so many problems could have shown (`smallest_detectable`), as a fraction."""
-        return smallest_detectable(self.n, self.gained + self.lost)
+        """The smallest difference that so many problems could have shown (`smallest_detectable`), as a fraction.
+
+        None when there is none, and for rates, whose changes are not of 1 each.
+        """
+        return None if self.rates else smallest_detectable(self.n, self.gained + self.lost)
 
     def in_words(self) -> str:
         """Return what these numbers support, in a sentence; in two when they cannot tell the models apart."""
         points = f"{100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
+        test = "sign test" if self.rates else "McNemar"
         if self.low <= 0 <= self.high:
+            unclear = f"The two models cannot be told apart with {self.n} problems ({points}, {test} p = {self.p:.2f})."
+            if self.rates:
+                return unclear
             least = self.detectable
             only = "No difference" if least is None else f"Only a true difference of {100 * least:.1f} points or more"
-            return (
-                f"The two models cannot be told apart with {self.n} problems ({points}, McNemar p = {self.p:.2f}). "
-                f"{only} would have been found with a probability of {100 * POWER:.0f} %."
-            )
+            return f"{unclear} {only} would have been found with a probability of {100 * POWER:.0f} %."
         way, p = "more" if self.difference > 0 else "fewer", "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        return f"The tuned model solves {way} problems than the model before ({points}, McNemar {p})."
+        return f"The tuned model solves {way} problems than the model before ({points}, {test} {p})."
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -79,17 +86,21 @@ def estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
     return Estimate(float(np.mean(values)), low, high, len(values))
 
 
-def compare(before: Sequence[bool], after: Sequence[bool], resamples: int, seed: int) -> Comparison:
-    """Return the paired comparison of two models' verdicts on the same problems in the same order.
+def compare(before: Sequence[float], after: Sequence[float], resamples: int, seed: int) -> Comparison:
+    """Return the paired comparison of two models on the same problems in the same order.
 
-    The bootstrap resamples problems, keeping each problem's pair together. ValueError when the lengths differ.
+    A value is the share of right answers to a problem in [0, 1], of one answer its verdict; where any is not 0 or 1
+    the comparison is one of rates. The bootstrap resamples problems, keeping each problem's pair together. ValueError
+    when the lengths differ.
     """
     if len(before) != len(after):
         raise ValueError(f"a paired comparison needs the same problems: {len(before)} before, {len(after)} after")
-    differences = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+    sides = np.array([before, after], dtype=float)
+    differences, rates = sides[1] - sides[0], bool(((sides != 0) & (sides != 1)).any())
     low, high = bootstrap(differences, resamples, seed)
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
-    return Comparison(float(differences.mean()), low, high, gained, lost, mcnemar(gained, lost), len(differences))
+    p, n = mcnemar(gained, lost), len(differences)
+    return Comparison(float(differences.mean()), low, high, gained, lost, p, n, rates)
 
 
 def estimate_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int) -> Estimate:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lib import contamination, figures
-from lib.contamination import closest, report, table, worst
+from lib.contamination import closest, indexed, report, table, worst
 from lib.curate.decontaminate import READERS, Contamination
 from lib.evaluate import humaneval
 from lib.records import read_records
@@ -56,7 +56,7 @@ def test_similarity_is_the_jaccard_of_three_tokens_in_a_row():
     """Counted by hand; case does not count, and the best of three examples is named."""
     problem = {"t": {"task_id": "t", "prompt": "a b c d", "canonical_solution": "B c"}}
     dataset = [example("none", "x y", "z"), example("half", "b c", "d e"), example("less", "b c d", "e f g h i")]
-    (row,) = closest(dataset, "HumanEval", problem)
+    (row,) = closest(indexed(dataset), "HumanEval", problem)
     # the reader also takes prompt and solution in one piece: "a b c dB c"
     mine = {"a b c", "b c d", "b c db", "c db c"}
     theirs = {"b c d", "c d e"}
@@ -68,14 +68,35 @@ def test_the_share_of_ten_words_counts_the_whole_training_set():
     words = [f"word{number}" for number in range(12)]
     problem = {"t": {"task_id": "t", "prompt": " ".join(words) + "\n", "canonical_solution": ""}}
     dataset = [example("one", " ".join(words[:10]), "-"), example("two", "-", " ".join(words[1:11]))]
-    (row,) = closest(dataset, "HumanEval", problem)
+    (row,) = closest(indexed(dataset), "HumanEval", problem)
     assert row["shared"] == pytest.approx(2 / 3)
-    assert closest(dataset[:1], "HumanEval", problem)[0]["shared"] == pytest.approx(1 / 3)
+    assert closest(indexed(dataset[:1]), "HumanEval", problem)[0]["shared"] == pytest.approx(1 / 3)
+
+
+def test_the_most_similar_pair_is_shown_before_one_of_which_more_words_occur():
+    """`shared` counts the whole training set, so it says little of the pair."""
+    rows = [("HumanEval/0", 0.2, 0.9), ("HumanEval/1", 0.6, 0.0), ("HumanEval/2", 0.6, 0.1)]
+    closest = [
+        {"benchmark": "HumanEval", "task_id": task, "example": "one", "similarity": alike, "shared": shared}
+        for task, alike, shared in rows
+    ]
+    shown = worst({"closest": closest}, [example("one", "a", "b")], {"HumanEval": PROBLEMS}).split("**HumanEval, ")
+    assert [part.split("**")[0] for part in shown[1:]] == ["HumanEval/2", "HumanEval/1", "HumanEval/0"]
+
+
+def test_the_training_set_is_read_once_for_all_benchmarks(search, monkeypatch):
+    few = {task: PROBLEMS[task] for task in ("HumanEval/0", "HumanEval/7")}
+    calls = []
+    monkeypatch.setattr(contamination, "indexed", lambda dataset: calls.append(len(dataset)) or indexed(dataset))
+    made = report(DATASET[:9], {"HumanEval": few, "HumanEval+": few, "EvoEval": few}, search)
+    assert calls == [9] and [row["benchmark"] for row in made["closest"]] == [
+        name for name in ("HumanEval", "HumanEval+", "EvoEval") for _ in few
+    ]
 
 
 def test_nothing_in_common_and_nothing_to_compare_with():
     for dataset in ([], [example("far", "quite another thing", "")]):
-        rows = closest(dataset, "HumanEval", {"HumanEval/0": PROBLEMS["HumanEval/0"]})
+        rows = closest(indexed(dataset), "HumanEval", {"HumanEval/0": PROBLEMS["HumanEval/0"]})
         assert rows == [
             {"benchmark": "HumanEval", "task_id": "HumanEval/0", "shared": 0.0, "example": "", "similarity": 0.0}
         ]

@@ -57,7 +57,19 @@ def test_a_comparison_that_cannot_tell_says_what_it_could_have_told():
     assert f"a true difference of {100 * smallest_detectable(100, 18):.1f} points or more" in words and "80 %" in words
     assert "No difference would have been found" in compare([True, False], [False, True], 100, 0).in_words()
     assert "would have been" not in Comparison(0.2, 0.1, 0.3, 21, 1, 0.001, 100).in_words()
-    assert set(asdict(unclear)) == {"difference", "low", "high", "gained", "lost", "p", "n"}
+    assert set(asdict(unclear)) == {"difference", "low", "high", "gained", "lost", "p", "n", "rates"}
+
+
+def test_rates_of_several_samples_get_a_sign_test_and_no_smallest_difference():
+    """Ten small gains and two small losses: no problem was won or lost, so nothing is McNemar's."""
+    before, after = [0.5] * 12 + [1.0] * 8, [0.6] * 10 + [0.4] * 2 + [1.0] * 8
+    made = compare(before, after, 2000, 0)
+    assert made.rates and made.detectable is None and (made.gained, made.lost, made.n) == (10, 2, 20)
+    assert made.p == pytest.approx(2 * (1 + 12 + 66) / 2**12) and "sign test p = 0.0" in made.in_words()
+    unclear = compare(before, [0.5] * 10 + [0.6, 0.4] + [1.0] * 8, 2000, 0).in_words()
+    assert "cannot be told apart" in unclear and "sign test" in unclear and "would have been found" not in unclear
+    whole = compare([1.0, 0.0] * 20, [1.0] * 40, 2000, 0)
+    assert not whole.rates and whole.detectable and "McNemar" in whole.in_words()
 
 
 def test_pass_at_k_of_many_samples_has_an_interval_over_problems():

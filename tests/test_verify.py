@@ -284,11 +284,36 @@ def test_a_score_of_another_version_or_of_nothing_is_not_compared(run):
     assert run.status() == 0
 
 
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_benchmark_that_only_one_side_could_score_is_no_fault(run, tmp_path, mine):
+    """Its data was on one machine only; what both scored is held to its intervals all the same."""
+    reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
+    richer = run if mine else Run(unpack(LAPTOP, reference))
+    richer.scores(lambda made: made["scores"].append(made["scores"][-1] | {"benchmark": "Other+"}))
+    step = {"step": "Other+: problems scored", "in": 9, "out": 9, "reasons": {}, "unit": "problems"}
+    richer.manifest(SCORED, lambda made: made["funnel"].append(step))
+    richer.manifest(SCORED, lambda made: made["outputs"].update({"samples_other.jsonl": {"sha256": "", "bytes": 0}}))
+    rows = (richer.folder / SCORED / SAMPLES).read_text()
+    richer.rewrite(SCORED, "samples_other.jsonl", rows)
+    checks = run.checks(reference)
+    where = "in the reference" if mine else "here"
+    assert not [check for check in checks.values() if check.mark == WRONG]
+    found = checks[SCORED, "funnel"]
+    assert found.mark == UNTOLD and found.said.endswith(f"in one only (Other+ is not scored {where})")
+    if not mine:
+        found = checks[SCORED, "samples_other.jsonl"]
+        assert (found.mark, found.said) == (UNTOLD, "is missing (Other+ is not scored here)")
+    run.manifest(SCORED, lambda made: made["funnel"][0].update(out=1))
+    run.edit(SCORED, SAMPLES, lambda rows: set_row(rows, verdict="cheat"))
+    wrong = {key for key, check in run.checks(reference).items() if check.mark == WRONG}
+    assert wrong == {(SCORED, "funnel"), (SCORED, SAMPLES)}
+
+
 def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
     name, other = next(iter(SCORES["comparisons"])), Run(reference)
     lower, higher = ({"difference": d, "low": d - 0.05, "high": d + 0.05} for d in (-0.1, 0.1))
-    line = ("claim", f"tuning-helps on {name}")
+    line = ("claim", f"tuning-helps-format-aside on {name}")
 
     def judged(ours, theirs):
         for each, values in ((run, ours), (other, theirs)):
@@ -301,6 +326,17 @@ def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     assert run.checks(reference)[SCORED, f"difference, {name} (points)"].mark == WRONG
     unclear = judged(higher | {"low": -0.1}, lower)
     assert unclear.mark == UNTOLD and unclear.said.endswith("cannot be told; in the reference: does not hold")
+
+
+def test_the_papers_value_is_judged_with_the_number_of_examples_that_were_trained_on(run):
+    """A run of the paper's own model, on 58 examples and on nearly as many as the paper's."""
+    run.manifest(SCORED, lambda made: made["parameters"].update(MODEL="Qwen/CodeQwen1.5-7B"))
+    row = SCORES["scores"][-1] | {"model": "after", "benchmark": "HumanEval+", "version": "v0.1.9"}
+    run.scores(lambda made: made["scores"].append(row))
+    line = ("claim", "tuned-value on HumanEval+")
+    assert ": cannot be told; in the reference" in run.checks()[line].said
+    run.manifest(TRAINED, lambda made: made["funnel"][-1].update(out=70_000))
+    assert "does not hold; in the reference" in run.checks()[line].said
 
 
 def test_what_was_asked_otherwise_is_said_and_excuses_what_follows(run):

@@ -80,9 +80,13 @@ def _records(run: Finished, reference: Finished, stage: str, excuse: str, asked:
     made, there = (each.scores() if stage == NOTEBOOKS[-1] else None for each in (run, reference))
     if made and there and numbers.other_versions(made, there):
         asked = asked or "another version of a benchmark"
+    absent = asked or (numbers.unshared(made, there) if made and there else "")
     drawn = records.completions(run, reference, stage)
     graded = [file for file in reference.manifests[stage]["outputs"] if records.holds_verdicts(file)]
-    verdicts = [records.programs(run, reference, f"{stage}/{file}", asked) for file in graded]
+    verdicts = [
+        records.programs(run, reference, f"{stage}/{file}", asked if run.path(stage, file) else absent)
+        for file in graded
+    ]
     given = {
         "made from other inputs": run.manifests[stage]["inputs"] == reference.manifests[stage]["inputs"],
         "made from other completions": drawn is None or drawn.mark == OK,
@@ -99,6 +103,8 @@ def _figures(run: Finished, reference: Finished, stage: str, excuse: str, foreig
     checks = [numbers.training(run, reference)] if stage == "04_sft" else []
     if foreign:
         return [*checks, Check(UNTOLD, stage, "figures", f"are another model's, not compared ({foreign})")]
-    checks.append(numbers.funnel(run, reference, stage, excuse))
     made, there = (each.scores() if stage == NOTEBOOKS[-1] else None for each in (run, reference))
-    return checks + (numbers.scores(made, there, excuse) if made and there else [])
+    if not (made and there):
+        return [*checks, numbers.funnel(run, reference, stage, excuse)]
+    checks.append(numbers.funnel(run, reference, stage, excuse, numbers.unshared(made, there)))
+    return checks + numbers.scores(made, there, excuse)

@@ -18,8 +18,11 @@ def agree(pairs: list[tuple[Estimate, Estimate]]) -> list[bool]:
     return [each.low <= 0 <= each.high for each in apart]
 
 
-def funnel(run: Finished, reference: Finished, stage: str, excuse: str) -> Check:
-    """Compare the share of records that each step let through, with Wilson intervals."""
+def funnel(run: Finished, reference: Finished, stage: str, excuse: str, alone: str = "") -> Check:
+    """Compare the share of records that each step let through, with Wilson intervals.
+
+    `excuse` is why any difference, `alone` why a step that only one of the two has is no fault.
+    """
     theirs, ours = ({row["step"]: row for row in each.manifests[stage]["funnel"]} for each in (reference, run))
     steps = {
         step: (there, here)
@@ -33,8 +36,9 @@ def funnel(run: Finished, reference: Finished, stage: str, excuse: str) -> Check
     ]
     lone = [f"{step} is in one only" for step in theirs.keys() ^ ours.keys()]
     if outside or lone:
-        said = some(outside + sorted(lone), 4) + (f" ({excuse})" if excuse else "")
-        return Check(UNTOLD if excuse else WRONG, stage, "funnel", said)
+        reason = excuse or ("" if outside else alone)
+        said = some(outside + sorted(lone), 4) + (f" ({reason})" if reason else "")
+        return Check(UNTOLD if reason else WRONG, stage, "funnel", said)
     same = sum(ours[step]["out"] == theirs[step]["out"] and ours[step]["in"] == theirs[step]["in"] for step in steps)
     rest = "" if same == len(steps) else ", the others within their intervals"
     return Check(OK, stage, "funnel", f"{same} of {len(steps)} steps as in the reference{rest}")
@@ -100,6 +104,15 @@ def other_versions(run: Record, reference: Record) -> list[str]:
     return [name for name in theirs if ours.get(name, theirs[name]) != theirs[name]]
 
 
+def unshared(run: Record, reference: Record) -> str:
+    """Return which benchmarks only one side could score, "" when none: their data may not be on every machine."""
+    ours, theirs = _versions(run), _versions(reference)
+    sides = ((theirs, ours, "here"), (ours, theirs, "in the reference"))
+    return "; ".join(
+        f"{name} is not scored {where}" for one, other, where in sides for name in one if name not in other
+    )
+
+
 def _versions(made: Record) -> dict[str, str]:
     return {row["benchmark"]: f"{row['version']}, {row['sha256'][:8]}" for row in made["scores"]}
 
@@ -135,5 +148,7 @@ def _judged(each: Finished) -> dict[tuple[str, str], Record]:
     made = each.scores()
     if made is None:
         return {}
-    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"])
+    tuned = each.manifests.get("04_sft")
+    examples = tuned["funnel"][-1]["out"] if tuned else 0
+    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"], examples)
     return {(row["id"], row["benchmark"]): row for row in rows}

@@ -63,12 +63,14 @@ def determined(run: Finished, reference: Finished, file: str, excuse: str) -> Ch
 def programs(run: Finished, reference: Finished, file: str, excuse: str) -> Check | None:
     """Compare the verdicts of the programs that both ran; other programs have a right to other verdicts.
 
-    Differences of a timeout are facts about the two machines. None when the reference has no such file.
+    Differences of a timeout are facts about the two machines. `excuse` is why another verdict, or none, is no fault.
+    None when the reference has no such file.
     """
     stage, _, name = file.partition("/")
     theirs, ours = reference.records(stage, name), run.records(stage, name)
     if theirs is None or ours is None:
-        return None if theirs is None else Check(WRONG, stage, name, "is missing")
+        said = "is missing" + (f" ({excuse})" if excuse else "")
+        return None if theirs is None else Check(UNTOLD if excuse else WRONG, stage, name, said)
     before, after = _outcomes(theirs.values()), _outcomes(ours.values())
     both = before.keys() & after.keys()
     if not both:
