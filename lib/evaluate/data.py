@@ -46,12 +46,15 @@ def locate(
 ) -> Path:
     """Return the path of a benchmark's file, the first of these that there is.
 
-    `path` as given; a file NAME.jsonl or NAME.jsonl.gz, NAME from `stems`, in the folder that STUDY_BENCHMARKS names or
+    `path` as given when it is a file, or in it when it is a folder; a file NAME.jsonl or NAME.jsonl.gz, NAME from `stems`, in the folder that STUDY_BENCHMARKS names or
     in a folder in it; what the environment variable `override` names, a file or a folder of such files; such a file in
     the user's cache folder `cache`; what `otherwise` finds, which raises Missing when it finds nothing.
     """
     if path is not None:
-        return Path(path).expanduser()
+        given = Path(path).expanduser()
+        found = next(files(given, stems), None) if given.is_dir() else given
+        if found:
+            return found
     if named := os.environ.get("STUDY_BENCHMARKS"):
         folder = Path(named).expanduser()
         if not folder.is_dir():

@@ -71,7 +71,8 @@ class Finished:
     def unlinked(self, stage: str) -> list[str]:
         """Return the stage's inputs that are not what the manifest of the stage that wrote them lists."""
         found = []
-        for name, sha256 in self.manifests[stage]["inputs"].items():
+        own = {name: sha256 for name, sha256 in self.manifests[stage]["inputs"].items() if ":" not in name}
+        for name, sha256 in own.items():  # the others are of other runs
             parent, _, file = name.partition("/")
             if self.manifests.get(parent, {}).get("outputs", {}).get(file, {}).get("sha256") != sha256:
                 found.append(name)
