@@ -46,9 +46,10 @@ def locate(
 ) -> Path:
     """Return the path of a benchmark's file, the first of these that there is.
 
-    `path` as given when it is a file, or in it when it is a folder; a file NAME.jsonl or NAME.jsonl.gz, NAME from `stems`, in the folder that STUDY_BENCHMARKS names or
-    in a folder in it; what the environment variable `override` names, a file or a folder of such files; such a file in
-    the user's cache folder `cache`; what `otherwise` finds, which raises Missing when it finds nothing.
+    `path` as given when it is a file, or in it when it is a folder; a file NAME.jsonl or NAME.jsonl.gz, NAME from
+    `stems`, in the folder that STUDY_BENCHMARKS names or in a folder in it; what the environment variable `override`
+    names, a file or a folder of such files; such a file in the user's cache folder `cache`; what `otherwise` finds,
+    which raises Missing when it finds nothing.
     """
     if path is not None:
         given = Path(path).expanduser()
