@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lib import claims
-from lib.records import Record, StudyError, write_text
+from lib.records import Record, StudyError, file_sha256, write_text
 from lib.run import guarded, settle
 from lib.study import NOTEBOOKS, ROOT, cache_folder, clock, run_folder, undone
 
@@ -58,7 +58,10 @@ def promote(run: str, profile: str) -> Path:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a text file without this machine's paths; records are gzipped, byte for byte the same when repeated."""
+    """Copy a text file without this machine's paths; records are gzipped, byte for byte the same when repeated.
+
+    A manifest comes last: it gets the hashes of the files so copied, but of none that the run itself had altered.
+    """
     if source.name.endswith(".partial.jsonl"):
         return
     text = source.read_text()
@@ -66,6 +69,13 @@ def copy(source: Path, target: Path) -> None:
         target = target.with_name(f"{target.name}.gz")
     else:
         text = without_machine(text)
+    if source.name == "manifest.json":
+        made = json.loads(text)
+        for file, facts in made["outputs"].items():
+            path = target.parent / file
+            if path.is_file() and file_sha256(source.parent / file) == facts["sha256"]:
+                facts.update(sha256=file_sha256(path), bytes=path.stat().st_size)
+        text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
     write_text(target, text)
     if target.stat().st_size > LARGEST:
         raise StudyError(

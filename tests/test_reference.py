@@ -9,6 +9,7 @@ import pytest
 from lib import reference
 from lib.records import RECORD_TYPES, StudyError, file_sha256, read_records
 from lib.study import NOTEBOOKS, ROOT
+from lib.verify.finished import NEEDED, Finished
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
@@ -69,6 +70,35 @@ def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     with pytest.raises(StudyError, match="not run yet"):
         reference.promote("nothing", "laptop")
+
+
+def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
+    """A file that named this machine's folders is rewritten; the reference is not "altered" by that."""
+    stage, target = tmp_path / "run" / NOTEBOOKS[-1], tmp_path / "reference" / NOTEBOOKS[-1]
+    (stage / "dataset").mkdir(parents=True)
+    texts = {
+        "scores.json": json.dumps({"model": str(ROOT / "data" / "model")}),
+        "dataset/README.md": f"made in {ROOT}/data\n",
+        "samples.jsonl": json.dumps({"id": "one", "detail": str(ROOT)}) + "\n",
+    }
+    for file, text in texts.items():
+        (stage / file).write_text(text)
+        reference.copy(stage / file, target / file)
+    outputs = {file: {"sha256": file_sha256(stage / file), "bytes": (stage / file).stat().st_size} for file in texts}
+    outputs["model.safetensors"] = absent = {"sha256": "of the weights", "bytes": 9}
+    empty = {key: {} for key in NEEDED if key != "outputs"}
+    (stage / "manifest.json").write_text(json.dumps({"outputs": outputs, **empty}))
+    assert Finished(stage.parent).altered(stage.name) == []
+    reference.copy(stage / "manifest.json", target / "manifest.json")
+    copied = Finished(target.parent)
+    assert str(ROOT) not in (target / "scores.json").read_text() and copied.altered(stage.name) == []
+    kept = copied.manifests[stage.name]["outputs"]
+    assert kept["samples.jsonl"] == outputs["samples.jsonl"] and kept["model.safetensors"] == absent
+    assert kept["scores.json"]["bytes"] == (target / "scores.json").stat().st_size < outputs["scores.json"]["bytes"]
+    (stage / "scores.json").write_text("{}")
+    reference.copy(stage / "scores.json", target / "scores.json")
+    reference.copy(stage / "manifest.json", target / "manifest.json")
+    assert Finished(target.parent).altered(stage.name) == ["scores.json"]
 
 
 def test_no_verdict_names_a_folder_of_the_machine_that_made_it():
