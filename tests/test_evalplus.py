@@ -25,6 +25,7 @@ from lib.evaluate import (
     mbpp,
     score,
 )
+from lib.evaluate.__main__ import report
 from lib.evaluate.grading import graded, run_programs
 from lib.records import Journal, StudyError
 from lib.study import ROOT
@@ -206,6 +207,10 @@ def test_a_slow_machine_and_a_slow_reference_give_time():
     broken = made(reference="    raise ValueError('not mine')\n")
     sample = graded(broken, [("Own/0", RIGHT)])[0]
     assert sample["base"] == "error" and "the reference fails: ValueError: not mine" in sample["detail"]
+    wrong = graded(made(), [("Own/0", "def largest(numbers):\n    return -1")])
+    assert [s["verdict"] for s in (sample, *wrong)] == ["error", "fail"]
+    facts = score(broken, [sample, *wrong], 10, 0)
+    assert facts["broken references"] == 1 and facts["verdicts"] == {"error": 1, "fail": 1}
 
 
 def test_a_busy_machine_before_a_call_gives_that_call_no_time():
@@ -472,6 +477,14 @@ def test_anybodys_samples_are_graded(tmp_path):
     assert "unmended    pass@1 11.1 % (HumanEval/32" in said and "161 of 164 tasks have no sample" in said
     assert f"HumanEval+ v0.1.10, sha256 {scored.sha256}, md5 {scored.md5}" in said
     assert [path.name for path in out.parent.iterdir()] == ["graded.jsonl"]
+
+
+def test_several_samples_a_task_have_their_pass_at_k():
+    """Ten samples a task, one right: pass@10 is shown beside pass@1; with nine of one task it is not."""
+    samples = graded(made(), [("Own/0", RIGHT), *[("Own/0", "def largest(numbers):\n    return -1")] * 9])
+    said = report(made(), samples)
+    assert said[1].startswith("base + plus pass@1 10.0 %") and said[2].startswith("base + plus pass@10 100.0 %")
+    assert not any("pass@10 " in line or "pass@100" in line for line in report(made(), samples[:9]))
 
 
 def test_samples_of_a_task_that_the_version_dropped_are_left_out(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.evaluate import RAW_STOP, RESPONSE_PREFIX, STOP, ask, grade, humaneval, score
+from lib.evaluate import RAW_STOP, RESPONSE_PREFIX, STOP, ask, grade, humaneval, score, table
 from lib.records import Journal, StudyError
 from lib.sft import render_prompt
 from lib.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
@@ -139,12 +139,28 @@ def test_a_base_model_continues_the_prompt():
 def test_pass_at_k_is_taken_over_a_tasks_samples():
     """One of two right: pass@1 a half, pass@2 one; more than there are samples is refused."""
     samples = [
-        {"task_id": task, "passed": passed, "verdict": "pass" if passed else "fail", "tier": "t"}
+        {
+            "task_id": task,
+            "passed": passed,
+            "verdict": "pass" if passed else "fail",
+            "tier": "t",
+            "broken_reference": False,
+        }
         for task, passed in (("a", True), ("a", False), ("b", False), ("b", False))
     ]
     facts = score(HUMANEVAL, samples, 100, 0, ks=(1, 2))
     assert (facts["pass@1"]["value"], facts["pass@2"]["value"]) == (0.25, 0.5)
     assert facts["pass@1"]["n"] == 2 and facts["samples"] == 4
+    shown = table([facts | {"model": "a"}, score(HUMANEVAL, samples, 100, 0) | {"model": "b"}]).splitlines()
+    assert shown[0] == (
+        "| model | benchmark | n | pass@1 (%) | 95 % interval | pass@2 (%) | 95 % interval | timeouts |"
+    )
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown]
+    assert {len(line) for line in cells} == {8} and set(cells[1]) == {"---", "---:"}
+    assert [(line[2], line[3], line[5], line[7]) for line in cells[2:]] == [
+        ("2", "25.0", "50.0", "0"),
+        ("2", "25.0", "", "0"),
+    ]
     with pytest.raises(StudyError, match="pass@3 needs 3 samples a task; a has 2"):
         score(HUMANEVAL, samples, 100, 0, ks=(3,))
 

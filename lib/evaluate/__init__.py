@@ -43,11 +43,15 @@ BENCHMARKS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
 
 
 class Outcome(NamedTuple):
-    """What a program's verdict says about a solution: pass, fail, timeout or error; why; the failing input's number."""
+    """What a program's verdict says about a solution: pass, fail, timeout or error; why; the failing input's number.
+
+    `broken` when it says nothing about it, because the benchmark's own reference failed.
+    """
 
     status: str
     detail: str
     number: int | None = None
+    broken: bool = False
 
 
 def plain(seen: Record) -> Outcome:
@@ -222,6 +226,7 @@ def score(
         **{f"pass@{k}": rate(k, lambda sample: sample["passed"]) for k in ks},
         "samples": len(samples),
         "timeouts": verdicts["timeout"],
+        "broken references": sum(sample["broken_reference"] for sample in samples),
         "verdicts": dict(sorted(verdicts.items())),
         "tiers": sorted({sample["tier"] for sample in samples}),
     }
@@ -237,15 +242,22 @@ def score(
     return facts
 
 
+def known(facts: Record) -> list[int]:
+    """Return the k of every pass@k that a score has, in order."""
+    return sorted(int(name.removeprefix("pass@")) for name in facts if name.startswith("pass@"))
+
+
 def table(scores: Sequence[Record]) -> str:
-    """Return scores (as `score` made them, each with a `model` label) as a Markdown table; pass@1 in percent."""
-    lines = [
-        "| model | benchmark | n | pass@1 (%) | 95 % interval | timeouts |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    """Return scores (as `score` made them, each with a `model` label) as a Markdown table; every pass@k in percent."""
+    ks = sorted({k for row in scores for k in known(row)})
+    heads = [name for k in ks for name in (f"pass@{k} (%)", "95 % interval")]
+    lines = [" | ".join(["| model", "benchmark", "n", *heads, "timeouts |"])]
+    lines.append("| --- | --- |" + " ---: |" * (len(heads) + 2))
     for row in scores:
-        value, low, high = (f"{100 * row['pass@1'][key]:.1f}" for key in ("value", "low", "high"))
-        name = f"{row['benchmark']} ({row['version']})"
-        cells = [row["model"], name, row["pass@1"]["n"], value, f"{low} to {high}", row["timeouts"]]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells = [row["model"], f"{row['benchmark']} ({row['version']})", row[f"pass@{known(row)[0]}"]["n"]]
+        for k in ks:
+            found = row.get(f"pass@{k}")
+            value, low, high = (f"{100 * found[key]:.1f}" for key in ("value", "low", "high")) if found else [""] * 3
+            cells += [value, f"{low} to {high}" if found else ""]
+        lines.append("| " + " | ".join(map(str, [*cells, row["timeouts"]])) + " |")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import argparse
 import gzip
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lib.records import Journal, Record, StudyError, write_text
 
 SHOWN = ("task_id", "sample", "base", "plus", "failing_input", "detail")
 RESAMPLES, SEED = 10_000, 0
+KS = (10, 100)  # shown beside pass@1 where every task has so many samples (Chen et al. 2021)
 
 
 def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
@@ -69,18 +71,23 @@ def partial_journal(out: Path, given: Sequence[Path | None]) -> Journal:
         raise StudyError(f"cannot write {partial}: {error.strerror}; choose another --out") from None
 
 
-def percent(estimate: Record) -> str:
-    """Return an estimate with its interval, in percent."""
+def percent(estimate: Record, k: int = 1) -> str:
+    """Return a pass@k with its interval, in percent."""
     value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
-    return f"pass@1 {value} % (95 % interval {low} to {high}, n = {estimate['n']})"
+    return f"pass@{k} {value} % (95 % interval {low} to {high}, n = {estimate['n']})"
 
 
 def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
     """Return what is printed at the end: scores with intervals, what is missing, and what was scored."""
-    facts = score(benchmark, samples, RESAMPLES, SEED)
+    fewest = min(Counter(sample["task_id"] for sample in samples).values())
+    ks = [k for k in KS if k <= fewest]
+    facts = score(benchmark, samples, RESAMPLES, SEED, [1, *ks])
     lines = [f"base        {percent(facts.get('base pass@1', facts['pass@1']))}"]
     if "plus" in benchmark.parts:
         lines.append(f"base + plus {percent(facts['pass@1'])}")
+    lines += [f"{lines[-1][:12]}{percent(facts[f'pass@{k}'], k)}" for k in ks]
+    if facts["broken references"]:
+        lines.append(f"broken      the benchmark's own solution failed beside {facts['broken references']} samples")
     if tasks := facts.get("unmended", {}).get("tasks"):
         why = "; ".join(f"{task}: {fault}" for task, fault in tasks.items())
         lines.append(f"unmended    pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")

@@ -85,7 +85,7 @@ def outcome(seen: Record) -> Outcome:
     if not found:
         return plain(seen)
     status = {"Late": "timeout", "Broken": "error"}.get(found[1], "fail")
-    return Outcome(status, found[3], int(found[2]) if found[2] else None)
+    return Outcome(status, found[3], int(found[2]) if found[2] else None, found[1] == "Broken")
 
 
 def inputs(problem: Record, part: str) -> list:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from lib.evaluate import Benchmark, Outcome
+from lib.evaluate import Benchmark, Outcome, plain
 from lib.records import Journal, Lazy, Record, content_id
 from lib.sandbox import judge, run_programs
 from lib.study import Progress
@@ -25,9 +25,10 @@ def graded(
 
     A sample has id, task_id, sample (0 for a task's first), solution, passed, the status of each of the benchmark's
     parts (pass, fail, timeout or error), failing_input (JSON; its beginning as text when it is long; None when it is
-    not known), verdict (the sandbox's for the first part that did not pass), detail, seconds and tier. A solution that
-    comes several times runs once. With a journal, a grading that was interrupted goes on where it was; one journal
-    serves many gradings, of any benchmarks: a verdict in it is known by what was run.
+    not known), broken_reference (whether the benchmark's own solution failed on a part), verdict (the sandbox's for the
+    first part that did not pass, or the part's status where the sandbox could not know it), detail, seconds and tier.
+    A solution that comes several times runs once. With a journal, a grading that was interrupted goes on where it was;
+    one journal serves many gradings, of any benchmarks: a verdict in it is known by what was run.
     """
     verdicts = run(benchmark, solutions, workers, journal)
     count: dict[str, int] = {}
@@ -37,6 +38,7 @@ def graded(
         seen = {part: verdicts[task, solution, part] for part in benchmark.parts}
         found = {part: benchmark.outcome(verdict) for part, verdict in seen.items()}
         worst = next((part for part in benchmark.parts if found[part].status != "pass"), benchmark.parts[-1])
+        agreed = plain(seen[worst]).status == found[worst].status
         samples.append(
             {
                 "id": f"{task}#{number}" if number else task,
@@ -46,7 +48,8 @@ def graded(
                 "passed": found[worst].status == "pass",
                 **{part: outcome.status for part, outcome in found.items()},
                 "failing_input": failing(benchmark, task, worst, found[worst]),
-                "verdict": "timeout" if found[worst].status == "timeout" else seen[worst]["verdict"],
+                "broken_reference": any(outcome.broken for outcome in found.values()),
+                "verdict": seen[worst]["verdict"] if agreed else found[worst].status,
                 "detail": found[worst].detail,
                 "seconds": round(sum(verdict["seconds"] for verdict in seen.values()), 3),
                 "tier": seen[worst]["tier"],
