@@ -22,9 +22,7 @@ __all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
-OPERATIONAL = frozenset(
-    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH"}
-)
+OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH"})
 # Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
 DATA = {
     "01_seed_curation": ("data/corpora", "data/benchmarks", "data/judge"),
