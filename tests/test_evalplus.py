@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evalplus.data.mbpp import mbpp_deserialize_inputs
 from evalplus.eval import untrusted_check
@@ -26,6 +27,7 @@ from lib.evaluate import (
     score,
 )
 from lib.evaluate.__main__ import report
+from lib.evaluate.evoeval_oracle import alike
 from lib.evaluate.grading import graded, run_programs
 from lib.records import Journal, StudyError
 from lib.study import ROOT
@@ -411,6 +413,28 @@ def test_evoeval_is_graded_by_its_rules_and_said_to_be_unpinned(tmp_path):
     with pytest.raises(StudyError, match="without canonical_solution"):
         kept.write_text('{"task_id": "EvoEval/1", "prompt": "", "entry_point": "f"}\n')
         load("evoeval-difficult", kept)
+
+
+def test_evoeval_takes_an_array_of_floats_for_floats():
+    """Close is equal, also to a list; another shape is not, and an array of whole numbers is no float."""
+    half = np.array([0.5, 1.0])
+    assert alike(half, half + 1e-9) and alike(half, [0.5, 1.0]) and alike([[half]], [[half.astype(np.float32)]])
+    assert not alike(half, half + 1e-3) and not alike(half, half[:1]) and not alike([0.5, 1.0], np.array([0, 1]))
+
+
+def test_evoevals_override_is_a_folder(tmp_path, monkeypatch):
+    """A file there would be taken for all five sets; in a folder each set has its own."""
+    file = tmp_path / "EvoEval_subtle.jsonl"
+    file.write_text("\n".join(map(json.dumps, EVOEVAL)))
+    monkeypatch.delenv("STUDY_BENCHMARKS", raising=False)
+    monkeypatch.setenv("EVOEVAL_OVERRIDE_PATH", str(file))
+    for name in ("evoeval-subtle", "evoeval-creative"):
+        with pytest.raises(StudyError, match="EVOEVAL_OVERRIDE_PATH .*, which is no folder"):
+            load(name)
+    monkeypatch.setenv("EVOEVAL_OVERRIDE_PATH", str(tmp_path))
+    assert len(load("evoeval-subtle").problems) == len(EVOEVAL)
+    with pytest.raises(StudyError, match="there is no EvoEval_creative"):
+        load("evoeval-creative")
 
 
 def test_an_interrupted_grading_goes_on(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib import sandbox
-from lib.records import Journal, StudyError
+from lib.records import Journal, Lazy, StudyError
 from lib.sandbox import Limits, box, control, gate, landlock, tiers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -479,6 +480,27 @@ def test_judge_never_runs_a_program_twice(tmp_path: Path) -> None:
         assert len(journal) == len(programs)
         list(sandbox.judge(programs[:1], journal, Limits(cpu_seconds=2)))
         assert len(journal) == len(programs) + 1, "other limits, another verdict"
+
+
+def test_judge_holds_a_few_programs_at_a_time(tmp_path: Path) -> None:
+    class Program(dict[str, Any]):
+        """A dictionary that tells when it is gone."""
+
+    held: set[int] = set()
+    most = 0
+
+    def make(number: int) -> Program:
+        nonlocal most
+        program = Program(id=str(number), code="def f(x): return x * 2", tests=f"assert f({number}) == {2 * number}")
+        held.add(id(program))
+        weakref.finalize(program, held.discard, id(program))
+        most = max(most, len(held))
+        return program
+
+    with Journal(tmp_path / "verdicts.jsonl") as journal:
+        verdicts = list(sandbox.judge(Lazy(range(1, 41), make), journal, SHORT, workers=1))
+    assert [v["id"] for v in verdicts if v["verdict"] == "pass"] == [str(number) for number in range(1, 41)]
+    assert most < 20
 
 
 # ---- nothing left over ----------------------------------------------------------------------------------------------

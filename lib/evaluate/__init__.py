@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lib.evaluate.data import Missing
+from lib.evaluate.shown import table
 from lib.generate import Engine, Request, complete
 from lib.generate.protocol import stopped
 from lib.instruct import sampling_seed
@@ -240,24 +241,3 @@ def score(
             "tasks": {task: benchmark.faults[task] for task in sorted(mended)},
         }
     return facts
-
-
-def known(facts: Record) -> list[int]:
-    """Return the k of every pass@k that a score has, in order."""
-    return sorted(int(name.removeprefix("pass@")) for name in facts if name.startswith("pass@"))
-
-
-def table(scores: Sequence[Record]) -> str:
-    """Return scores (as `score` made them, each with a `model` label) as a Markdown table; every pass@k in percent."""
-    ks = sorted({k for row in scores for k in known(row)})
-    heads = [name for k in ks for name in (f"pass@{k} (%)", "95 % interval")]
-    lines = [" | ".join(["| model", "benchmark", "n", *heads, "timeouts |"])]
-    lines.append("| --- | --- |" + " ---: |" * (len(heads) + 2))
-    for row in scores:
-        cells = [row["model"], f"{row['benchmark']} ({row['version']})", row[f"pass@{known(row)[0]}"]["n"]]
-        for k in ks:
-            found = row.get(f"pass@{k}")
-            value, low, high = (f"{100 * found[key]:.1f}" for key in ("value", "low", "high")) if found else [""] * 3
-            cells += [value, f"{low} to {high}" if found else ""]
-        lines.append("| " + " | ".join(map(str, [*cells, row["timeouts"]])) + " |")
-    return "\n".join(lines)

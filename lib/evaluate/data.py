@@ -42,14 +42,19 @@ def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], di
 
 
 def locate(
-    path: str | Path | None, stems: Sequence[str], override: str, cache: str, otherwise: Callable[[], Path]
+    path: str | Path | None,
+    stems: Sequence[str],
+    override: str,
+    cache: str,
+    otherwise: Callable[[], Path],
+    folder_only: bool = False,
 ) -> Path:
     """Return the path of a benchmark's file, the first of these that there is.
 
     `path` as given when it is a file, or in it when it is a folder; a file NAME.jsonl or NAME.jsonl.gz, NAME from
     `stems`, in the folder that STUDY_BENCHMARKS names or in a folder in it; what the environment variable `override`
-    names, a file or a folder of such files; such a file in the user's cache folder `cache`; what `otherwise` finds,
-    which raises Missing when it finds nothing.
+    names, a file (not with `folder_only`) or a folder of such files; such a file in the user's cache folder `cache`;
+    what `otherwise` finds, which raises Missing when it finds nothing.
     """
     if path is not None:
         given = Path(path).expanduser()
@@ -64,6 +69,8 @@ def locate(
             return found
     if named := os.environ.get(override):
         given = Path(named).expanduser()
+        if folder_only and not given.is_dir():
+            raise StudyError(f"{override} is {named!r}, which is no folder: name one, or unset it")
         found = next(files(given, stems), None) if given.is_dir() else given
         if found is None:
             raise StudyError(f"{override} is {named!r}, where there is no {stems[0]}.jsonl: mend it, or unset it")

@@ -3,8 +3,8 @@
 No package index carries the data, and nobody here has seen the files: any file is taken, its hash is reported, and its
 version is said to be unpinned. Format, rules and reference as in evoeval 0.1.0. Its reference solutions were written by
 a model, as the inputs were (Python expressions): both run in the box only. Mended: an empty list equals a list of one
-float there, a scalar a list of floats; a way through a grid is checked at the wrong cell. Call limits are EvalPlus's,
-1 s or 4 times the reference's, where evoeval has 0.1 s and 2 times.
+float there, a scalar a list of floats; a way through a grid is checked at the wrong cell. Call limits are those
+of the command evoeval.evaluate, which are EvalPlus's: 1 s or 4 times the reference's time.
 """
 
 import gzip
@@ -37,7 +37,7 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     def otherwise() -> Path:
         return downloaded(f"{RELEASE}/{stem}.jsonl.gz", kept)
 
-    place = locate(path, stems, "EVOEVAL_OVERRIDE_PATH", "evoeval", otherwise)
+    place = locate(path, stems, "EVOEVAL_OVERRIDE_PATH", "evoeval", otherwise, folder_only=True)
     facts, problems = read_pinned(place, {})
     if lacking := next((name for row in problems.values() for name in FIELDS if name not in row), None):
         raise StudyError(f"{place} has a task without {lacking}: it is no file of {stem}")

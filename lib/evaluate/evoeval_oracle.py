@@ -11,7 +11,9 @@ from lib.evaluate.oracle import Rule, floats, polynomial
 def kind(value: Any) -> str:
     """Return what EvoEval takes a value for: only values of one kind can be equal."""
     kinds = (bool, int, str, tuple, list, dict, set, type(None), type)
-    return "float" if floats(value) else next((one.__name__ for one in kinds if isinstance(value, one)), "other")
+    if floats(value) or (isinstance(value, np.ndarray) and value.dtype in (np.float64, np.float32)):
+        return "float"
+    return next((one.__name__ for one in kinds if isinstance(value, one)), "other")
 
 
 def alike(wanted: Any, got: Any) -> bool:

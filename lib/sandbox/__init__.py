@@ -36,7 +36,7 @@ from queue import Empty, SimpleQueue
 from random import SystemRandom
 from threading import Condition, Lock
 
-from lib.records import Journal, Record, StudyError, content_id, file_sha256
+from lib.records import Journal, Lazy, Record, StudyError, content_id, file_sha256
 from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
 from lib.sandbox.tiers import REMEDY, Maker, working
 
@@ -218,15 +218,18 @@ def judge(
 
     `run` does the work: run_programs here, or `lib.sandbox.ray_stage.run_on_ray` on a cluster.
 
+    Programs may be many and a `Lazy`: none is kept, each is made once to be known and once more to be run.
+
     A verdict is known by the program's KNOWN fields, the limits, the sandbox's tier and code, and the packages'
     versions. Those found in the journal come first, then the new ones, in the order in which `run` gives them.
     """
     here = [asdict(limits), check(), *(version(name) for name in limits.packages), *map(file_sha256, HARNESS)]
-    keys = {program["id"]: content_id(*(program.get(key) for key in KNOWN), *here) for program in programs}
-    for program in programs:
-        if keys[program["id"]] in journal:
-            yield journal[keys[program["id"]]] | {"id": program["id"]}
-    missing = [program for program in programs if keys[program["id"]] not in journal]
-    for verdict in run(missing, limits, workers) if missing else ():
+    known = [(program["id"], content_id(*(program.get(key) for key in KNOWN), *here)) for program in programs]
+    for identity, key in known:
+        if key in journal:
+            yield journal[key] | {"id": identity}
+    keys = dict(known)
+    missing = [place for place, (_, key) in enumerate(known) if key not in journal]
+    for verdict in run(Lazy(missing, lambda place: programs[place]), limits, workers) if missing else ():
         journal.add(verdict | {"id": keys[verdict["id"]]})
         yield verdict
