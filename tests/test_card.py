@@ -63,7 +63,8 @@ def training(base: Model, tmp_path_factory: pytest.TempPathFactory) -> Training:
     assert isinstance(tuned, PeftModel)
     tuned.save_pretrained(str(folder / "adapter"))
     tuned.merge_and_unload().to(torch.bfloat16).save_pretrained(folder / "model")
-    load_tokenizer(base.path).save_pretrained(folder / "model")
+    for name in ("adapter", "model"):
+        load_tokenizer(base.path).save_pretrained(folder / name)
     return Training(folder, LOG, FACTS, reused=False)
 
 
