@@ -15,7 +15,6 @@ verdicts that differ are listed. With --tasks only the first N tasks of each fil
 """
 
 import argparse
-import gzip
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from pathlib import Path
 
 from lib import evaluate, sandbox
 from lib.evaluate import Benchmark
-from lib.evaluate.data import files
+from lib.evaluate.data import files, unpacked
 from lib.evaluate.grading import graded
 from lib.records import Record
 
@@ -39,11 +38,6 @@ SETS = (
 )
 Pairs = list[tuple[str, str]]  # task id, solution
 Verdicts = dict[str, tuple[bool, bool]]  # task id -> whether base and plus pass
-
-
-def unpacked(path: Path) -> bytes:
-    """The bytes of a file, unpacked."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def pairs(benchmark: Benchmark, samples: Path | None, count: int | None) -> Pairs:

@@ -16,9 +16,7 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from pathlib import Path
 
-from transformers import AutoConfig
-
-from benchmarks.machine import matrix_rate
+from benchmarks.machine import matrices, matrix_rate
 from lib import instruct, prompts
 from lib.exemplars import Decks, load_exemplars, load_systems
 from lib.generate import Request, cost
@@ -60,11 +58,8 @@ class Schedule:
 
 def arithmetic(folder: Path, computed: int, generated: int) -> float:
     """Return the operations of the model's matrices for prompt tokens computed and tokens generated."""
-    config = AutoConfig.from_pretrained(folder)
-    heads = config.hidden_size // config.num_attention_heads
-    attention = config.hidden_size * heads * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
-    layers = config.num_hidden_layers * (attention + 3 * config.hidden_size * config.intermediate_size)
-    return 2.0 * layers * (computed + generated) + 2.0 * config.hidden_size * config.vocab_size * generated
+    layers, head = matrices(folder)
+    return 2.0 * layers * (computed + generated) + 2.0 * head * generated
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
-"""What the machine can do at most: its rate of bfloat16 matrix products."""
+"""What the machine can do at most, its rate of bfloat16 matrix products, and what of it a model needs."""
 
 import time
+from pathlib import Path
 
 import torch
+from transformers import AutoConfig
 
 SIDE = 2048  # of the square matrices that are multiplied
 
@@ -16,3 +18,12 @@ def matrix_rate() -> float:
         torch.mm(one, other)
         count += 1
     return 2 * SIDE**3 * count / (time.perf_counter() - start)
+
+
+def matrices(folder: Path) -> tuple[int, int]:
+    """Return how many numbers a model's matrices have: those of all layers, and the head's."""
+    config = AutoConfig.from_pretrained(folder)
+    heads = config.hidden_size // config.num_attention_heads
+    attention = config.hidden_size * heads * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
+    layers = config.num_hidden_layers * (attention + 3 * config.hidden_size * config.intermediate_size)
+    return layers, config.hidden_size * config.vocab_size

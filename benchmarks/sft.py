@@ -12,11 +12,11 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from transformers import AutoConfig
 
-from benchmarks.machine import matrix_rate
+from benchmarks.machine import matrices, matrix_rate
 from lib.finetune import trainable
 from lib.models import resolve
 from lib.packing import batch_of, count_trained, loss_sum
@@ -42,18 +42,15 @@ def padded(model: torch.nn.Module, rows: list[Record]) -> torch.Tensor:
     return model(**batch, attention_mask=mask, use_cache=False).loss * count_trained(rows)
 
 
-def necessary(folder: str, recipe: Recipe, tokens: int, trained: int) -> float:
+def necessary(folder: Path, recipe: Recipe, tokens: int, trained: int) -> float:
     """Return the operations of the matrices that one pass over the examples needs.
 
     With adapters: forward, and backward to the activations; the head for trained tokens only. The adapters themselves
     and attention, some per cent, are left out.
     """
-    config = AutoConfig.from_pretrained(folder)
-    heads = config.hidden_size // config.num_attention_heads
-    attention = config.hidden_size * heads * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)
-    layers = config.num_hidden_layers * (attention + 3 * config.hidden_size * config.intermediate_size)
+    layers, head = matrices(folder)
     passes = 3 if recipe.method == "full" else 2
-    return 2.0 * passes * (layers * tokens + config.hidden_size * config.vocab_size * trained)
+    return 2.0 * passes * (layers * tokens + head * trained)
 
 
 def main() -> None:
@@ -94,7 +91,7 @@ def main() -> None:
     for name, (_, batches) in schemes.items():
         width = sum(len(batch) * max(len(row["input_ids"]) for row in batch) for batch in batches)
         padding = 0.0 if name == OURS else 1 - tokens / width
-        share = necessary(str(model.path), recipe, tokens, trained) / best[name] / rate
+        share = necessary(model.path, recipe, tokens, trained) / best[name] / rate
         print(
             f"{name:20} {tokens / best[name]:6,.0f} tokens/s  {padding:4.0%} padding  loss {losses[name]:.4f}  "
             f"{share:4.0%} of the matrix rate  ours is {best[name] / best[OURS]:.2f} times as fast",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from lib import markdown
 from lib.records import Record
 from lib.study import ROOT
 
@@ -164,13 +165,10 @@ def _score(scores: Record, label: str, name: str) -> Record | None:
 
 def table(rows: Sequence[Record]) -> str:
     """Return the rows as a Markdown table; pass@1 in percent, ours with its 95 % interval."""
-    lines = [
-        "| claim | benchmark | the paper (%) | this run (%) | same model | verdict |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    heads = ["claim", "benchmark", "the paper (%)", "this run (%)", "same model", "verdict"]
+    cells = []
     for row in rows:
         verdict = f"{row['verdict']}: {row['why']}"
         claim = f"{row['claim']} ({row['table']})"
-        cells = [claim, row["benchmark"], row["paper"], row["ours"] or "not scored", row["same model"], verdict]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells.append([claim, row["benchmark"], row["paper"], row["ours"] or "not scored", row["same model"], verdict])
+    return markdown.table(heads, "llllll", cells)

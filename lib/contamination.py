@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib import markdown
 from lib.curate import fingerprints as prints
 from lib.curate.decontaminate import READERS, Contamination
 from lib.curate.fingerprints import NGRAM, Hashes
@@ -90,11 +91,9 @@ def closest(known: Known, name: str, problems: Mapping[str, Record]) -> list[Rec
 
 def table(made: Record) -> str:
     """Return a report as a Markdown table, a line a benchmark; a benchmark that was not loaded has no similarities."""
-    lines = [
-        f"| benchmark | tasks | examples that repeat it ({', '.join(KINDS)}) | "
-        f"tasks of which {NGRAM} words in a row occur | similarity of the closest example: median, largest |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    heads = ["benchmark", "tasks", f"examples that repeat it ({', '.join(KINDS)})"]
+    heads += [f"tasks of which {NGRAM} words in a row occur", "similarity of the closest example: median, largest"]
+    lines = []
     repeats = {row["benchmark"]: row for row in made["repeats"]}
     near: dict[str, list[Record]] = {}
     for row in made["closest"]:
@@ -106,8 +105,8 @@ def table(made: Record) -> str:
         alike = [row["similarity"] for row in rows]
         cells.append(str(sum(row["shared"] > 0 for row in rows)) if rows else "")
         cells.append(f"{statistics.median(alike):.2f}, {max(alike):.2f}" if rows else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown.table(heads, "lrrrr", lines)
 
 
 def worst(made: Record, dataset: Iterable[Record], benchmarks: Problems, n: int = 3) -> str:

@@ -1,5 +1,6 @@
 """Packed batches: examples end to end with no padding, each attending to itself only; the loss where labels are."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from lib.records import Record
 from lib.sft import IGNORED
 
+TOGETHER = 2048  # tokens in memory at once when nothing is trained
 ATTENTION = "packed"  # the name under which models are loaded: attn_implementation=ATTENTION
 # Lists of {input_ids, labels} -> one row [1, tokens] with position ids that begin anew and the places of the borders.
 collate = DataCollatorWithFlattening(return_flash_attn_kwargs=True)
@@ -90,11 +92,28 @@ def batch_of(rows: Sequence[Record], device: torch.device | str = "cpu") -> Reco
 
 
 @torch.no_grad()
-def mean_loss(model: Any, rows: Sequence[Record], tokens: int = 2048) -> float:
-    """Return the mean loss (nats a trained token) of a model loaded with ATTENTION on encoded rows.
+def total_loss(
+    model: Any,
+    rows: Sequence[Record],
+    device: torch.device,
+    tokens: int = TOGETHER,
+    process: int = 0,
+    processes: int = 1,
+) -> torch.Tensor:
+    """Return the summed loss (nats) on the share of encoded rows that one of `processes` takes.
 
-    `tokens` are in memory at once, at most.
+    Each computes as many parts, of at most `tokens` tokens: one with nothing left computes the last again, for
+    nothing, because a sharded model needs all of them.
     """
     model.eval()
-    total = sum(loss_sum(model, batch_of(chunk, model.device)).item() for chunk in chunks(rows, tokens))
-    return total / count_trained(rows)
+    parts = list(chunks(rows, tokens))
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for place in range(process, math.ceil(len(parts) / processes) * processes, processes):
+        loss = loss_sum(model, batch_of(parts[min(place, len(parts) - 1)], device))
+        total += loss * (place < len(parts))
+    return total
+
+
+def mean_loss(model: Any, rows: Sequence[Record], tokens: int = TOGETHER) -> float:
+    """Return the mean loss (nats a trained token) of a model loaded with ATTENTION on encoded rows."""
+    return total_loss(model, rows, model.device, tokens).item() / count_trained(rows)

@@ -16,13 +16,12 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from lib.energy import EnergyMeter
-from lib.packing import batch_of, chunks, collate, count_trained, loss_sum
+from lib.packing import collate, count_trained, loss_sum, total_loss
 from lib.records import Record, StudyError, write_text
 from lib.sft import Recipe
 from lib.study import Progress
 
 WHOLE = "whole"  # the file that says that all of a checkpoint is on the disk
-EVALUATED = 2048  # tokens of held-out examples in memory at once
 SPARE = 2**26  # bytes; with less than this free a disk is called full
 
 
@@ -235,17 +234,10 @@ class PackedTrainer(Trainer):
         """
         return loss_sum(model, inputs) * self.accelerator.num_processes / num_items_in_batch
 
-    @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Measure the held-out loss (nats a trained token); every process takes its share of the examples."""
-        model: Any = self.model_wrapped
-        model.eval()
-        parts, world = list(chunks(self.held_out, EVALUATED)), self.accelerator.num_processes
-        total = torch.zeros((), device=self.args.device)
-        for place in range(self.accelerator.process_index, math.ceil(len(parts) / world) * world, world):
-            # A process with nothing left computes the last part again, for nothing: sharded models need all of them.
-            loss = loss_sum(model, batch_of(parts[min(place, len(parts) - 1)], self.args.device))
-            total += loss * (place < len(parts))
+        place = {"process": self.args.process_index, "processes": self.args.world_size}
+        total = total_loss(self.model_wrapped, self.held_out, self.args.device, **place)
         summed: Any = self.accelerator.reduce(total, "sum")
         metrics = {"eval_loss": summed.item() / count_trained(self.held_out)}
         self.log(metrics)

@@ -30,14 +30,14 @@ RESPONSE_PREFIX = "```python"
 STOP = ("\n```\n",)
 # The same script for base models: the benchmark's own prompt is continued up to the next thing at the top level.
 RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
-# name -> module beside this one, its function, and that function's keywords
-BENCHMARKS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
-    "humaneval": ("humaneval", "load", {}),
-    "humaneval+": ("humanevalplus", "load", {}),
-    "mbpp": ("mbpp", "load", {"plus": False}),
-    "mbpp+": ("mbpp", "load", {"plus": True}),
+# name -> module beside this one, and the keywords of its function `load`
+BENCHMARKS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "humaneval": ("humaneval", {}),
+    "humaneval+": ("humanevalplus", {}),
+    "mbpp": ("mbpp", {"plus": False}),
+    "mbpp+": ("mbpp", {"plus": True}),
     **{
-        f"evoeval-{which}": ("evoeval", "load", {"which": which})
+        f"evoeval-{which}": ("evoeval", {"which": which})
         for which in ("difficult", "creative", "subtle", "combine", "tool_use")
     },
 }
@@ -135,8 +135,8 @@ def load(name: str, path: str | Path | None = None) -> Benchmark:
     """
     if name not in BENCHMARKS:
         raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
-    module, function, keywords = BENCHMARKS[name]
-    return getattr(importlib.import_module(f"lib.evaluate.{module}"), function)(path, **keywords)
+    module, keywords = BENCHMARKS[name]
+    return importlib.import_module(f"lib.evaluate.{module}").load(path, **keywords)
 
 
 def last_block(completion: str) -> str:

@@ -19,6 +19,11 @@ class Missing(StudyError):
     """A benchmark's data are neither here nor to be had; the message says how to get them."""
 
 
+def unpacked(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked when its name ends in .gz."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
 def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Record]]:
     """Return (version, sha256 and md5; problems by task id) of a .jsonl or .jsonl.gz file.
 
@@ -26,7 +31,7 @@ def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], di
     so. StudyError for a missing, damaged or unknown file.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = unpacked(path)
     except (OSError, EOFError) as error:
         raise StudyError(f"cannot read the benchmark {path}: {error}; give the path of an intact file") from error
     sha256 = hashlib.sha256(data).hexdigest()
@@ -91,6 +96,26 @@ def files(folder: Path, stems: Sequence[str]) -> Iterator[Path]:
 def cache_folder(name: str) -> Path:
     """Return a user's cache folder as the package appdirs, and so EvalPlus, names it on Linux."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
+
+
+def from_evalplus(
+    path: str | Path | None, name: str, stem: str, pins: Mapping[str, str], module: str, ready: str
+) -> tuple[dict[str, str], dict[str, Record]]:
+    """Return what `read_pinned` does of one of EvalPlus's benchmarks, from a path or from where it is found.
+
+    Its files are called `stem`-version; `module` of evalplus.data has the function `ready`, which downloads the
+    newest. Missing when there is none, StudyError when the file is damaged or no known version.
+    """
+    versions = list(pins.values())
+    how_to_get = (
+        f"{name} is not scored: its data is neither here nor downloadable. Get {stem}.jsonl.gz ({versions[0]} of "
+        f"evalplus/{stem.lower()}_release on GitHub), and name its path, or its folder in STUDY_BENCHMARKS"
+    )
+    stems = [*(f"{stem}-{version}" for version in versions), stem]
+    override = f"{module.upper()}_OVERRIDE_PATH"
+    return read_pinned(
+        locate(path, stems, override, "evalplus", lambda: through_evalplus(module, ready, how_to_get)), pins
+    )
 
 
 def through_evalplus(module: str, function: str, how_to_get: str) -> Path:

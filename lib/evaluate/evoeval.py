@@ -14,19 +14,17 @@ from typing import Any
 
 from lib.evaluate import Benchmark, evalplus, humaneval
 from lib.evaluate.data import DOWNLOAD_SECONDS, Missing, locate, read_pinned
+from lib.evaluate.evoeval_oracle import RULES
 from lib.records import Record, StudyError, replacing
 from lib.study import cache_folder
 
-SETS = ("difficult", "creative", "subtle", "combine", "tool_use")
-# Tasks with a rule of comparison of their own, by set and number.
-RULES = ("difficult/10", "difficult/32", "creative/26", "creative/30", "creative/69", "subtle/32")
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "inputs")
 BETWEEN = "\n"  # the reference stands a line below the prompt: some are whole functions
 RELEASE = "https://github.com/evo-eval/evoeval_release/releases/download/v0.1.0"
 
 
 def load(path: str | Path | None = None, *, which: str) -> Benchmark:
-    """Return one of the SETS, from a path or from where `lib.evaluate.data.locate` finds it.
+    """Return one of the five sets, from a path or from where `lib.evaluate.data.locate` finds it.
 
     Missing when nowhere, StudyError when the file is damaged or has not EvoEval's fields.
     """

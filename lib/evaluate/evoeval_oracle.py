@@ -86,6 +86,7 @@ def sparse_root(given: Any, got: Any, wanted: Any, _: float) -> bool:
     return abs(polynomial(full, got)) <= 1e-6
 
 
+# Tasks with a rule of comparison of their own, by set and number.
 RULES: dict[str, Rule] = {
     "difficult/10": palindrome, "difficult/32": root_between, "creative/26": maze, "creative/30": path,
     "creative/69": product, "subtle/32": sparse_root,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lib.evaluate import Benchmark, evalplus, humaneval
-from lib.evaluate.data import locate, read_pinned, through_evalplus
+from lib.evaluate.data import from_evalplus
 from lib.records import Record
 
 # sha256 of the uncompressed file. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
@@ -11,11 +11,6 @@ PINS = {
     "42526ec0e7d5f3ee0b06d6ced98f8c8bae3d76519151bfb3d36f79010645bd7f": "v0.1.10",
     "50d50fda1ecf4c9168d762456ae29c1d8b8b922e68c66964f7891c98d93a04b7": "v0.1.9",
 }
-STEMS = [*(f"HumanEvalPlus-{version}" for version in PINS.values()), "HumanEvalPlus"]
-HOW_TO_GET = (
-    "HumanEval+ is not scored: its data is neither here nor downloadable. Get HumanEvalPlus.jsonl.gz (v0.1.10 of "
-    "evalplus/humanevalplus_release on GitHub), and name its path, or its folder in STUDY_BENCHMARKS"
-)
 
 
 def load(path: str | Path | None = None) -> Benchmark:
@@ -23,13 +18,10 @@ def load(path: str | Path | None = None) -> Benchmark:
 
     Missing when nowhere, StudyError when the file is damaged or no known version.
     """
-
-    def otherwise() -> Path:
-        return through_evalplus("humaneval", "_ready_human_eval_plus_path", HOW_TO_GET)
-
-    facts, problems = read_pinned(locate(path, STEMS, "HUMANEVAL_OVERRIDE_PATH", "evalplus", otherwise), PINS)
+    name, ready = "HumanEval+", "_ready_human_eval_plus_path"
+    facts, problems = from_evalplus(path, name, "HumanEvalPlus", PINS, "humaneval", ready)
     return Benchmark(
-        "HumanEval+", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
+        name, **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
         program=program, **evalplus.GRADING,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.evaluate import Benchmark, evalplus, last_block
-from lib.evaluate.data import locate, read_pinned, through_evalplus
+from lib.evaluate.data import from_evalplus
 from lib.evaluate.oracle import RULES
 from lib.records import Record
 
@@ -18,11 +18,6 @@ PINS = {
     "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad": "v0.2.0",
     "a855b9de667baea8e2f8aa61f898767a7336872208a85222b35622545e819fe9": "v0.1.0",
 }
-STEMS = [*(f"MbppPlus-{version}" for version in PINS.values()), "MbppPlus"]
-HOW_TO_GET = (
-    "{name} is not scored: its data is neither here nor downloadable. Get MbppPlus.jsonl.gz (v0.2.0 of "
-    "evalplus/mbppplus_release on GitHub), and name its path, or its folder in STUDY_BENCHMARKS"
-)
 # Tasks of v0.1.0 that v0.2.0 has not.
 _NUMBERS = "83 115 117 143 164 229 249 295 396 400 407 431 438 442 461 574 582 595 640 746 783"
 DROPPED = frozenset(f"Mbpp/{number}" for number in _NUMBERS.split())
@@ -36,11 +31,7 @@ def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
     Missing when nowhere, StudyError when the file is damaged or no known version.
     """
     name = "MBPP+" if plus else "MBPP"
-
-    def otherwise() -> Path:
-        return through_evalplus("mbpp", "_ready_mbpp_plus_path", HOW_TO_GET.format(name=name))
-
-    facts, problems = read_pinned(locate(path, STEMS, "MBPP_OVERRIDE_PATH", "evalplus", otherwise), PINS)
+    facts, problems = from_evalplus(path, name, "MbppPlus", PINS, "mbpp", "_ready_mbpp_plus_path")
     grading = evalplus.GRADING | ({} if plus else {"parts": ("base",), "faults": {}})
     return Benchmark(
         name, **facts, problems=problems, instruction=instruction, solution=solution, program=program,

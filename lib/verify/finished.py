@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.records import Record, StudyError, file_sha256, read_records
-from lib.study import NOTEBOOKS, OPERATIONAL
+from lib.study import NOTEBOOKS, OPERATIONAL, source_of
 
 OK, WRONG, UNTOLD = "ok", "!!", "--"
 # What reading an altered file can raise.
@@ -71,10 +71,9 @@ class Finished:
     def unlinked(self, stage: str) -> list[str]:
         """Return the stage's inputs that are not what the manifest of the stage that wrote them lists."""
         found = []
-        own = {name: sha256 for name, sha256 in self.manifests[stage]["inputs"].items() if ":" not in name}
-        for name, sha256 in own.items():  # the others are of other runs
-            parent, _, file = name.partition("/")
-            if self.manifests.get(parent, {}).get("outputs", {}).get(file, {}).get("sha256") != sha256:
+        for name, sha256 in self.manifests[stage]["inputs"].items():
+            other, parent, file = source_of(name, "")
+            if not other and self.manifests.get(parent, {}).get("outputs", {}).get(file, {}).get("sha256") != sha256:
                 found.append(name)
         return found
 
