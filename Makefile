@@ -1,7 +1,7 @@
 # One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup study verify 01 02 03 04 05 test lab doctor reference benchmark lock clean
+.PHONY: help setup study verify 01 02 03 04 05 test lab doctor reference perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -9,7 +9,7 @@ MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
-WHAT ?= curate# a file of benchmarks
+WHAT ?= curate# a file of perf
 DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
 DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
 
@@ -28,13 +28,13 @@ setup: ## make the virtual environment from the lock (done once, and again when 
 	@$(PYTHON) requirements/install.py $(DEVICE) "$(VENV)"
 
 study: setup ## run the five notebooks, or what is not done of them
-	@$(PY) -m lib.run study $(CHOICES)
+	@$(PY) -m lib.runner.run study $(CHOICES)
 
 verify: setup ## compare a finished run with the reference, claim by claim: RUN=..., REFERENCE=laptop
-	@$(PY) -m lib.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
+	@$(PY) -m lib.runner.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 01 02 03 04 05: setup ## run one notebook and what it needs
-	@$(PY) -m lib.run $@ $(CHOICES)
+	@$(PY) -m lib.runner.run $@ $(CHOICES)
 
 test: setup ## run the tests
 	@$(PY) -m pytest
@@ -43,13 +43,13 @@ lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m jupyterlab
 
 doctor: setup ## check this machine: one line a requirement
-	@$(PY) -m lib.doctor
+	@$(PY) -m lib.runner.doctor
 
 reference: setup ## promote a finished run into data/reference
-	@$(PY) -m lib.reference $(OPTIONS)
+	@$(PY) -m lib.runner.reference $(OPTIONS)
 
-benchmark: setup ## measure, by hand: WHAT=curate, neardup, generate, sandbox, sft or evaluate (with DATA=)
-	@$(PY) -m benchmarks.$(WHAT) $(if $(DATA),--data "$(DATA)")
+perf: setup ## measure, by hand: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
+	@$(PY) -m perf.$(WHAT) $(if $(DATA),--data "$(DATA)")
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)
 	@$(PYTHON) requirements/lock.py cpu gpu

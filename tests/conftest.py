@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.study import ROOT
+from lib.core.paths import ROOT
 
 
 class Runner:
-    """Runs `python -m lib.run` in a folder of runs that belongs to one test."""
+    """Runs `python -m lib.runner.run` in a folder of runs that belongs to one test."""
 
     def __init__(self, folder: Path) -> None:
         self.runs = folder / "runs"
@@ -28,7 +28,7 @@ class Runner:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = os.environ | {"STUDY_RUNS": str(self.runs)}
-        command = [sys.executable, "-m", "lib.run", *arguments]
+        command = [sys.executable, "-m", "lib.runner.run", *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
@@ -48,7 +48,7 @@ class Runner:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """The tiny model of tests/tiny.py, as lib.models would resolve it."""
+    """The tiny model of tests/tiny.py, as lib.core.models would resolve it."""
     import torch
     from tiny import make  # here, because most tests need no torch
 

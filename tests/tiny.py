@@ -6,8 +6,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from lib.models import Model
-from lib.sft import Recipe, render_example
+from lib.core.models import Model
+from lib.train.recipe import Recipe
+from lib.train.template import render_example
 
 SOURCE = {"package": "toolbox", "version": "1.0", "licence": "MIT", "path": "toolbox/a.py", "line": 1}
 EXAMPLES = [

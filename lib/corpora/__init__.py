@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib.core.paths import ROOT
 from lib.corpora.folder import folder_shards
 from lib.corpora.hub import hub_shards
 from lib.corpora.packages import Package, PackageShard, package_shards
 from lib.corpora.source import Shard, SourceFile
-from lib.study import ROOT
 
 __all__ = ["Package", "PackageShard", "Shard", "SourceFile", "open_corpus"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from lib.core.records import StudyError, content_id
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
-from lib.records import StudyError, content_id
 
 FILES_PER_SHARD = 1_000  # enough to keep a process busy for seconds, few enough to share out and to resume by
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from lib.core.records import Record, StudyError, content_id
 from lib.corpora.folder import stated_licence
 from lib.corpora.licences import PERMISSIVE
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
-from lib.records import Record, StudyError, content_id
 
 NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([^:]+))?(?::(.*))?")  # owner/name, @revision and :folder as one likes
 FOLDERS = dict.fromkeys(

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import yaml
 
+from lib.core.paths import ROOT, cache_folder
+from lib.core.progress import Progress
+from lib.core.records import Record, StudyError, content_id
 from lib.corpora import licences
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
-from lib.records import Record, content_id
-from lib.study import ROOT, Progress, StudyError, cache_folder
 
 PINS = ROOT / "data" / "corpora" / "packages.yaml"
 TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_|conftest)")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from lib.core.records import Record, content_id
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 from lib.curate.scan import FunctionNode, Unreadable, parse, scan, value
-from lib.records import Record, content_id
 
 __all__ = ["Function", "FunctionNode", "Import", "Module", "Unreadable", "decode", "functions", "seed"]
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.exemplars import sections
+from lib.core.markdown import fenced, sections
+from lib.core.paths import ROOT
+from lib.core.records import Journal, Record, StudyError, content_id
 from lib.generate import Engine, Request, complete
-from lib.prompts import NEXT_EXAMPLE, fenced, prompt, tokens_at_most
-from lib.records import Journal, Record, StudyError, content_id
-from lib.study import ROOT
+from lib.generate.few_shot import NEXT_EXAMPLE, prompt, tokens_at_most
 
 FOLDER = ROOT / "data" / "judge"
 REPLY_TOKENS = 5  # official filter_dataset.py: greedy, five tokens, up to the end of the line

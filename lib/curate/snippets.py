@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from lib.core.records import Record, content_id
 from lib.corpora.source import SourceFile
 from lib.curate.extract import Unreadable, decode
-from lib.records import Record, content_id
 
 # All defaults of the official collect_snippets.py.
 SEED = 976

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.evaluate import BENCHMARKS, Benchmark, load, score
+from lib.core.records import Journal, Record, StudyError, write_text
+from lib.evaluate.benchmark import Benchmark
+from lib.evaluate.benchmarks import BENCHMARKS, load
 from lib.evaluate.grading import graded
-from lib.records import Journal, Record, StudyError, write_text
+from lib.evaluate.scoring import score
 
 SHOWN = ("task_id", "sample", "base", "plus", "failing_input", "detail")
 RESAMPLES, SEED = 10_000, 0

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lib.records import Record, StudyError
+from lib.core.records import Record, StudyError
 
 DOWNLOAD_SECONDS = 20
 UNPINNED = "version unpinned"

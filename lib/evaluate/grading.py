@@ -1,14 +1,14 @@
 """Grades solutions in the sandbox: several at once, and what ran out of time once more, alone and with more time."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lib.evaluate import Benchmark, Outcome, plain
-from lib.records import Journal, Lazy, Record, content_id
+from lib.core.progress import Progress
+from lib.core.records import Journal, Lazy, Record, content_id
+from lib.evaluate.benchmark import Benchmark, Outcome, plain
 from lib.sandbox import judge, run_programs
-from lib.study import Progress
 
 WIDER = 2.0  # times the limits, for a timeout's second try with nothing beside it
 SHOWN = 2000  # characters of a failing input that a sample holds
@@ -97,3 +97,19 @@ def failing(benchmark: Benchmark, task: str, part: str, outcome: Outcome) -> Any
         return None
     text = json.dumps(given[outcome.number])
     return given[outcome.number] if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
+def grade(
+    benchmark: Benchmark,
+    completions: Mapping[str, str | Sequence[str]],
+    workers: int | None = None,
+    raw: bool = False,
+    journal: Journal | None = None,
+) -> list[Record]:
+    """Run each task's completion, or all of its completions, in the sandbox; return samples in that order.
+
+    See `lib.evaluate.grading.graded` for what a sample has, and for `journal`. `raw` says how the model was asked.
+    """
+    several = {task: [texts] if isinstance(texts, str) else texts for task, texts in completions.items()}
+    pairs = [(task, benchmark.solve(task, text, raw)) for task, texts in several.items() for text in texts]
+    return graded(benchmark, pairs, workers, journal)

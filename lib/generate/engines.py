@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lib.core.models import resolve
+from lib.core.records import StudyError
 from lib.generate.protocol import Engine
 from lib.generate.replay import Replay
-from lib.models import resolve
-from lib.records import StudyError
 
 ENGINES = ("vllm", "server", "transformers", "ray", "replay")
 

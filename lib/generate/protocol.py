@@ -6,8 +6,8 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from lib.records import Journal, Lazy, Record, StudyError, content_id
-from lib.study import Progress
+from lib.core.progress import Progress
+from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,8 @@ def cost(completions: Iterable[Record]) -> Record:
         spent["completion tokens"] += completion["tokens"]
         spent["cut off at the limit"] += completion["finish_reason"] == "length"
     return dict(spent)
+
+
+def sampling_seed(seed: int, step: str, parent: str, sample: int = 0) -> int:
+    """Return the seed of one completion: it depends on what is asked, not on when or beside what it runs."""
+    return int(content_id(seed, step, parent, sample)[:8], 16) >> 1

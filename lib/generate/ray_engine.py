@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from lib.cluster import arriving, connect
+from lib.core.cluster import arriving, connect
+from lib.core.models import Model
+from lib.core.progress import say
+from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
-from lib.models import Model
-from lib.records import Record, StudyError
-from lib.study import say
 
 if TYPE_CHECKING:
     from ray.util.queue import Queue

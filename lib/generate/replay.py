@@ -4,8 +4,8 @@ import json
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
+from lib.core.records import Journal, Record, StudyError, iter_records
 from lib.generate.protocol import Request
-from lib.records import Journal, Record, StudyError, iter_records
 
 
 class Replay:

@@ -13,9 +13,9 @@ import httpx2
 import openai
 from anyio.from_thread import start_blocking_portal
 
+from lib.core.progress import say
+from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
-from lib.records import Record, StudyError
-from lib.study import say
 
 CONNECT_SECONDS = 20  # to connect, and to list the models
 FAILURES = 3  # this many requests in a row without an answer, each tried again and again, set a URL aside

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from lib.core.models import Model
+from lib.core.progress import say
+from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
 from lib.generate.vllm_engine import CONTEXT_TOKENS
-from lib.models import Model
-from lib.records import Record, StudyError
-from lib.study import say
 
 if TYPE_CHECKING:
     from transformers.generation.continuous_batching import ContinuousBatchingManager

@@ -8,10 +8,10 @@ import os
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from lib.core.models import Model
+from lib.core.progress import say
+from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
-from lib.models import Model
-from lib.records import Record, StudyError
-from lib.study import say
 
 if TYPE_CHECKING:
     import vllm

@@ -19,9 +19,9 @@ beside it, hits the limit again (on Ray: nothing of its own task).
 
 What this cannot see: answers written for the very tests, and a response that recognises the control by knowing the
 right answers, which is the same thing, or by looking into the harness in its own process, which cannot be hidden from
-it; tests that assert little (`lib.strength` measures that); a program that fails only now and then, when it did not in
-two runs. What it cannot hold off: a fault of the kernel, and work that other processes of this machine notice (the
-processor's caches, its heat).
+it; tests that assert little (`lib.select.strength` measures that); a program that fails only now and then, when it did
+not in two runs. What it cannot hold off: a fault of the kernel, and work that other processes of this machine notice
+(the processor's caches, its heat).
 """
 
 import os
@@ -36,7 +36,7 @@ from queue import Empty, SimpleQueue
 from random import SystemRandom
 from threading import Condition, Lock
 
-from lib.records import Journal, Lazy, Record, StudyError, content_id, file_sha256
+from lib.core.records import Journal, Lazy, Record, StudyError, content_id, file_sha256
 from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
 from lib.sandbox.tiers import REMEDY, Maker, working
 

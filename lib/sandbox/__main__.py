@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lib.records import Record, StudyError
+from lib.core.records import Record, StudyError
 from lib.sandbox import DEFAULT, check, run_programs
 from lib.sandbox.box import Limits
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from lib.records import StudyError
+from lib.core.records import StudyError
 from lib.sandbox import seccomp
 from lib.sandbox.channel import receive, send
 

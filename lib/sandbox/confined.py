@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from lib.records import StudyError
+from lib.core.records import StudyError
 from lib.sandbox import landlock
 from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, distributed, interpreter, modules, unused_uid
 

@@ -5,8 +5,8 @@ from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from lib.cluster import arriving, connect
-from lib.records import Record
+from lib.core.cluster import arriving, connect
+from lib.core.records import Record
 from lib.sandbox import DEFAULT, Limits, run_programs
 
 WINDOW = 4096  # programs that are held at once

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from lib.records import StudyError
+from lib.core.records import StudyError
 from lib.sandbox import landlock
 from lib.sandbox.box import ENVIRONMENT, Box, BoxDied, Limits, candidates
 from lib.sandbox.confined import ConfinedBox, sweep

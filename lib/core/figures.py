@@ -1,0 +1,254 @@
+"""Every plot of the study; one palette, one style, titles that say what is counted."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from cycler import cycler
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from lib.core.records import Record
+from lib.core.statistics import wilson
+
+PALETTE = {
+    "main": "#2f5d8a",
+    "accent": "#d9822b",
+    "good": "#3a8f5c",
+    "bad": "#b5483f",
+    "grey": "#8a8f98",
+    "light": "#dfe5ec",
+}
+STYLE: dict[Any, Any] = {
+    "figure.dpi": 110,
+    "savefig.dpi": 130,
+    "savefig.bbox": "tight",
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=[PALETTE[k] for k in ("main", "accent", "good", "bad", "grey")]),
+}
+mpl.rcParams.update(STYLE)
+
+
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure and its axes, as pyplot does, but closed: a notebook shows it once, where a cell ends with it."""
+    figure, axes = plt.subplots(rows, columns, **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def funnel(rows: list[Record], title: str) -> Figure:
+    """Draw a stage's funnel: one bar a step, what is left in colour and what was dropped in grey."""
+    figure, axes = subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
+    largest = max(max(row["in"], row["out"]) for row in rows)
+    for place, row in enumerate(rows):
+        axes.barh(place, row["in"], color=PALETTE["light"])
+        axes.barh(place, row["out"], color=PALETTE["main"])
+        label = f"{row['out']:,}" + (f"  (−{row['in'] - row['out']:,})" if row["out"] < row["in"] else "")
+        axes.text(max(row["in"], row["out"]) + largest * 0.01, place, label, va="center", fontsize=9)
+    axes.set_yticks(range(len(rows)), [row["step"] for row in rows])
+    axes.set_xlim(0, largest * 1.18)
+    axes.invert_yaxis()
+    axes.set_xlabel("records left after the step (dropped in brackets)")
+    axes.set_title(f"{title} (n = {rows[0]['in']:,})")
+    return figure
+
+
+def bars(counts: pd.Series, title: str, unit: str) -> Figure:
+    """Draw counts by name, one horizontal bar each, the first on top; `unit` says what is counted."""
+    figure, axes = subplots(figsize=(7.5, 0.7 + 0.26 * len(counts)))
+    axes.barh(range(len(counts)), counts.to_numpy(), color=PALETTE["main"])
+    axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(f"{title} (n = {counts.sum():,})")
+    return figure
+
+
+def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
+    """Draw how `values`, measured in `unit`, are spread, with their median."""
+    figure, axes = subplots(figsize=(7.5, 2.6))
+    axes.hist(values, bins=40, color=PALETTE["main"])
+    median = statistics.median(values)
+    axes.axvline(median, color=PALETTE["accent"], label=f"median {median:,.0f}")
+    axes.set_xlabel(unit)
+    axes.set_ylabel("count")
+    axes.set_title(f"{title} (n = {len(values):,})")
+    axes.legend(frameon=False)
+    return figure
+
+
+def prefix_cache(cost: dict[str, Record]) -> Figure:
+    """Draw the tokens of each generation step: prompt tokens computed, prompt tokens cached, completion tokens."""
+    figure, axes = subplots(figsize=(7.5, 2.7))
+    parts = {"computed": "accent", "of these cached": "light", "completion tokens": "main"}
+    labels = dict(zip(parts, ("prompt, computed", "prompt, from the cache", "completion"), strict=True))
+    left = [0] * len(cost)
+    for part, color in parts.items():
+        widths = [step[part] for step in cost.values()]
+        axes.barh(range(len(cost)), widths, left=left, color=PALETTE[color], label=labels[part])
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(cost)), list(cost))
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("tokens")
+    axes.set_title(f"What each step's tokens were (n = {sum(left):,})")
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.35))
+    return figure
+
+
+def scores(rows: Sequence[Record], title: str) -> Figure:
+    """Draw pass@1 with its 95 % interval, a colour a model; `rows` as `evaluate.score` makes them, with a `model`."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    shades = [PALETTE[name] for name in ("grey", "accent", "main", "good", "bad")]
+    colours = {model: shades[place % len(shades)] for place, model in enumerate(models)}
+    for place, row in enumerate(rows):
+        value, low, high = (100 * row["pass@1"][key] for key in ("value", "low", "high"))
+        colour = colours[row["model"]]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
+        axes.annotate(f"{value:.1f}", (value, place - 0.15), ha="center", va="bottom", fontsize=9)
+    axes.set_yticks(
+        range(len(rows)), [f"{row['benchmark']}, {row['model']} (n = {row['pass@1']['n']})" for row in rows]
+    )
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    axes.set_xlim(0, max(10.0, *(115 * row["pass@1"]["high"] for row in rows)))
+    axes.set_xlabel("pass@1 (%), with 95 % bootstrap interval")
+    axes.set_title(title)
+    return figure
+
+
+def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
+    """Draw one square a problem, by task id -> (passed before, passed after), in the order of the ids' numbers."""
+    kinds = {
+        (True, True): ("solved by both", "main"),
+        (False, True): ("gained", "good"),
+        (True, False): ("lost", "bad"),
+        (False, False): ("solved by neither", "light"),
+    }
+    ordered = sorted(pairs, key=lambda task: int(task.rsplit("/", 1)[1]))
+    columns = 28
+    figure, axes = subplots(figsize=(7.5, 1.0 + 0.27 * -(-len(ordered) // columns)))
+    for (before, after), (label, colour) in kinds.items():
+        places = [place for place, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
+        x, y = [place % columns for place in places], [place // columns for place in places]
+        axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(places)})")
+    axes.set_xlim(-0.6, columns - 0.4)
+    axes.set_ylim((len(ordered) - 1) // columns + 0.6, -0.6)
+    axes.axis("off")
+    axes.set_title(f"{title} (n = {len(ordered)} problems)")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9)
+    return figure
+
+
+def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
+    """Draw the share that passed in each group, given (passed, n) by name, with 95 % Wilson intervals."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
+    for place, (passed, n) in enumerate(counts.values()):
+        low, high = wilson(passed, n)
+        axes.plot([100 * low, 100 * high], [place, place], color=PALETTE["grey"], lw=2)
+        axes.plot(100 * passed / n, place, "o", color=PALETTE["main"])
+    axes.set_yticks(range(len(counts)), [f"{name} (n = {n:,})" for name, (_, n) in counts.items()])
+    axes.set_ylim(len(counts) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("responses that passed, %; lines are 95 % intervals")
+    axes.set_title(f"{title} (n = {sum(n for _, n in counts.values()):,})")
+    return figure
+
+
+def training(log: Sequence[Record], title: str) -> Figure:
+    """Draw a training log: the loss of each update with the held-out loss, the learning rate, and the gradient norm."""
+    updates = [row for row in log if "loss" in row]
+    held_out = [row for row in log if "held_out_loss" in row]
+    steps = [row["step"] for row in updates]
+    figure, (top, middle, bottom) = subplots(3, 1, figsize=(7.5, 5.4), sharex=True, height_ratios=[3, 1, 1])
+    top.plot(steps, [row["loss"] for row in updates], color=PALETTE["main"], label="training batch")
+    places, losses = [row["step"] for row in held_out], [row["held_out_loss"] for row in held_out]
+    top.plot(places, losses, "o--", color=PALETTE["accent"], label="held-out examples")
+    top.set_ylabel("loss (nats a token)")
+    top.legend(frameon=False)
+    middle.plot(steps, [row["learning_rate"] for row in updates], color=PALETTE["grey"])
+    middle.set_ylabel("learning rate")
+    bottom.plot(steps, [row["grad_norm"] for row in updates], color=PALETTE["grey"])
+    bottom.set_ylabel("gradient norm")
+    bottom.set_xlabel("update")
+    bottom.xaxis.get_major_locator().set_params(integer=True)
+    top.set_title(f"{title} (n = {len(updates):,} updates)")
+    return figure
+
+
+def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure:
+    """Draw the held-out losses of several training logs over their updates; `n` examples are held out."""
+    figure, axes = subplots(figsize=(7.5, 3.2))
+    for (name, log), colour in zip(logs.items(), ("main", "accent", "good", "bad"), strict=False):
+        rows = [row for row in log if "held_out_loss" in row]
+        axes.plot(
+            [row["step"] for row in rows],
+            [row["held_out_loss"] for row in rows],
+            "o-",
+            color=PALETTE[colour],
+            label=name,
+        )
+    axes.set_xlabel("update")
+    axes.set_ylabel("loss (nats a token)")
+    axes.set_title(f"{title} (n = {n:,} examples)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
+    """Draw a table of counts: a bar for each row, stacked from its columns."""
+    figure, axes = subplots(figsize=(7.5, 1.1 + 0.36 * len(table)))
+    left = [0] * len(table)
+    colours = [PALETTE[name] for name in ("main", "accent", "good", "bad", "grey")]
+    for place, column in enumerate(table.columns):
+        widths = table[column].tolist()
+        axes.barh(range(len(table)), widths, left=left, color=colours[place % len(colours)], label=str(column))
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(f"{title} (n = {sum(left):,})")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def positions(counts: pd.DataFrame, title: str) -> Figure:
+    """Draw how often each exemplar (row) stood in each position (column) as a map, with what chance would give."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.22 * len(counts)))
+    prompts = counts.to_numpy().sum() / len(counts.columns)
+    expected = prompts / len(counts)
+    colours = LinearSegmentedColormap.from_list("study", [PALETTE["light"], PALETTE["main"]])
+    image = axes.imshow(counts.to_numpy(), cmap=colours, aspect="auto", vmin=0, vmax=max(2 * expected, 1))
+    axes.set_yticks(range(len(counts)), list(counts.index), fontsize=8)
+    axes.set_xticks(range(len(counts.columns)), list(counts.columns))
+    axes.set_xlabel(f"position; by chance, a cell has {expected:.1f} ± {expected**0.5:.1f}")
+    axes.set_title(f"{title} (n = {prompts:,.0f})", fontsize=10)
+    figure.colorbar(image, label="prompts")
+    return figure
+
+
+def grouped(counts: pd.DataFrame, title: str) -> Figure:
+    """Draw a table of counts as shares of its columns: a group of bars for each row, in it one bar a column."""
+    figure, axes = subplots(figsize=(7.5, 1.1 + 0.2 * counts.size + 0.12 * len(counts)))
+    colours = [PALETTE[name] for name in ("grey", "main", "accent", "good", "bad")]
+    height = 0.8 / len(counts.columns)
+    for number, column in enumerate(counts.columns):
+        n = counts[column].sum()
+        places = [row + (number - (len(counts.columns) - 1) / 2) * height for row in range(len(counts))]
+        shares = (100 * counts[column] / max(n, 1)).tolist()
+        axes.barh(places, shares, height * 0.9, color=colours[number % len(colours)], label=f"{column} (n = {n:,})")
+    axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
+    axes.invert_yaxis()
+    axes.set_xlabel("share of the column's total, %")
+    axes.set_title(title)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

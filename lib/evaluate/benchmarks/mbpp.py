@@ -1,0 +1,110 @@
+"""MBPP (Austin et al. 2021) and MBPP+ (EvalPlus): short tasks, each with a sentence and one assertion to go by.
+
+Both are read from EvalPlus's file: MBPP is its base inputs, MBPP+ these and many more. The official pipeline scored the
+399 tasks of v0.1.0; v0.2.0, which evalplus 0.3.1 takes, has 378 of them, so that the two are not to be compared.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lib.core.records import Record
+from lib.evaluate.benchmark import Benchmark, last_block
+from lib.evaluate.benchmarks import evalplus
+from lib.evaluate.data import from_evalplus
+from lib.evaluate.oracles.evalplus import RULES
+
+# sha256 of the uncompressed file
+PINS = {
+    "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad": "v0.2.0",
+    "a855b9de667baea8e2f8aa61f898767a7336872208a85222b35622545e819fe9": "v0.1.0",
+}
+# Tasks of v0.1.0 that v0.2.0 has not.
+_NUMBERS = "83 115 117 143 164 229 249 295 396 400 407 431 438 442 461 574 582 595 640 746 783"
+DROPPED = frozenset(f"Mbpp/{number}" for number in _NUMBERS.split())
+ANYTHING = frozenset({"Mbpp/164"})  # in v0.1.0 only: its reference is wrong, so EvalPlus takes any answer
+Change = Callable[[Any], Any]
+
+
+def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
+    """Return MBPP+ or MBPP, from a path or from where `lib.evaluate.data.locate` finds it.
+
+    Missing when nowhere, StudyError when the file is damaged or no known version.
+    """
+    name = "MBPP+" if plus else "MBPP"
+    facts, problems = from_evalplus(path, name, "MbppPlus", PINS, "mbpp", "_ready_mbpp_plus_path")
+    grading = evalplus.GRADING | ({} if plus else {"parts": ("base",), "faults": {}})
+    return Benchmark(
+        name, **facts, problems=problems, instruction=instruction, solution=solution, program=program,
+        elsewhere=DROPPED - set(problems), anything=ANYTHING & set(problems), **grading,
+    )  # fmt: skip
+
+
+def instruction(problem: Record) -> str:
+    """Return the task as the paper's newer script asks it: its sentence, then its assertion in a fence."""
+    text, _, assertion = problem["prompt"].strip().strip('"').strip().partition("\nassert")
+    return f"{text.strip()}\n```python\nassert{assertion.rstrip()}\n```"
+
+
+def solution(problem: Record, completion: str) -> str:
+    """Return the program text in a completion: its last python block."""
+    return last_block(completion) + "\n"
+
+
+def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+    """Return the program that runs a solution on a task's base or plus inputs."""
+    rule = problem["entry_point"] if problem["entry_point"] in RULES else None
+    return evalplus.program(problem, solution, inputs(problem, part), rule, wider)
+
+
+def inputs(problem: Record, part: str) -> list[Any]:
+    """Return a task's inputs, each the arguments of one call, with the types that JSON could not hold."""
+    given = problem[evalplus.PARTS[part]] or []  # Mbpp/793 has none beyond the base: an empty dictionary stands there
+    change = TYPES.get(problem["task_id"].removeprefix("Mbpp/"))
+    return [change(arguments) for arguments in given] if change else given
+
+
+def each(change: Change) -> Change:
+    """Change every argument of a call."""
+    return lambda arguments: [change(argument) for argument in arguments]
+
+
+def first(change: Change) -> Change:
+    """Change the first argument of a call."""
+    return lambda arguments: [change(arguments[0]), *arguments[1:]]
+
+
+def tuples(items: Any) -> list[Any]:
+    """A list of tuples."""
+    return [tuple(item) for item in items]
+
+
+def sets(items: Any) -> list[Any]:
+    """A list of sets; an empty one was written as a dictionary, and stays one."""
+    return [set(item) if isinstance(item, list) and item else {} for item in items]
+
+
+def frozen(value: Any) -> Any:
+    """Tuples all the way down."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+# The tasks whose arguments are no JSON (evalplus/data/mbpp.py, mbpp_deserialize_inputs).
+TYPES: dict[str, Change] = {
+    task: change
+    for tasks, change in (
+        ("2 116 132 143 222 261 273 394 399 421 424 429 470 560 579 596 616 630 726 740 744 809", each(tuple)),
+        ("63 64 70 94 120 237 272 299 400 409 417 438 473 614 780", each(tuples)),
+        ("75 413 444 753", first(tuples)),
+        ("250 307 405 446 617 720 763 808", first(tuple)),
+        ("106 750", lambda arguments: [arguments[0], tuple(arguments[1])]),
+        ("115", first(sets)),
+        ("124", lambda arguments: (float(arguments[0]), complex(arguments[1]))),
+        ("252", first(complex)),
+        ("259 401 445", each(lambda items: tuple(map(tuple, items)))),
+        ("278", each(lambda items: tuple(tuple(item) if isinstance(item, list) else item for item in items))),
+        ("580 615 791", frozen),
+        ("722", first(lambda held: {key: tuple(value) for key, value in held.items()})),
+    )
+    for task in tasks.split()
+}

@@ -1,0 +1,174 @@
+"""What the paper claims, read from data/claims.yaml, and whether a run's scores bear it out."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from lib.core import markdown
+from lib.core.paths import ROOT
+from lib.core.records import Record
+
+CLAIMS = ROOT / "data" / "claims.yaml"
+HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
+PAIR = ["before", "after"]  # what a comparison is of when it does not say
+RAW = "before, raw prompt"  # the paper's way of asking a base model (its newer evaluation script)
+# The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
+EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
+
+
+def load(path: Path = CLAIMS) -> Record:
+    """Return {versions: {benchmark: version the paper scored}, claims: [...]}; the file's head says what is in one."""
+    return yaml.safe_load(path.read_text())
+
+
+def judge(paper: Record, scores: Record, model: str, examples: int = 0) -> list[Record]:
+    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned on so
+    many `examples` (0: not known).
+
+    `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
+    low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark, and
+    one that is not of after against before says so with `benchmark` and `models` [worse, better].
+
+    A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
+    does not hold when it lies below, and cannot be told otherwise; this asks for the direction, which any model can
+    show. A claim of a value holds when our 95 % interval has the paper's value in it and does not otherwise, but it
+    cannot be told of another model than the paper's, from another version of the benchmark, or of a model tuned on less
+    than half as many examples.
+
+    EvoEval's five sets are also judged together when all of them are scored (`pooled`).
+
+    A row has id, claim, table, benchmark, paper and ours (in words), same model (yes or no), verdict and why.
+    """
+    scores = pooled(scores)
+    return [row for claim in paper["claims"] for row in _rows(claim, paper["versions"], scores, model, examples)]
+
+
+def pooled(scores: Record) -> Record:
+    """Return a run's scores and comparisons with those of "EvoEval" added for every model with all five of its sets."""
+    rows, compared = list(scores["scores"]), dict(scores["comparisons"])
+    for label in dict.fromkeys(row["model"] for row in rows):
+        sets = [row for name in EVOEVAL if (row := _score(scores, label, name))]
+        if len(sets) == len(EVOEVAL):
+            facts = {"model": label, "benchmark": "EvoEval", "version": sets[0]["version"]}
+            rows.append(facts | {"pass@1": _joined([row["pass@1"] for row in sets])})
+    for pair in {tuple(models): None for _, models, _ in _comparisons(scores)}:
+        sets = [made for name in EVOEVAL if (made := _compared(scores, name, [*pair]))]
+        if len(sets) == len(EVOEVAL):
+            facts = {"benchmark": "EvoEval", "models": [*pair]}
+            compared[f"EvoEval, {' to '.join(pair)}"] = facts | _joined(sets)
+    return scores | {"scores": rows, "comparisons": compared}
+
+
+def _joined(sets: list[Record]) -> Record:
+    """The mean over the problems of several sets; the intervals' arms, so weighted, as root of the sum of squares."""
+    n, key = sum(each["n"] for each in sets), "difference" if "difference" in sets[0] else "value"
+    mean = sum(each[key] * each["n"] for each in sets) / n
+    down, up = (math.hypot(*((each[end] - each[key]) * each["n"] / n for each in sets)) for end in ("low", "high"))
+    return {key: mean, "low": mean - down, "high": mean + up, "n": n}
+
+
+def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int) -> Iterator[Record]:
+    stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
+    if "untested" in claim:
+        said = "; ".join(f"{name} {_paper(claim, name, False, model)}" for name in stated)
+        yield _row(claim, ", ".join(stated), said, "", False, UNTOLD, f"not tested: {claim['untested']}")
+        return
+    pair = [claim.get("worse"), claim["better"]]
+    compared = [name for name, models, _ in _comparisons(scores) if models == pair]
+    for name in dict.fromkeys([*stated, *compared]) or ["any benchmark"]:
+        same = any(_same(value, model) for value in claim["values"] if value["benchmark"] == name)
+        if "worse" in claim:
+            found = _direction(claim, name, scores)
+        else:
+            found = _value(claim, name, versions, scores, model, examples)
+        yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
+
+
+def _row(claim: Record, name: str, paper: str, ours: str, same: bool, verdict: str, why: str) -> Record:
+    facts = {key: claim[key] for key in ("id", "claim", "table")} | {"benchmark": name, "paper": paper, "ours": ours}
+    return facts | {"same model": "yes" if same else "no", "verdict": verdict, "why": why}
+
+
+def _same(value: Record, model: str) -> bool:
+    """Whether a row of the paper is of this model, by its name on the Hub; a local folder's name proves nothing."""
+    return value["base"].lower() == model.split("@")[0].lower()
+
+
+def _paper(claim: Record, name: str, same: bool, model: str) -> str:
+    """The paper's values for a benchmark: of the same model when it has that one, else of all its models."""
+    rows = [value for value in claim["values"] if value["benchmark"] == name and (_same(value, model) or not same)]
+    said = (" to ".join(f"{row[side]}" for side in ("worse", "better") if side in row) for row in rows)
+    return "; ".join(f"{value} ({row['model']})" for value, row in zip(said, rows, strict=True)) or "no value"
+
+
+def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]:
+    """Ours, verdict and why of "better beats worse" on a benchmark."""
+    pair = [claim["worse"], claim["better"]]
+    record = _compared(scores, name, pair)
+    if record is None:
+        return "", UNTOLD, _unscored(pair, name, scores)
+    ends = [_score(scores, label, name) for label in pair]
+    values = " to ".join(f"{100 * end['pass@1']['value']:.1f}" for end in ends if end)
+    points = [f"{100 * record[key]:+.1f}" for key in ("difference", "low", "high")]
+    ours = f"{values}: {points[0]} points ({points[1]} to {points[2]}), n = {record['n']}"
+    if record["low"] > 0:
+        return ours, HOLDS, "the interval lies above 0"
+    if record["high"] < 0:
+        return ours, FAILS, "the interval lies below 0"
+    least = record.get("detectable")
+    seen = f"; only {100 * least:.1f} points or more could be expected to show" if least else ""
+    return ours, UNTOLD, f"the interval includes 0{seen}"
+
+
+def _value(
+    claim: Record, name: str, versions: Record, scores: Record, model: str, examples: int
+) -> tuple[str, str, str]:
+    """Ours, verdict and why of "the score is the paper's" on a benchmark."""
+    row = _score(scores, claim["better"], name)
+    if row is None:
+        return "", UNTOLD, _unscored([claim["better"]], name, scores)
+    low, high = row["pass@1"]["low"], row["pass@1"]["high"]
+    ours = f"{100 * row['pass@1']['value']:.1f} ({100 * low:.1f} to {100 * high:.1f}), n = {row['pass@1']['n']}"
+    theirs = [value for value in claim["values"] if value["benchmark"] == name and _same(value, model)]
+    if not theirs:
+        return ours, UNTOLD, "another model than the paper's"
+    if row["version"] != versions.get(name, row["version"]):
+        return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
+    if 2 * examples < (needed := theirs[0].get("examples", 0)):
+        return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
+    inside = low <= theirs[0]["better"] / 100 <= high
+    return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"
+
+
+def _unscored(labels: list[str], name: str, scores: Record) -> str:
+    """Why nothing can be said of these labels on a benchmark."""
+    if RAW in labels and all(row["model"] != RAW for row in scores["scores"]):
+        return "the model before was not asked with the raw prompt, as the paper asks it (RAW in notebook 05)"
+    return f"{' and '.join(map(repr, labels))} {'are not both' if len(labels) > 1 else 'is not'} scored on {name}"
+
+
+def _comparisons(scores: Record) -> list[tuple[str, list[str], Record]]:
+    """A run's comparisons, each with its benchmark and its models."""
+    pairs = scores["comparisons"].items()
+    return [(record.get("benchmark", key), record.get("models", PAIR), record) for key, record in pairs]
+
+
+def _compared(scores: Record, name: str, pair: list[str]) -> Record | None:
+    return next((record for *of, record in _comparisons(scores) if of == [name, pair]), None)
+
+
+def _score(scores: Record, label: str, name: str) -> Record | None:
+    return next((row for row in scores["scores"] if (row["model"], row["benchmark"]) == (label, name)), None)
+
+
+def table(rows: Sequence[Record]) -> str:
+    """Return the rows as a Markdown table; pass@1 in percent, ours with its 95 % interval."""
+    heads = ["claim", "benchmark", "the paper (%)", "this run (%)", "same model", "verdict"]
+    cells = []
+    for row in rows:
+        verdict = f"{row['verdict']}: {row['why']}"
+        claim = f"{row['claim']} ({row['table']})"
+        cells.append([claim, row["benchmark"], row["paper"], row["ours"] or "not scored", row["same model"], verdict])
+    return markdown.table(heads, "llllll", cells)

@@ -1,0 +1,1 @@
+"""Comparisons of answers with expected ones, sent into the box as text."""

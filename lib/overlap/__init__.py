@@ -1,0 +1,1 @@
+"""What texts share: near-duplicates, n-grams, fingerprints of benchmarks, contamination."""

@@ -1,0 +1,199 @@
+"""The card of the published training set: what it is, how it was made, from whose code, and what it is not."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from statistics import mean, median
+
+from huggingface_hub import DatasetCardData
+
+from lib.core.models import Model
+from lib.core.records import Record
+from lib.publish.croissant import citation
+from lib.publish.provenance import hub_licences, packages, provenance, table
+
+# Parameters that shape the data; none that may hold a path, an address or a key of the machine they were made on.
+SHOWN = {
+    "01_seed_curation": ("UNIT", "RULES"),
+    "02_self_oss_instruct": (
+        "PROMPTS", "DIRECT", "SHOTS", "RESPONSE_SHOTS", "DECKS", "RESPONSE_DECKS", "SAMPLES", "TEMPERATURE",
+        "CONCEPT_TOKENS", "INSTRUCTION_TOKENS", "RESPONSE_TOKENS", "CATEGORIES", "DIFFICULTIES", "SAMPLING_SEED",
+    ),
+    "03_execution_filtering": (
+        "CPU_SECONDS", "MEMORY_MB", "OUTPUT_KB", "PACKAGES", "SELECTION", "CHOICE", "SELECTION_OPTIONS",
+    ),
+}  # fmt: skip
+CHOSEN = {
+    "passing": "for each task, one answer that passed its own tests is here",
+    "all passing": "every answer that passed its own tests is here",
+    "random": "for each task, one answer is here, whether or not it passed its own tests",
+    "failing": "for each task, one answer is here that did not pass its own tests",
+}
+MADE = """A model was shown pieces of real Python code. It named the concepts in each, made up a task from them (with
+DIRECT, from the code itself), and answered each task several times, with tests. A sandbox ran answers and tests."""
+LIMITS = (
+    "Nobody has read the examples. Tests and answer are the same model's: the tests can be as wrong as the code.",
+    "English instructions and Python code only.",
+    "The tasks follow what the code they come from does. Category and difficulty are what was asked for, not judged.",
+    "The examples were not searched for personal data.",
+)
+LICENCE = """Each example was inspired by code under one of the licences above; the header lists them together. That
+code is not in the data. Instruction, answer and tests are words of a model that had read it: they are meant to be
+new, but nobody has compared them with it, and a model can repeat what it has read. Each row therefore names package,
+version, licence, file and line, so that authors can be credited and rows can be left out. What a model writes may
+also fall under terms of that model's own licence. This says what was done and is not legal advice."""
+CONTAMINATION = {
+    True: "Repeats of benchmark problems were removed (the funnel counts them): copies, shared runs of words, code of "
+    "equal structure. A paraphrase is not found that way.",
+    False: "The examples were not compared with benchmark problems.",
+}
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)  # the borders of the Hub's size categories
+
+
+def title(upstream: Mapping[str, Record]) -> str:
+    """Return the name of the data set."""
+    return f"Self-aligned Python tasks of {upstream['02_self_oss_instruct']['metrics']['model']['name']}"
+
+
+def summary(n: int, upstream: Mapping[str, Record]) -> str:
+    """Return one sentence on what the data are."""
+    name = upstream["02_self_oss_instruct"]["metrics"]["model"]["name"]
+    choice = CHOSEN[upstream["03_execution_filtering"]["parameters"]["CHOICE"]]
+    return f"{n:,} Python tasks with answers and tests, written by {name}; {choice}."
+
+
+def size_category(n: int) -> str:
+    """Return the Hub's name for a number of rows: n<1K, 1K<n<10K, ..."""
+    names = [f"{border // 1000}K" if border < 1_000_000 else f"{border // 1_000_000}M" for border in SIZES]
+    place = sum(n >= border for border in SIZES)
+    return f"n<{names[0]}" if not place else f"{names[place - 1]}<n<{names[min(place, len(SIZES) - 1)]}"
+
+
+def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> str:
+    """Return the YAML header: what the Hub shows, searches, and loads as splits."""
+    licences = {found for *_, licence in packages(examples) for found in hub_licences(licence)}
+    data = DatasetCardData(
+        pretty_name=name,
+        language=["en"],
+        license=sorted(licences),
+        annotations_creators=["machine-generated"],
+        language_creators=["machine-generated"],
+        task_categories=["text-generation"],
+        size_categories=[size_category(len(examples))],
+        tags=["code", "python", "synthetic", "self-alignment"],
+        configs=[{"config_name": "default", "data_files": [{"split": s, "path": path} for s, path in files.items()]}],
+    )
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def composition(examples: Sequence[Record], held_out: Collection[str]) -> Record:
+    """Return counts and means of the examples, each a row of a table."""
+    counts = {
+        f"{field}: {value}": n
+        for field in ("category", "difficulty")
+        for value, n in sorted(Counter(example[field] for example in examples).items())
+    }
+    lengths = {
+        f"median length of {field}, characters": round(median(len(example[field]) for example in examples))
+        for field in ("instruction", "response", "tests")
+    }
+    return (
+        {"examples": len(examples), "train": len(examples) - len(held_out), "held_out": len(held_out)}
+        | counts
+        | {"mean pass rate of the tasks": f"{mean(example['pass_rate'] for example in examples):.2f}"}
+        | lengths
+        | {"packages they come from": len(packages(examples))}
+    )
+
+
+def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Record]) -> Record:
+    """Return who wrote the examples and every parameter of SHOWN, each a row of a table."""
+    revisions = sorted({example["model"] for example in examples})
+    writer = {
+        "model": upstream["02_self_oss_instruct"]["metrics"]["model"]["name"],
+        "its revision": ", ".join(revisions),
+        "its licence": model.licence if revisions == [model.revision] else "see the model's own card",
+        "engine": ", ".join(sorted({example["engine"] for example in examples})),
+    }
+    return writer | {
+        f"{name} of notebook {stage[:2]}": str(upstream[stage]["parameters"][name])
+        for stage, names in SHOWN.items()
+        for name in names
+    }
+
+
+def funnel(steps: Sequence[Record]) -> str:
+    """Return a stage's funnel as a Markdown table."""
+    rows = [
+        f"| {s['step']} | {s['in']:,} | {s['out']:,} | {s.get('unit', '')} | "
+        f"{', '.join(f'{reason}: {n:,}' for reason, n in s['reasons'].items())} |"
+        for s in steps
+    ]
+    return "\n".join(["| step | in | out | of | why not |", "| --- | ---: | ---: | --- | --- |", *rows])
+
+
+def card(
+    examples: Sequence[Record],
+    held_out: Collection[str],
+    model: Model,
+    upstream: Mapping[str, Record],
+    files: Mapping[str, str],
+    columns: Mapping[str, str],
+    hashes: Mapping[str, str],
+    folder: str,
+) -> str:
+    """Return the card as Markdown; the arguments are write_dataset's, its splits, columns, hashes and folder's name."""
+    last = upstream["03_execution_filtering"]
+    name = title(upstream)
+    checked = any(step["step"] == "in no benchmark" for step in last["funnel"])
+    limits = (*LIMITS, CONTAMINATION[checked])
+    shown = {**hashes, "dataset.jsonl, their source": last["outputs"]["dataset.jsonl"]["sha256"]}
+    return f"""{header(examples, files, name)}
+# {name}
+
+{summary(len(examples), upstream)}
+
+## What a row holds
+{table(dict(columns))}
+
+`train` is for training, `held_out` for the loss while training. Rows of `train` that are too long for a recipe are left
+out by the training, not here.
+
+## How they were made
+{MADE}
+The method is SelfCodeAlign's (see the citation).
+
+{table(method(examples, model, upstream))}
+
+From answers to examples:
+
+{funnel(last["funnel"])}
+
+## What is in them
+{table(composition(examples, held_out))}
+
+## From whose code
+{provenance(examples)}
+
+## Licences
+{LICENCE}
+
+## Limits
+{chr(10).join(f"- {limit}" for limit in limits)}
+
+## How to load them
+```python
+from datasets import load_dataset
+
+data = load_dataset("{folder}")  # the path of this card's folder; not "."
+print(data["train"][0]["instruction"])
+```
+`croissant.json` describes the same files for Croissant's loaders.
+
+## Files
+{table({f"sha256 of {file}": sha256 for file, sha256 in shown.items()})}
+
+## Citation
+```bibtex
+{citation()[1]}
+```
+"""

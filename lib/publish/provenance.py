@@ -1,0 +1,46 @@
+"""What the cards share: facts and packages as tables in Markdown, and the Hub's names for licences."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from lib.core.records import Record
+
+# The Hub's identifiers (its documentation, "Licenses") for what is called so here, in lower case.
+HUB_LICENCES = {"gemma terms of use": "gemma", "not stated": "unknown"} | {
+    name: name for name in ("apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "isc", "mit", "unlicense", "zlib")
+}
+LONGEST = 200  # rows of a table of packages; every example names its own package all the same
+
+
+def table(facts: Record) -> str:
+    """Return a two-column Markdown table."""
+    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in facts.items()}
+    rows = [f"| {name} | {value} |" for name, value in shown.items()]
+    return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def packages(examples: Sequence[Record]) -> Counter[tuple[str, str, str]]:
+    """Return how many examples each (package, version, licence) inspired, sorted by name."""
+    found = Counter((e["source"]["package"], e["source"]["version"], e["source"]["licence"]) for e in examples)
+    return Counter(dict(sorted(found.items())))
+
+
+def provenance(examples: Sequence[Record]) -> str:
+    """Return a Markdown table of the packages whose functions inspired the examples: version, licence, count.
+
+    Of more than LONGEST packages only those with most examples are shown; the last row counts the others.
+    """
+    found = packages(examples)
+    shown = dict(found.most_common(LONGEST))
+    rows = [f"| {' | '.join(source)} | {n:,} |" for source, n in found.items() if source in shown]
+    if len(shown) < len(found):
+        rows.append(f"| {len(found) - len(shown):,} more | | | {len(examples) - sum(shown.values()):,} |")
+    return "\n".join(["| package | version | licence | examples |", "| --- | --- | --- | ---: |", *rows])
+
+
+def hub_licences(licence: str) -> list[str]:
+    """Return the Hub's identifiers, sorted, for a model's licence or an SPDX expression; "other" for one it has not."""
+    text = licence.lower()
+    names = [text] if text in HUB_LICENCES else re.findall(r"[^\s()]+", text)
+    return sorted({HUB_LICENCES.get(name, "other") for name in names if name not in ("and", "or")})

@@ -1,0 +1,1 @@
+"""Runs the notebooks, checks the machine, keeps and verifies reference runs."""

@@ -1,0 +1,154 @@
+"""The figures of a run held against the reference's: yields, held-out loss, scores, and the paper's claims."""
+
+import math
+
+from lib.core.records import Record
+from lib.core.statistics import Estimate, unpaired, wilson
+from lib.evaluate import claims
+from lib.runner.verify.finished import OK, UNTOLD, WRONG, Check, Finished, some
+
+
+def agree(pairs: list[tuple[Estimate, Estimate]]) -> list[bool]:
+    """Return for each (reference's, run's) pair of figures whether they may be two measurements of one thing.
+
+    They may when the interval of their difference includes 0, all intervals holding together with 95 %.
+    """
+    among = sum(theirs.value != ours.value for theirs, ours in pairs) or 1
+    apart = [unpaired(theirs, ours, among) for theirs, ours in pairs]
+    return [each.low <= 0 <= each.high for each in apart]
+
+
+def funnel(run: Finished, reference: Finished, stage: str, excuse: str, alone: str = "") -> Check:
+    """Compare the share of records that each step let through, with Wilson intervals.
+
+    `excuse` is why any difference, `alone` why a step that only one of the two has is no fault.
+    """
+    theirs, ours = ({row["step"]: row for row in each.manifests[stage]["funnel"]} for each in (reference, run))
+    steps = {
+        step: (there, here)
+        for step in theirs
+        if step in ours and (there := _share(theirs[step])) and (here := _share(ours[step]))
+    }
+    outside = [
+        f"{step} {100 * here.value:.1f} % of {here.n:,} ({100 * there.value:.1f} % of {there.n:,} there)"
+        for (step, (there, here)), fits in zip(steps.items(), agree([*steps.values()]), strict=True)
+        if not fits
+    ]
+    lone = [f"{step} is in one only" for step in theirs.keys() ^ ours.keys()]
+    if outside or lone:
+        reason = excuse or ("" if outside else alone)
+        said = some(outside + sorted(lone), 4) + (f" ({reason})" if reason else "")
+        return Check(UNTOLD if reason else WRONG, stage, "funnel", said)
+    same = sum(ours[step]["out"] == theirs[step]["out"] and ours[step]["in"] == theirs[step]["in"] for step in steps)
+    rest = "" if same == len(steps) else ", the others within their intervals"
+    return Check(OK, stage, "funnel", f"{same} of {len(steps)} steps as in the reference{rest}")
+
+
+def _share(row: Record) -> Estimate | None:
+    """The share that a step let through; None when it counts other things after than before."""
+    if not 0 <= row["out"] <= row["in"] or not row["in"]:
+        return None
+    return Estimate(row["out"] / row["in"], *wilson(row["out"], row["in"]), row["in"])
+
+
+def training(run: Finished, reference: Finished) -> Check:
+    """The loss on held-out examples must be lower after training than before."""
+    losses = []
+    for each in (run, reference):
+        rows = sorted((each.records("04_sft", "log.jsonl") or {}).values(), key=lambda row: row["step"])
+        found = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
+        losses.append((found[0], found[-1]) if len(found) > 1 else (math.nan, math.nan))
+    (first, last), there = losses
+    if math.isnan(first):
+        return Check(UNTOLD, "04_sft", "held-out loss", "was not measured")
+    said = f"{first:.3f} before, {last:.3f} after ({there[0]:.3f} and {there[1]:.3f} there)"
+    return Check(OK if last < first else WRONG, "04_sft", "held-out loss", said)
+
+
+def scores(run: Record, reference: Record, excuse: str) -> list[Check]:
+    """Compare each score and each comparison of the reference with the run's, by their intervals."""
+    theirs, ours = _figures(reference), _figures(run)
+    checks, kept = [], []
+    for name, (version, estimate) in theirs.items():
+        if name not in ours:
+            checks.append(Check(UNTOLD, "05_evaluation", name, "is not scored in this run"))
+        elif ours[name][0] != version:
+            checks.append(Check(UNTOLD, "05_evaluation", name, f"{ours[name][0]} here, {version} there"))
+        else:
+            kept.append((name, estimate, ours[name][1]))
+    within = agree([(there, here) for _, there, here in kept])
+    for (name, there, here), fits in zip(kept, within, strict=True):
+        said = f"{_said(here)}, {_said(there)} there" + ("" if fits or not excuse else f" ({excuse})")
+        checks.append(Check(OK if fits else UNTOLD if excuse else WRONG, "05_evaluation", name, said))
+    return checks
+
+
+def _figures(made: Record) -> dict[str, tuple[str, Estimate]]:
+    """Name -> (version and hash of the benchmark, figure) of the scores and comparisons in scores.json."""
+    found, known = {}, _versions(made)
+    for row in made["scores"]:
+        value, low, high, n = (row["pass@1"][key] for key in ("value", "low", "high", "n"))
+        if low == high:  # the bootstrap knows no width when no problem or every problem is solved
+            low, high = wilson(round(value * n), n)
+        name = f"pass@1 of {row['model']} on {row['benchmark']} (%)"
+        found[name] = (known[row["benchmark"]], Estimate(value, low, high, n))
+    for name, row in made["comparisons"].items():
+        figure = Estimate(*(row[key] for key in ("difference", "low", "high", "n")))
+        found[f"difference, {name} (points)"] = (known.get(row.get("benchmark", name), ""), figure)
+    return found
+
+
+def other_versions(run: Record, reference: Record) -> list[str]:
+    """Return the benchmarks that both scored, but not in the same version."""
+    ours, theirs = _versions(run), _versions(reference)
+    return [name for name in theirs if ours.get(name, theirs[name]) != theirs[name]]
+
+
+def unshared(run: Record, reference: Record) -> str:
+    """Return which benchmarks only one side could score, "" when none: their data may not be on every machine."""
+    ours, theirs = _versions(run), _versions(reference)
+    sides = ((theirs, ours, "here"), (ours, theirs, "in the reference"))
+    return "; ".join(
+        f"{name} is not scored {where}" for one, other, where in sides for name in one if name not in other
+    )
+
+
+def _versions(made: Record) -> dict[str, str]:
+    return {row["benchmark"]: f"{row['version']}, {row['sha256'][:8]}" for row in made["scores"]}
+
+
+def _said(figure: Estimate) -> str:
+    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f}, n = {figure.n})"
+
+
+def claimed(run: Finished, reference: Finished, excuse: str, foreign: str) -> list[Check]:
+    """Compare what the two runs say about each of the paper's claims that either can speak about.
+
+    The same verdict is as it must be; another is WRONG, or UNTOLD with an excuse; `foreign`, another model, proves
+    nothing either way.
+    """
+    checks, silent = [], 0
+    judged = [_judged(each) for each in (run, reference)]
+    for key in {**judged[1], **judged[0]}:
+        ours, theirs = (rows.get(key) for rows in judged)
+        if not any(row and row["ours"] for row in (ours, theirs)):
+            silent += 1
+            continue
+        here, there = (row["verdict"] if row else claims.UNTOLD for row in (ours, theirs))
+        row = ours or theirs or {}
+        said = f"{row['claim'].rstrip('.')} ({row['table']}): {here}; in the reference: {there}"
+        excused = excuse or claims.UNTOLD in (here, there)
+        mark = OK if here == there != claims.UNTOLD and not foreign else UNTOLD if excused else WRONG
+        checks.append(Check(mark, "claim", f"{key[0]} on {key[1]}", said))
+    said = f"{silent} more, about which neither run can say anything"
+    return [*checks, Check(UNTOLD, "claim", "others of the paper", said)] if silent else checks
+
+
+def _judged(each: Finished) -> dict[tuple[str, str], Record]:
+    made = each.scores()
+    if made is None:
+        return {}
+    tuned = each.manifests.get("04_sft")
+    examples = tuned["funnel"][-1]["out"] if tuned else 0
+    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"], examples)
+    return {(row["id"], row["benchmark"]): row for row in rows}

@@ -1,0 +1,1 @@
+"""From verdicts to a training set, and what its tests are worth."""

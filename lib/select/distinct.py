@@ -1,0 +1,88 @@
+"""What makes two examples too alike: the names that their code defines, and texts that nearly repeat each other."""
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+from lib.core.markdown import BLOCK, code_of
+from lib.core.records import Record
+from lib.overlap import near_duplicates
+
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITION = (*FUNCTION, ast.ClassDef)
+
+
+def parsed(code: str) -> ast.Module | None:
+    """The syntax tree, or None for what Python cannot parse."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def names(code: str) -> list[frozenset[str]]:
+    """The sets of function names and of class names in code (lower-case, no underscores), empty sets left out."""
+    functions, classes = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, FUNCTION):
+            functions.add(node.name.lower().replace("_", ""))
+        elif isinstance(node, ast.ClassDef):
+            classes.add(node.name.lower().replace("_", ""))
+    return [frozenset(found) for found in (functions, classes) if found]
+
+
+def joined_names(response: str) -> list[str] | None:
+    """The names of all functions in a response's first python block, as one string; None when it does not parse.
+
+    The string is empty without a function, so only one such response is kept (official clean_data.py).
+    """
+    block = BLOCK.search(response)
+    tree = parsed(block[1]) if block else None
+    return None if tree is None else [" ".join(node.name for node in ast.walk(tree) if isinstance(node, FUNCTION))]
+
+
+# How the names of a program {code, response} are compared: no two kept ones share a key. The newer pipeline's form
+# (official sanitize_data.py) and the older one's (clean_data.py); None when the form cannot read the code.
+FORMS: dict[str, Callable[[Record], Sequence[Hashable] | None]] = {
+    "sets": lambda program: names(program["code"]),
+    "joined": lambda program: joined_names(program["response"]),
+}
+
+
+def representation(response: str) -> str:
+    """The functions and classes at the top level of a response's code, without comments and docstrings, laid out anew.
+
+    Empty when there are none or the code does not parse.
+    """
+    tree = parsed(code_of(response)) or ast.Module([], [])
+    tree.body = [node for node in tree.body if isinstance(node, DEFINITION)]
+    for node in ast.walk(tree):
+        if isinstance(node, DEFINITION) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+TEXTS: dict[str, Callable[[Record], str]] = {
+    "instruction": lambda example: example["instruction"],
+    "response": lambda example: example["response"],
+    "code": lambda example: representation(example["response"]),
+}
+
+
+def unlike(
+    examples: Iterable[Record], field: str, threshold: float, parents: Mapping[str, Record]
+) -> tuple[list[Record], Counter[str]]:
+    """The examples whose `field` ("instruction", "response", "code") nearly repeats none kept before; and how many did.
+
+    Sorted by id. Near: the Jaccard similarity of the lower-case 5-word shingles is >= `threshold` (paper: 0.7); an
+    empty text repeats nothing. `parents` holds the examples' response records by id: instructions are compared
+    between tasks, and all examples of a task go with it. Raises StudyError for a threshold outside 0.04 to 1.
+    """
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for example in sorted(examples, key=lambda example: example["id"]):
+        groups[parents[example["parent"]]["parent"] if field == "instruction" else example["id"]].append(example)
+    texts = {name: TEXTS[field](members[0]).lower() for name, members in groups.items()}
+    dropped = near_duplicates.near_duplicates({name: text for name, text in texts.items() if text}, threshold)
+    kept = [example for name, members in groups.items() if name not in dropped for example in members]
+    count = sum(len(groups[name]) for name in dropped)
+    return sorted(kept, key=lambda example: example["id"]), +Counter({f"nearly the same {field}": count})

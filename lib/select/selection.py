@@ -1,0 +1,238 @@
+"""From verdicts to the training set: parse responses, choose one a task, drop what repeats, show some tests.
+
+Follows the sanitation of SelfCodeAlign's newer pipeline (paper, section 2.3; sanitize_data.py and minhash_dedup.py) in
+its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), is the same order with other switches.
+`lib.select.training_set.select` is the whole way. Where it differs from them on purpose:
+
+- only ```python blocks are code; "assert" must stand in the tests' code, not in their prose; unfinished code is dropped
+  at once (by the older pipeline after the choice), and code that does not parse during the scan, so that its task
+  stays open (by the newer one after it);
+- records are sorted by id before the seeded shuffle, and chance in an example depends on its own id, not on its row;
+- the examples are decontaminated (an option there, off), before near-duplicates are sought, in both presets;
+- of near-duplicates the first by id is kept, and another is dropped only when it resembles a kept one by its exact
+  similarity. There, chains of pairs that hashing proposed become one cluster, and one of each cluster is kept: with a
+  like b and b like c but a unlike c, one of the three is left there, and a and c here. Texts of under five words stay
+  here (dropped there);
+- every record that is dropped is counted with its reason.
+"""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lib.core.markdown import code_of
+from lib.core.records import Record, StudyError, content_id
+from lib.select.distinct import FORMS, parsed
+from lib.synthesize.prompts import Style
+
+# Substrings (of the lower-cased response) that mark code left unfinished, as in the official sanitizer.
+UNFINISHED = ("todo", "fixme", "write your code here", "your code here", "your code goes here", "notimplemented")
+INVOKED = re.compile(r"^(?!(?:def|class|import|from|async)\b)[A-Za-z]", re.MULTILINE)
+MAX_SHOWN_TESTS = 5  # longest test block that augmentation adds to an instruction, in lines
+SHOWN = {True: "Your code should pass this assertion:", False: "Your code should pass these tests:"}
+# Which responses may be drawn, by their verdict (paper, Table 9: random, failures only, passes only). A flaky one
+# neither passes nor fails.
+CHOICES: dict[str, Callable[[str], bool]] = {
+    "passing": lambda verdict: verdict == "pass",
+    "random": lambda verdict: True,
+    "failing": lambda verdict: verdict not in ("pass", "flaky"),
+    "all passing": lambda verdict: verdict == "pass",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The switches of the selection; the defaults are the paper's, the seed is the official sanitizer's.
+
+    `max_words` bounds the instruction, 0: not; `augment` is the probability of showing tests in the instruction;
+    `name_form` is how names are compared, "sets" or "joined" (`distinct`); `near` is the Jaccard similarity from
+    which texts are near-duplicates (paper: 0.7), 0: not sought; `choice` is "passing", "random" or "failing" (one
+    response a task each) or "all passing". Raises StudyError for a name that is none of these.
+    """
+
+    seed: int = 6666
+    max_words: int = 200
+    diversify_names: bool = True
+    augment: float = 0.5
+    name_form: str = "sets"
+    near: float = 0.7
+    choice: str = "passing"
+    decontaminate: bool = True
+
+    def __post_init__(self) -> None:
+        known("choice", self.choice, CHOICES)
+        known("name_form", self.name_form, FORMS)
+
+
+def known(field: str, name: str, names: Collection[str]) -> None:
+    """Raise StudyError, naming the choices, unless `name` is one of `names`."""
+    if name not in names:
+        raise StudyError(f"{field} {name!r} is unknown; choose one of: {', '.join(names)}")
+
+
+# The older pipeline had no cap, no search for near-duplicates, and another seed (official clean_data.py).
+PRESETS = {"paper": Options(), "starcoder2": Options(seed=0, max_words=0, name_form="joined", near=0)}
+
+
+def preset(name: str, **changes: Any) -> Options:
+    """The options of "paper" or "starcoder2", with some changed; StudyError for an unknown name or option."""
+    known("preset", name, PRESETS)
+    known_options = [field.name for field in fields(Options)]
+    for option in changes:
+        known("option", option, known_options)
+    return replace(PRESETS[name], **changes)
+
+
+def fault(response: Record, style: Style) -> str | None:
+    """Why a response record cannot become a program (the paper's format rules), or None when it can."""
+    parts = style.split(response["text"])
+    if parts is None:
+        return "not one response and one tests section"
+    if any(mark in parts[0].lower() for mark in UNFINISHED):
+        return "unfinished code"
+    code, tests = map(code_of, parts)
+    if not code:
+        return "no python block in the response"
+    if not tests:
+        return "no python block in the tests"
+    if not re.search(r"\bassert", tests):
+        return "no assertion in the tests"
+    return None if INVOKED.search(tests) else "tests never called"
+
+
+def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], Counter[str]]:
+    """Programs {id, code, tests, response} of the well-formed responses, sorted by id, and the others' reasons."""
+    made, reasons = [], Counter[str]()
+    for record in sorted(responses, key=lambda record: record["id"]):
+        if (reason := fault(record, style)) is not None:
+            reasons[reason] += 1
+            continue
+        answer, tests = style.split(record["text"]) or ("", "")
+        made.append({"id": record["id"], "code": code_of(answer), "tests": code_of(tests), "response": answer})
+    return made, reasons
+
+
+def cause(verdict: Record) -> str:
+    """A short name for why a program did not pass: its verdict, with the exception's name where there is one."""
+    found = re.search(r"(?:->|:) ([A-Z]\w+)(?::|$)", verdict["detail"])
+    return f"{verdict['verdict']}: {found[1]}" if found else verdict["verdict"]
+
+
+def pass_rates(responses: Iterable[Record], passed: set[str]) -> dict[str, float]:
+    """The share of each instruction's responses that passed, malformed ones counted as not passing."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for record in responses:
+        outcomes[record["parent"]].append(record["id"] in passed)
+    return {parent: sum(results) / len(results) for parent, results in outcomes.items()}
+
+
+def pick(
+    passing: Iterable[Record], parents: Mapping[str, Record], instructions: Mapping[str, str], options: Options
+) -> tuple[list[Record], Counter[str]]:
+    """One random program an instruction, no text and no names twice; and the others' reasons.
+
+    `passing` holds the candidates, `parents` their response records, `instructions` the text for each instruction's
+    id. One scan in a seeded random order, as the official sanitizer does it: the first that fits wins, and one that is
+    dropped leaves its instruction open for a later sample. With the choice "all passing" a task may have several
+    responses, which share its instruction and perhaps names, but no two the same text.
+    """
+    order = sorted(passing, key=lambda program: program["id"])
+    random.Random(options.seed).shuffle(order)
+    kept: list[Record] = []
+    reasons = Counter[str]()
+    owners: dict[object, str] = {}  # of texts and names that were kept: the task
+    drawn: set[str] = set()
+    for program in order:
+        task = parents[program["id"]]["parent"]
+        text = instructions[task]
+        asked, answered = "".join(text.split()), "".join(program["response"].split())
+        readable = parsed(program["code"]) is not None
+        names = FORMS[options.name_form](program) if readable and options.diversify_names else ()
+        if options.max_words and len(text.split()) > options.max_words:
+            reasons[f"instruction over {options.max_words} words"] += 1
+        elif not readable or names is None:
+            reasons["code that does not parse"] += 1
+        elif task in drawn and options.choice != "all passing":
+            reasons["another response of its task was drawn"] += 1
+        elif answered in owners or owners.get(asked, task) != task:
+            reasons["same instruction or response"] += 1
+        elif any(owners.get(name, task) != task for name in names):
+            reasons["same set of names"] += 1
+        else:
+            drawn.add(task)
+            owners |= dict.fromkeys((asked, answered, *names), task)
+            kept.append(program)
+    return kept, reasons
+
+
+def augment(instruction: str, tests: str, probability: float, rng: random.Random) -> str:
+    """The instruction, with some of the tests shown at its end when the coin says so (paper, appendix C).
+
+    Only tests of at most five lines are shown (of a block of plain assertions, a random one to five), and only when the
+    instruction does not already give an example or speak of tests.
+    """
+    lines = [line for line in tests.splitlines() if line.strip()]
+    if all(line.startswith("assert") for line in lines):
+        chosen = sorted(rng.sample(range(len(lines)), min(rng.randint(1, MAX_SHOWN_TESTS), len(lines))))
+        lines = [lines[place] for place in chosen]
+    coin = rng.random() < probability
+    told = "assert" in instruction or any(word in instruction.lower() for word in ("for example", "test"))
+    if not coin or told or len(lines) > MAX_SHOWN_TESTS or "assert" not in "\n".join(lines):
+        return instruction
+    return f"{instruction}\n\n{SHOWN[len(lines) == 1]}\n```python\n" + "\n".join(lines) + "\n```"
+
+
+def examples(
+    kept: Sequence[Record],
+    parents: Mapping[str, Record],
+    tasks: Mapping[str, Record],
+    sources: Mapping[str, Record],
+    rates: Mapping[str, float],
+    options: Options,
+    style: Style,
+) -> list[Record]:
+    """Training examples from picked programs, each with everything that led to it.
+
+    `parents` are response records by id, `tasks` instruction records by id, `sources` the seeds' sources by seed id.
+    """
+    made = []
+    for program in kept:
+        response = parents[program["id"]]
+        task = tasks[response["parent"]]
+        rng = random.Random(f"{options.seed}:{program['id']}")
+        instruction = augment(task["instruction"], program["tests"], options.augment, rng)
+        facts = {key: response[key] for key in ("sample", "exemplars", "sampling_seed", "request", "model", "engine")}
+        made.append(
+            {
+                "id": content_id("dataset", program["id"], instruction),
+                "parent": program["id"],
+                "instruction": instruction,
+                "response": style.final(program["response"], rng),
+                "tests": program["tests"],
+                "pass_rate": round(rates[task["id"]], 4),
+                "category": task["category"],
+                "difficulty": task["difficulty"],
+                "seed": response["seed"],
+                "source": sources[response["seed"]],
+                **facts,
+            }
+        )
+    return made
+
+
+def decontaminate(records: Iterable[Record], reason: Callable[[str], str | None]) -> tuple[list[Record], Counter[str]]:
+    """The examples whose instruction and response repeat no benchmark, and the others' reasons.
+
+    `reason(text)` names the benchmark that a text repeats, or None: `lib.overlap.contamination.Contamination.reason`.
+    """
+    kept, reasons = [], Counter[str]()
+    for record in records:
+        found = reason(f"{record['instruction']}\n{record['response']}")
+        if found is None:
+            kept.append(record)
+        else:
+            reasons[f"repeats {found}"] += 1
+    return kept, reasons

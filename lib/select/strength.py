@@ -1,0 +1,188 @@
+"""What the tests of examples are worth: assertions, statement coverage and mutants; and what selection does to the mix.
+
+Responses run in the sandbox only: `coverage_program` and `mutant_programs` make programs for `sandbox.run_programs`,
+and `covered` and `killed` read the verdicts. A surviving mutant does not prove that tests are weak: some changes leave
+a program's behaviour as it was (equivalent mutants), or change what nobody would test, such as a message. The share
+of killed ones is therefore a lower bound. That a mutant fails does not prove that the response was right, either.
+"""
+
+import ast
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lib.core.records import Record
+from lib.core.statistics import wilson
+from lib.sandbox import gate
+
+# What the box runs: response and tests once more, watched by `coverage`. It ends with an assertion that fails and says
+# the numbers; the assertion depends on what the program's code defines, as the harness asks of every test.
+MEASURE = """
+import contextlib, pathlib, sys, tempfile, types, unittest
+import coverage
+
+def run_case(case):
+    with contextlib.suppress(unittest.SkipTest):
+        unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
+
+def measured(code, tests):
+    unittest.main = lambda *_, **__: None
+    module = types.ModuleType("solution")
+    space = vars(module)
+    sys.modules["solution"] = sys.modules["__main__"] = module
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder).resolve() / "response.py"
+        file.write_text(code, encoding="utf-8")
+        watch = coverage.Coverage(data_file=None, config_file=False, include=[str(file)], messages=False)
+        watch.start()
+        try:
+            exec(compile(code, str(file), "exec", dont_inherit=True), space)
+            space |= {"__name__": "__main__", "RUN_CASE": run_case}
+            with contextlib.suppress(SystemExit):
+                exec(compile(tests, "<tests>", "exec", dont_inherit=True), space)
+        finally:
+            watch.stop()
+        _, statements, _, missing, _ = watch.analysis2(str(file))
+    return f"covered {len(statements) - len(missing)} of {len(statements)} statements"
+
+said = measured(CODE, TESTS)
+assert said is None, said
+"""
+CALLED = gate.Names(tick="", missed="", expected="", run_case="RUN_CASE")
+SAID = re.compile(r"AssertionError: covered (\d+) of (\d+) statements$")
+
+# One change for each operator: an ordering moves its boundary by one, an equality and a membership are turned around.
+SWAPS: dict[type[ast.AST], type[Any]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div, ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or,
+    ast.Or: ast.And,
+}  # fmt: skip
+UNTOUCHED = ("annotation", "returns", "format_spec")  # fields without behaviour of their own, or that only crash
+
+
+def assertions(tests: str) -> int:
+    """How many assertions stand in the source of tests: assert statements, calls of assert... and raises.
+
+    A loop's assertion counts once. Raises SyntaxError for source that does not parse.
+    """
+    nodes = list(ast.walk(ast.parse(tests)))
+    called = [ast.unparse(node.func).rpartition(".")[2] for node in nodes if isinstance(node, ast.Call)]
+    written = sum(isinstance(node, ast.Assert) for node in nodes)
+    return written + sum(name.startswith("assert") or name == "raises" for name in called)
+
+
+def coverage_program(program: Record) -> Record:
+    """A program {id, code, tests} that runs another one's code and tests and always fails, saying what they covered.
+
+    To be run where the package `coverage` can be imported. A response that passes its tests and tampers with the
+    measuring can lie: the numbers are for honest responses. Raises SyntaxError for tests that do not parse.
+    """
+    calls = gate.calls(ast.parse(program["tests"]), program.get("entry"), CALLED)
+    tests = "\n".join([program["tests"], *calls])
+    code = f"CODE = {program['code']!r}\nTESTS = {tests!r}"
+    return {"id": program["id"], "code": code, "tests": MEASURE}
+
+
+def covered(verdict: Record) -> tuple[int, int] | None:
+    """(statements that ran, all statements) of a response, from its coverage program's verdict; None when it broke.
+
+    A definition counts as run when the response is loaded, so that nothing but definitions is covered without tests.
+    """
+    found = SAID.search(verdict["detail"])
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes whose change can matter: no docstrings, annotations or format specifications, no `__main__` guard."""
+    yield node
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            bare = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+            guard = isinstance(child, ast.If) and "__name__" in ast.unparse(child.test)
+            if isinstance(child, ast.AST) and field not in UNTOUCHED and not bare and not guard:
+                yield from _nodes(child)
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, object]]:
+    """The (field, new value) pairs by which one node may be changed."""
+    match node:
+        case ast.BinOp() | ast.AugAssign() | ast.BoolOp() if type(node.op) in SWAPS:
+            yield "op", SWAPS[type(node.op)]()
+        case ast.Compare():
+            for place, op in enumerate(node.ops):
+                yield "ops", [*node.ops[:place], SWAPS[type(op)](), *node.ops[place + 1 :]]
+        case ast.Constant(value=bool() as value):
+            yield "value", not value
+        case ast.Constant(value=int() | float() as value):
+            yield "value", value + 1
+        case ast.Constant(value=str() as value):
+            yield "value", value + "x"
+
+
+def _source(tree: ast.Module) -> str | None:
+    """The tree as source that parses, or None: some f-strings cannot be written by ast.unparse."""
+    try:
+        source = ast.unparse(tree)
+        ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return source
+
+
+def mutants(code: str, count: int, rng: random.Random) -> list[str]:
+    """At most `count` sources that differ from `code` in one operator or constant, all different, drawn by `rng`.
+
+    Arithmetic, comparison and boolean operators are swapped; 1 is added to a number, a letter to a string, a truth
+    value is inverted; no statement is taken out, a `return` neither. Empty for code that does not parse.
+    """
+    try:
+        tree = ast.parse(code)
+        places = [(node, *change) for node in _nodes(tree) for change in _changes(node)]
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    rng.shuffle(places)
+    original = _source(tree)
+    made: dict[str, None] = {}
+    for node, field, value in places:
+        if len(made) >= count:
+            break
+        before = getattr(node, field)
+        setattr(node, field, value)
+        source = _source(tree)
+        setattr(node, field, before)
+        if source not in (None, original):
+            made[source] = None
+    return list(made)
+
+
+def mutant_programs(programs: Iterable[Record], count: int, seed: int) -> Iterator[Record]:
+    """Up to `count` mutants of each program's code with its own tests: {id: "<program's id>:<number>", code, tests}.
+
+    The draw depends on a program's id and `seed`, not on the other programs.
+    """
+    for program in programs:
+        sources = mutants(program["code"], count, random.Random(f"{seed}:{program['id']}"))
+        for number, source in enumerate(sources):
+            yield {**program, "id": f"{program['id']}:{number}", "code": source}
+
+
+def killed(verdicts: Iterable[Record]) -> Record:
+    """What the verdicts on mutants say: mutants run, killed, survived; examples, and those of which no mutant survived.
+
+    A mutant survives when it passes as a response would have to; every other verdict kills it. `share` is
+    `unbeaten` / `examples` with its 95 % Wilson interval `low` to `high`, all fractions, None without examples;
+    examples without a mutant are not among them.
+    """
+    survived: dict[str, list[bool]] = defaultdict(list)
+    for verdict in verdicts:
+        survived[verdict["id"].rpartition(":")[0]].append(verdict["verdict"] == "pass")
+    run, alive = sum(map(len, survived.values())), sum(map(sum, survived.values()))
+    unbeaten = sum(not any(passes) for passes in survived.values())
+    low, high = wilson(unbeaten, len(survived)) if survived else (None, None)
+    share = unbeaten / len(survived) if survived else None
+    counts = {"mutants": run, "killed": run - alive, "survived": alive, "examples": len(survived), "unbeaten": unbeaten}
+    return {**counts, "share": share, "low": low, "high": high}

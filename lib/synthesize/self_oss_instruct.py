@@ -1,0 +1,303 @@
+"""Self-OSS-Instruct (section 2.2): seed to concepts, concepts to instruction, instruction to responses with tests."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lib.core.records import Journal, Lazy, Record, StudyError, content_id
+from lib.generate import Engine, Request, complete
+from lib.generate.few_shot import NEXT_EXAMPLE, tokens_at_most
+from lib.generate.protocol import sampling_seed
+from lib.synthesize.exemplars import Deck, Decks
+from lib.synthesize.prompts import Style
+
+MAX_CONCEPT_WORDS = 6
+MAX_CONCEPTS = 5  # the exemplars have two to five
+MIN_INSTRUCTION_WORDS = 8
+CODE_MARKS = re.compile(r"[`={}()\[\]<>#;\\]|\breturn\b|\bdef\b")
+# Tasks whose answer needs what the sandbox denies can never pass; they are counted out before responses are paid for.
+OUT_OF_REACH = re.compile(
+    r"\b(files?|directory|folder|csv|database|sql|url|http\w*|api|web|server|socket|network|stdin|keyboard|"
+    r"user input|command[- ]line|gui|plot|image|random(?:ly)?|current (?:date|time))\b",
+    re.IGNORECASE,
+)
+# Names that are no everyday words, and everyday words only where they must mean the language.
+OTHER_LANGUAGE = re.compile(
+    r"\b(?i:java|javascript|typescript|node\.js|golang|php|kotlin|haskell|scala|fortran|matlab|cobol)\b|"
+    r"\b(?:in|using) (?:C|R|Go|Rust|Ruby|Swift|Perl|Bash)\b|\bC(?:\+\+|#)"
+)
+MIN_ASCII = 0.9  # share of a task's characters
+# Of the engines' window of 4,096, eight exemplars take up to 1,800; tokens_at_most counts up to twice too many.
+SNIPPET_TOKENS = 2000
+UNDRAWN = ("undrawn", "undrawn")  # category and difficulty of a task made straight from a snippet
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn: temperature 0.7 in the paper (section C.1), at most 1,536 tokens there."""
+
+    temperature: float
+    max_tokens: int
+    seed: int
+
+
+@dataclass
+class Step:
+    """What one step made: its records, why some completions gave none, and all completions.
+
+    `notes` counts what was cleaned away inside completions, those that gave no record included.
+    """
+
+    records: Sequence[Record]
+    reasons: Counter[str]
+    completions: Sequence[Record]
+    notes: Counter[str] = field(default_factory=Counter)
+
+
+def generated(deck: Deck, request: Request, completion: Record, engine: Engine) -> Record:
+    """Return what every generated record carries: exemplars, seed, request, model and engine."""
+    return {
+        "exemplars": [exemplar.id for exemplar in deck],
+        "sampling_seed": request.seed,
+        "request": completion["id"],
+        "model": engine.revision,
+        "engine": completion["engine"],
+    }
+
+
+def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
+    """Return the concepts of a completion's first line in lower case, and what else stood there (official: all)."""
+    concepts, faults = [], Counter[str]()
+    for item in text.strip().split("\n")[0].split(","):
+        concept = re.sub(r"\s+", " ", item).strip(" .*-").lower()
+        if not concept:
+            faults["empty"] += 1
+        elif CODE_MARKS.search(concept):
+            faults["code"] += 1
+        elif len(concept.split()) > MAX_CONCEPT_WORDS:
+            faults[f"longer than {MAX_CONCEPT_WORDS} words"] += 1
+        elif concept in concepts:
+            faults["said twice"] += 1
+        elif len(concepts) == MAX_CONCEPTS:
+            faults[f"more than {MAX_CONCEPTS}"] += 1
+        else:
+            concepts.append(concept)
+    return concepts, faults
+
+
+def draw_properties(
+    seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]
+) -> tuple[str, str]:
+    """Draw (category, difficulty) with the given weights (the paper's: 2:1:1 and uniform), once for each parent."""
+    rng = random.Random(content_id(seed, "properties", parent))
+    category = rng.choices(list(categories), list(categories.values()))[0]
+    return category, rng.choices(list(difficulties), list(difficulties.values()))[0]
+
+
+def instruction_fault(text: str, max_words: int) -> str | None:
+    """Return why a task can't be used, or None."""
+    words = len(text.split())
+    if words < MIN_INSTRUCTION_WORDS:
+        return f"shorter than {MIN_INSTRUCTION_WORDS} words"
+    if words > max_words:
+        return f"longer than {max_words} words"
+    if "###" in text or "<instruction>" in text:
+        return "runs on into another section"
+    if OTHER_LANGUAGE.search(text):
+        return "asks for another programming language"
+    if sum(letter.isascii() for letter in text) < MIN_ASCII * len(text):
+        return "not in English"
+    if OUT_OF_REACH.search(text):
+        return "needs files, network, input, chance or the clock"
+    return None
+
+
+def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[str]) -> list[Record]:
+    """Keep the first record of each text in `field`, white space aside; the others are counted in `reasons`."""
+    seen: set[str] = set()
+    kept = []
+    for record in records:
+        key = "".join(record[field].split()).lower()
+        if key in seen:
+            reasons["same as an earlier one"] += 1
+        else:
+            seen.add(key)
+            kept.append(record)
+    return kept
+
+
+def fitting(seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
+    """Keep the seeds whose prompt the model's window holds for sure; the others are counted in `reasons`.
+
+    A prompt that no engine takes would stop the run at the same place each time.
+    """
+    kept = [seed for seed in seeds if tokens_at_most(seed["code"]) <= SNIPPET_TOKENS]
+    if len(kept) < len(seeds):
+        reasons["perhaps too long for the model's window"] += len(seeds) - len(kept)
+    return kept
+
+
+def some(step: Step, what: str) -> Step:
+    """Return a step that made something; StudyError when it made nothing to go on with."""
+    if not step.records:
+        why = ", ".join(f"{reason}: {count}" for reason, count in step.reasons.items())
+        raise StudyError(
+            f"not one {what} could be used ({why}); raise N_SEEDS or the token limits, or try another MODEL"
+        )
+    return step
+
+
+def concepts_request(style: Style, deck: Deck, seed: Record, sampling: Sampling) -> Request:
+    """Return the request for a seed's concepts."""
+    return Request(
+        prompt=style.concepts(deck, seed["code"]),
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        stop=(NEXT_EXAMPLE, "\n\n"),
+        seed=sampling_seed(sampling.seed, "concepts", seed["id"]),
+    )
+
+
+def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batch: int) -> Record:
+    """Return how many of the requests get the same text when asked for all at once and in batches of `batch`."""
+    once = complete(engine, [replace(request, sample=1) for request in requests], cache, "asked at once")
+    again = []
+    for start in range(0, len(requests), batch):
+        part = [replace(request, sample=2) for request in requests[start : start + batch]]
+        again += complete(engine, part, cache, f"asked by {batch}")
+    same = sum(one["text"] == other["text"] for one, other in zip(once, again, strict=True))
+    return {"asked twice": len(requests), "same text": same}
+
+
+def ask_concepts(
+    engine: Engine, cache: Journal, style: Style, decks: Decks, seeds: Sequence[Record], sampling: Sampling
+) -> Step:
+    """Step S->C: one completion a seed; a seed without two sound concepts is counted out."""
+    reasons = Counter[str]()
+    dealt = decks.deal("concepts", fitting(seeds, reasons))
+    requests = Lazy(dealt, lambda pair: concepts_request(style, *pair, sampling))
+    step = Step([], reasons, complete(engine, requests, cache, "concepts"))
+    records = []
+    for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
+        text = completion["text"]
+        if completion["finish_reason"] == "length":  # the last one may be half a word
+            text = text.rpartition(",")[0]
+            step.notes["cut off at the token limit"] += 1
+        concepts, faults = parse_concepts(text)
+        step.notes += faults
+        if len(concepts) < 2:
+            step.reasons["fewer than two sound concepts"] += 1
+            continue
+        record = {"id": content_id("concepts", seed["id"], completion["id"]), "seed": seed["id"], "concepts": concepts}
+        records.append(record | generated(deck, asked, completion, engine))
+    step.records = records
+    return some(step, "list of concepts")
+
+
+def ask_instructions(
+    engine: Engine,
+    cache: Journal,
+    style: Style,
+    decks: Decks,
+    parents: Sequence[Record],
+    sampling: Sampling,
+    weights: tuple[dict[str, int], dict[str, int]],
+    max_words: int,
+) -> Step:
+    """Step C->I: one task a list of concepts; `weights` are those of the categories and of the difficulties.
+
+    When `parents` are seeds (records with "code"), it is step S->I, the ablation: no properties are drawn then.
+    """
+    reasons = Counter[str]()
+    direct = any("code" in parent for parent in parents)
+    dealt = decks.deal("instruction", fitting(parents, reasons) if direct else parents)
+
+    def drawn(parent: Record) -> tuple[str, str]:
+        return UNDRAWN if "code" in parent else draw_properties(sampling.seed, parent["id"], *weights)
+
+    def request(pair: tuple[Deck, Record]) -> Request:
+        deck, parent = pair
+        return Request(
+            prompt=style.inspired(deck, parent["code"])
+            if "code" in parent
+            else style.instruction(deck, *drawn(parent), parent["concepts"]),
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            stop=(NEXT_EXAMPLE,),
+            seed=sampling_seed(sampling.seed, "instruction", parent["id"]),
+        )
+
+    requests = Lazy(dealt, request)
+    step = Step([], reasons, complete(engine, requests, cache, "instructions"))
+    records = []
+    for (deck, parent), asked, completion in zip(dealt, requests, step.completions, strict=True):
+        text = completion["text"].strip()
+        fault = "cut off at the token limit" if completion["finish_reason"] == "length" else None
+        if fault := fault or instruction_fault(text, max_words):
+            step.reasons[fault] += 1
+            continue
+        category, difficulty = drawn(parent)
+        record = {
+            "id": content_id("instruction", parent["id"], completion["id"]),
+            "parent": parent["id"],
+            "seed": parent.get("seed", parent["id"]),
+            "instruction": text,
+            "category": category,
+            "difficulty": difficulty,
+        }
+        records.append(record | generated(deck, asked, completion, engine))
+    step.records = without_duplicates(records, "instruction", step.reasons)
+    return some(step, "task")
+
+
+def ask_responses(
+    engine: Engine,
+    cache: Journal,
+    style: Style,
+    decks: Decks,
+    instructions: Sequence[Record],
+    sampling: Sampling,
+    samples: int,
+) -> Step:
+    """Step I->R: `samples` responses with tests for each task; those cut off at the limit are counted out.
+
+    The records are lazy and sorted by id: ten samples of a hundred thousand tasks need not fit into memory.
+    """
+    dealt = decks.deal("response", instructions)
+
+    def request(place: int) -> Request:
+        (deck, task), sample = dealt[place // samples], place % samples
+        return Request(
+            prompt=style.response(deck, task["instruction"]),
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            stop=style.stop,
+            seed=sampling_seed(sampling.seed, "response", task["id"], sample),
+            sample=sample,
+        )
+
+    def record(key: tuple[str, int]) -> Record:
+        identity, place = key
+        (deck, task), completion = dealt[place // samples], completions[place]
+        made = {
+            "id": identity,
+            "parent": task["id"],
+            "seed": task["seed"],
+            "sample": place % samples,
+            "text": completion["text"].strip(),
+            "tokens": completion["tokens"],
+        }
+        return made | generated(deck, request(place), completion, engine)
+
+    requests = Lazy(range(samples * len(dealt)), request)
+    completions = complete(engine, requests, cache, "responses")
+    reasons = Counter[str]()
+    keys = []
+    for place, completion in enumerate(completions):
+        if completion["finish_reason"] == "length":
+            reasons["cut off at the token limit"] += 1
+        else:
+            keys.append((content_id("response", dealt[place // samples][1]["id"], completion["id"]), place))
+    return some(Step(Lazy(sorted(keys), record), reasons, completions), "response")

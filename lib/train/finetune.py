@@ -1,0 +1,253 @@
+"""Supervised fine-tuning from a model and examples to a merged model: it can be killed, resumed and spread out.
+
+`python -m lib.train.finetune JOB` is one process of a training that `lib.train.launch` started.
+"""
+
+import gc
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from lib.core.models import HUB, Model
+from lib.core.progress import say
+from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
+from lib.train import launch
+from lib.train.facts import dropout, hardware, settings
+from lib.train.packing import ATTENTION, count_trained, mean_loss
+from lib.train.recipe import Recipe, Training
+from lib.train.template import encode, load_tokenizer, render_prompt, split
+from lib.train.trainer import SPARE, PackedTrainer, Watch, arguments, explained, last_checkpoint, log_rows
+
+
+def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
+    """Return the base model with every dropout of its configuration forced to zero, as the paper's recipe asks.
+
+    `quantized` holds the weights in 4 bits (QLoRA: NF4, double quantization; Dettmers et al. 2023, section 3).
+    Raises StudyError for an architecture whose attention cannot be replaced: its examples would read each other.
+    """
+    config = AutoConfig.from_pretrained(model.path)
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    kind = getattr(torch, dtype)
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=kind
+    )
+    extra = {"quantization_config": bits, "device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if quantized else {}
+    base = AutoModelForCausalLM.from_pretrained(
+        model.path, config=config, dtype=kind, attn_implementation=ATTENTION, **extra
+    )
+    if not base._supports_attention_backend:
+        raise StudyError(
+            f"{model.name} is a {config.model_type}, whose examples cannot be packed: choose another MODEL"
+        )
+    return base
+
+
+def trainable(model: Model, recipe: Recipe) -> Any:
+    """Return the base model with the parameters that the recipe's method trains; StudyError for an unknown method.
+
+    lora, qlora: adapters beside every linear layer, in float32, alpha twice the rank; full: every weight.
+    """
+    if recipe.method == "full":
+        return load_base(model, recipe.dtype)
+    if recipe.method not in ("lora", "qlora"):
+        raise StudyError(f"METHOD={recipe.method!r} is unknown: lora, qlora or full")
+    if recipe.method == "qlora" and not torch.cuda.is_available():
+        raise StudyError("METHOD='qlora' needs a GPU and its environment (make setup DEVICE=gpu): use lora here")
+    base = load_base(model, recipe.dtype, quantized=recipe.method == "qlora")
+    if recipe.method == "qlora":
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    rank = recipe.lora_rank
+    if rank < 1:
+        raise StudyError(f"LORA_RANK={rank} must be 1 or more; METHOD='full' trains every weight")
+    transformers.set_seed(recipe.seed)  # half of each adapter begins at random
+    return get_peft_model(
+        base,
+        LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
+    )
+
+
+def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path, distributed: str = "") -> Training:
+    """Fine-tune `model` on examples {id, instruction, response} and return what it left in `folder`.
+
+    Writes model/ (merged, bfloat16), adapter/ (unless every weight is trained) and log.jsonl (`log_rows`). A killed
+    training goes on from its last checkpoint; a finished one of the same model, examples and recipe is returned.
+    `distributed` names a configuration of `lib.train.launch`; "" trains in this process.
+    Raises StudyError when there is too little to train on, the disk is too small, or the loss stops being a number.
+    """
+    fingerprint = fingerprint_of(model, examples, recipe)
+    facts = finished(folder, fingerprint)
+    reused = facts is not None
+    if not reused:
+        if distributed:
+            launch.run(write_job(model, examples, recipe, folder), distributed)
+        else:
+            fit(model, examples, recipe, folder)
+        facts = finished(folder, fingerprint)
+    assert facts is not None
+    log = facts.pop("log")
+    write_records(folder / "log.jsonl", log)
+    return Training(folder, log, facts, reused)
+
+
+def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> str:
+    """Return a hash of all that a training's result depends on; how much is in memory at once is not of it."""
+    texts = sorted((example["id"], example["instruction"], example["response"]) for example in examples)
+    return content_id(model.sha256, asdict(replace(recipe, micro_batch=0)), render_prompt(""), texts)
+
+
+def finished(folder: Path, fingerprint: str) -> Record | None:
+    """Return the facts of the finished training in `folder` when they are of this fingerprint, else None."""
+    try:
+        facts = json.loads((folder / "model" / "training.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return facts if facts["fingerprint"] == fingerprint else None
+
+
+def check_space(model: Model, recipe: Recipe, folder: Path, checkpoints: Path) -> None:
+    """Raise StudyError when the disk has no room for the merged model and three checkpoints, less those there are.
+
+    A checkpoint has all weights, or adapters of a few per cent of them, and Adafactor's means, which are small.
+    """
+    weights = sum(path.stat().st_size for path in model.path.glob("*.safetensors"))
+    there = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
+    needed = weights * (4 if recipe.method == "full" else 1.15) + 2 * SPARE - there
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StudyError(
+            f"training writes up to {needed / 1e9:.1f} GB into {folder}, where {free / 1e9:.1f} GB are free: free some"
+        )
+
+
+def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> None:
+    """Train, or go on training, and export; in each of the processes when there are several."""
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    folder.mkdir(parents=True, exist_ok=True)
+    fingerprint = fingerprint_of(model, examples, recipe)
+    tokenizer = load_tokenizer(model.path)
+    rows, too_long = encode(examples, tokenizer, recipe.max_length)
+    training, held_out = split(rows, recipe.held_out, recipe.seed)
+    if recipe.loss_on == "everything":
+        training = [row | {"labels": row["input_ids"]} for row in training]
+    checkpoints = folder / "checkpoints" / fingerprint
+    check_space(model, recipe, folder, checkpoints)
+    with explained(folder):
+        args = arguments(recipe, checkpoints)
+        trainer = PackedTrainer(args, recipe, trainable(model, recipe), tokenizer, training, held_out)
+        if rate := dropout(cast(torch.nn.Module, trainer.model)):
+            raise StudyError(
+                f"{model.name} keeps a dropout of {rate} against its own configuration: choose another MODEL"
+            )
+        watch = Watch(trainer)
+        trainer.add_callback(watch)
+        last = last_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of every process, where weights are sharded
+        if not trainer.is_world_process_zero():
+            return
+        log = log_rows(trainer.state.log_history)
+        facts = {
+            "fingerprint": fingerprint,
+            "method": recipe.method,
+            "recipe": asdict(recipe),
+            "settings": settings(trainer),
+            "examples": {
+                "given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)
+            },
+            "held-out ids": sorted(row["id"] for row in held_out),
+            "trained tokens": count_trained(training),
+            "hardware": hardware(),
+            "seconds": watch.seconds,
+            "joules": max((row["joules"] or 0.0 for row in log if "joules" in row), default=0.0) or None,
+            "energy counters": watch.meter.counters,
+            "eos": tokenizer.eos_token,
+            "log": log,
+        }  # fmt: skip
+        save_adapter(trainer.model, state, tokenizer, model, folder / "adapter")
+        del trainer, watch
+        gc.collect()  # a GPU has room for what is saved only when the trainer is gone
+        unset_hf_deepspeed_config()  # with ZeRO-3 every load would wait for the other processes
+        export(state, tokenizer, model, folder, facts, held_out)
+
+
+def save_adapter(trained: Any, state: Record, tokenizer: Any, base: Model, folder: Path) -> None:
+    """Write the adapter, if there is one, with its tokenizer; that of an earlier training goes in any case."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(trained, PeftModel):
+        config = trained.peft_config["default"]
+        config.base_model_name_or_path = base.name  # a name, not this machine's path
+        if base.note == HUB:
+            config.base_model_name_or_path, config.revision = base.name.partition("@")[0], base.revision
+        trained.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)
+        tokenizer.save_pretrained(folder)
+
+
+def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: Sequence[Record]) -> None:
+    """Write the merged model/; it appears whole, by a rename, and only then the checkpoints go.
+
+    Adapters are added to the base model's own weights in float32 and rounded once. The held-out loss is taken once
+    more on what is saved: a change smaller than half a bfloat16 step is lost in that rounding, so the saved model can
+    be nearer to the base model than the adapters were.
+    """
+    merged = load_base(base, "float32")
+    if (folder / "adapter").exists():
+        merged = PeftModel.from_pretrained(merged, str(folder / "adapter")).merge_and_unload()
+    else:
+        merged.load_state_dict(state)
+    ends = merged.generation_config.eos_token_id or []
+    ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
+    # Nothing but where to stop: sampling settings or a repetition penalty of the base would change greedy answers.
+    merged.generation_config = GenerationConfig(
+        eos_token_id=list(dict.fromkeys(ends)), pad_token_id=tokenizer.pad_token_id
+    )
+    merged = merged.to(torch.bfloat16).to("cuda" if torch.cuda.is_available() else "cpu")
+    facts["held-out loss as saved"] = mean_loss(merged, held_out)
+    partial = folder / "model.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    merged.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    write_text(partial / "training.json", json.dumps(facts, indent=1) + "\n")
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    partial.rename(folder / "model")
+    for done in ("checkpoints", launch.JOB):
+        shutil.rmtree(folder / done, ignore_errors=True)
+
+
+def write_job(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> Path:
+    """Write what the processes of a distributed training need to know; return the folder it is in."""
+    job = folder / launch.JOB
+    write_records(job / "examples.jsonl", [{k: e[k] for k in ("id", "instruction", "response")} for e in examples])
+    facts = {"model": asdict(model) | {"path": str(model.path)}, "recipe": asdict(recipe), "folder": str(folder)}
+    write_text(job / "job.json", json.dumps(facts, indent=1) + "\n")
+    return job
+
+
+def main(job: Path) -> int:
+    """Take part in the training of a job; return 1 after a StudyError, printed for `lib.train.launch` to find."""
+    launch.end_with_parent()
+    facts = json.loads((job / "job.json").read_text())
+    model = Model(**facts["model"] | {"path": Path(facts["model"]["path"])})
+    try:
+        fit(model, read_records(job / "examples.jsonl"), Recipe(**facts["recipe"]), Path(facts["folder"]))
+    except StudyError as error:
+        say(f"{launch.ERROR}{error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

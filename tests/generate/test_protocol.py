@@ -1,0 +1,119 @@
+"""The cache is the checkpoint: what is stored is never asked for twice, whatever becomes of the engine."""
+
+import tracemalloc
+
+import pytest
+
+from lib.core.records import Journal, Lazy, StudyError
+from lib.generate import Request, complete, cost, open_cache, open_engine
+
+
+class Echo:
+    """Answers a request with its prompt, in reverse order, and remembers what it was asked; dies on demand."""
+
+    revision, version = "r1", "echo"
+
+    def __init__(self, dies_after=None):
+        self.asked, self.dies_after, self.loads = [], dies_after, 0
+
+    def load(self):
+        self.loads += 1
+
+    def generate(self, requests):
+        assert self.loads, "asked before it was loaded"
+        requests = list(requests)
+        for count, place in enumerate(reversed(range(len(requests)))):
+            if count == self.dies_after:
+                raise KeyboardInterrupt
+            self.asked.append(requests[place].prompt)
+            facts = {"finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
+            yield place, {"text": requests[place].prompt, **facts}
+
+    def close(self):
+        pass
+
+
+REQUESTS = [Request(f"prompt {n}", 0.7, 10, ("stop",), seed=n) for n in range(6)]
+
+
+def test_completions_come_back_in_request_order(tmp_path):
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        records = complete(Echo(), REQUESTS, cache, "test")
+        assert [record["text"] for record in records] == [request.prompt for request in REQUESTS]
+
+
+def test_a_broken_off_batch_is_completed_without_asking_twice(tmp_path):
+    first, second = Echo(dies_after=4), Echo()
+    with Journal(tmp_path / "cache.jsonl") as cache, pytest.raises(KeyboardInterrupt):
+        complete(first, REQUESTS, cache, "test")
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        complete(second, REQUESTS, cache, "test")
+        unneeded = Echo()
+        complete(unneeded, REQUESTS, cache, "test")  # all is stored: it is neither loaded nor asked
+    assert (second.loads, unneeded.loads, unneeded.asked) == (1, 0, [])
+    assert sorted(first.asked + second.asked) == sorted(request.prompt for request in REQUESTS)
+
+
+def test_what_is_in_flight_ends_when_a_completion_cannot_be_stored(tmp_path):
+    ended = []
+
+    class Streaming(Forgetful):
+        def generate(self, requests):
+            try:
+                yield from super().generate(requests)
+            finally:
+                ended.append(True)
+
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        cache.add = lambda record: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            complete(Streaming(), REQUESTS, cache, "test")
+        assert ended == [True]
+
+
+def test_an_id_depends_on_all_that_determines_a_completion():
+    base = dict(prompt="p", temperature=0.7, max_tokens=10, stop=("s",), seed=1, sample=0)
+    ids = {Request(**base).id("r1"), Request(**base).id("r2")}
+    changes = {"prompt": "q", "temperature": 0.8, "max_tokens": 11, "stop": ("t",), "seed": 2, "sample": 1}
+    ids |= {Request(**{**base, key: value}).id("r1") for key, value in changes.items()}
+    assert len(ids) == 8
+
+
+def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
+    with pytest.raises(StudyError, match="choose one of vllm, server, transformers, ray, replay"):
+        open_engine("magic", "m", 8)
+    with pytest.raises(StudyError, match="no recorded run"):
+        open_engine("replay", "m", 8, reference=tmp_path)
+    with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=\{'speed': 9\}.*speed.*Server"):
+        open_engine("server", "m", 8, {"speed": 9})
+    open_cache(tmp_path / "cache.jsonl", "replay", tmp_path).close()
+
+
+class Forgetful(Echo):
+    """Answers at once and remembers nothing; counts how far ahead requests are drawn."""
+
+    def generate(self, requests):
+        for place, request in enumerate(requests):
+            facts = {"finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
+            yield place, {"text": request.prompt[:2000], **facts}
+
+
+def test_many_requests_take_little_memory(tmp_path):
+    count, size = 3000, 20_000
+    requests = Lazy(range(count), lambda n: Request(f"{n:{size}}", 0.7, 10, ("stop",), seed=n))
+    tracemalloc.start()
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        records = complete(Forgetful(), requests, cache, "test")
+        assert sum(len(record["text"]) for record in records) == 2000 * count
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 600 * count + 40 * size  # ids and places, and what is in flight; all prompts would be 60 MB
+
+
+def test_a_steps_cost_adds_up():
+    one = {"prompt_tokens": 100, "cached_tokens": 60, "tokens": 7, "finish_reason": "length"}
+    other = {"prompt_tokens": 50, "cached_tokens": 0, "tokens": 3, "finish_reason": "stop"}
+    assert cost([one, other]) == {
+        "completions": 2, "prompt tokens": 150, "of these cached": 60, "computed": 90, "completion tokens": 10,
+        "cut off at the limit": 1,
+    }  # fmt: skip

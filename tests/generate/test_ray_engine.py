@@ -1,0 +1,197 @@
+"""Two vLLM workers on Ray: the completions of one process, whoever dies; and the sandbox as a stage of Ray Data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import alive, descendants, kill_nine
+
+from lib.core.paths import ROOT
+from lib.core.records import StudyError
+from lib.sandbox import Limits, run_programs
+from lib.sandbox.ray_stage import run_on_ray
+
+pytestmark = pytest.mark.slow
+
+COMMON = """
+import json, os, sys
+os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
+from lib.generate import Request, open_engine
+from lib.core.records import StudyError
+
+NAMES = "sum mean median maximum minimum product variance range".split()
+HEADS = [f"def {name}_{n}(numbers):" for n in (1, 2) for name in NAMES]
+PROMPTS = [f'{head}\\n    "Return it for a list of numbers."\\n' for head in HEADS]
+REQUESTS = [Request(prompt, 0.0, 24, ("\\n\\n",), seed=n or None) for n, prompt in enumerate(PROMPTS)]
+MODEL = "smollm2-135m-instruct"
+def tell(*what):
+    print("FOUND" + json.dumps(what), flush=True)
+"""
+VLLM = """
+engine = open_engine("vllm", MODEL, 4)
+engine.load()
+tell(sorted(engine.generate(REQUESTS)))
+"""
+# Each line that comes in is a word of command; what comes out is told line by line.
+RAY = """
+def lazily(times):
+    for n in range(times * len(REQUESTS)):
+        tell("drawn", n)
+        yield REQUESTS[n % len(REQUESTS)]
+
+engine = open_engine("ray", MODEL, 2, {"workers": 2})
+for command in sys.stdin:
+    command, times = command.split()
+    try:
+        engine.load()
+        for place, completion in engine.generate(lazily(int(times))):
+            tell("done", place, completion)
+            if command == "abandon":
+                break
+        tell("end")
+    except StudyError as error:
+        tell("error", str(error))
+"""
+
+
+class Driver:
+    """A process that drives the engine, and what it tells."""
+
+    def __init__(self):
+        command = [sys.executable, "-c", COMMON + RAY]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+
+    def say(self, command):
+        self.process.stdin.write(command + "\n")
+
+    def told(self):
+        """Yield what is told until the command has ended."""
+        for line in self.process.stdout:
+            if line.startswith("FOUND"):
+                what = json.loads(line.removeprefix("FOUND"))
+                yield what
+                if what[0] in ("end", "error"):
+                    return
+
+    def ask(self, command):
+        self.say(command)
+        return list(self.told())
+
+    def below(self, title):
+        """Return the pids of the processes below the driver whose command line has `title`."""
+        return below(self.process.pid, title)
+
+
+def below(pid, title):
+    """Return the pids of the processes below one whose command line has `title`."""
+    return [child for child in descendants(pid) if alive(child) and title in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def wait_until_dead(pids):
+    while any(map(alive, pids)):  # pytest's own timeout ends it
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def driver():
+    driver = Driver()
+    yield driver
+    wait_until_dead(kill_nine(driver.process))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    done = subprocess.run([sys.executable, "-c", COMMON + VLLM], cwd=ROOT, capture_output=True, text=True)
+    assert "FOUND" in done.stdout, done.stdout + done.stderr
+    return dict(json.loads(done.stdout.split("FOUND", 1)[1])[0])
+
+
+def same(told, expected):
+    """Return how many of the completions told are those of the one process, once each is known to be there once."""
+    done = {place: completion for kind, place, completion in (what for what in told if what[0] == "done")}
+    places = [what[1] for what in told if what[0] == "done"]
+    assert sorted(places) == list(range(len(places))) and not len(places) % len(expected)
+    uncached = {place: completion | {"cached_tokens": 0} for place, completion in expected.items()}
+    return sum(completion == uncached[place % len(expected)] for place, completion in done.items())
+
+
+def test_two_workers_complete_as_one_process_does(driver, expected):
+    told = driver.ask("generate 1")
+    assert len(driver.below("VLLM::EngineCore")) == 2
+    assert {completion["finish_reason"] for completion in expected.values()} == {"stop", "length"}
+    assert same(told, expected) >= 15  # of 16
+    drawn = [
+        len([what for what in told[:at] if what[0] == "drawn"]) for at, what in enumerate(told) if what[0] == "done"
+    ]
+    assert all(ahead - done <= 8 for done, ahead in enumerate(drawn)), "more is drawn than there is room for"
+
+
+def test_workers_that_are_killed_lose_nothing_and_repeat_nothing(driver, expected):
+    driver.ask("abandon 1")  # what is left of this must not be taken for what comes next
+    driver.say("generate 4")
+    told = []
+    for what in driver.told():
+        told.append(what)
+        if len(told) == 20:
+            below = driver.below("ray::MapWorker"), driver.below("VLLM::EngineCore")
+            assert [len(pids) for pids in below] == [2, 2]
+            os.kill(below[0][0], signal.SIGKILL)  # one worker as a whole ...
+            (other,) = [pid for pid in below[1] if pid in descendants(below[0][1])]
+            os.kill(other, signal.SIGKILL)  # ... and the engine of the other
+    assert told[-1] == ["end"]
+    assert same(told, expected) >= 60  # of 64
+    assert not [pid for pids in below for pid in pids if pid in driver.below("VLLM::EngineCore")]
+
+
+def test_more_damage_ends_in_one_line_and_leaves_nothing_behind(driver):
+    driver.say("generate 50")
+    told = []
+    for what in driver.told():
+        told.append(what)
+        if len(told) == 20:
+            everything = descendants(driver.process.pid)
+            (drawing,) = driver.below("drawn")
+            os.kill(drawing, signal.SIGKILL)
+    assert told[-1][0] == "error" and "run again" in told[-1][1] and "\n" not in told[-1][1]
+    wait_until_dead(everything)
+
+
+def test_a_driver_that_is_killed_leaves_nothing_behind(driver):
+    driver.say("generate 1")  # all is loaded anew
+    while not driver.below("VLLM::EngineCore"):
+        time.sleep(0.5)
+    below = kill_nine(driver.process)  # before Ray knows that they are ready
+    assert len(below) > 6
+    wait_until_dead(below)
+
+
+def test_programs_judged_on_a_cluster_get_the_verdicts_of_one_process():
+    code = "def f(x):\n    return x + 1\n"
+    programs = [{"id": f"pass {n}", "code": code, "tests": f"assert f({n}) == {n + 1}"} for n in range(5)]
+    programs += [{"id": f"fail {n}", "code": code, "tests": f"assert f({n}) == {n}"} for n in range(4)]
+    programs += [
+        {"id": f"time {n}", "code": "def f(x):\n    while x: pass\n", "tests": "assert f(1)"} for n in range(2)
+    ]
+    programs += [{"id": "entry", "code": code, "tests": "def check(f):\n    assert f(1) == 2\n", "entry": "f"}]
+    programs += [{"id": "no UTF-8", "code": "def f():\n    return '\ud800'\n", "tests": "assert f()"}]
+    limits = Limits(cpu_seconds=1.0)
+    judging = run_on_ray(iter(programs), limits, workers=2)
+    judged = [next(judging)]
+    os.kill(below(os.getpid(), "ray::MapBatches")[0], signal.SIGKILL)  # its programs are judged again
+    judged += judging
+    one = list(run_programs(programs, limits))
+    assert {verdict["verdict"] for verdict in one} == {"pass", "fail", "timeout", "error"}
+    for verdict in judged + one:
+        assert min(verdict.pop(name) for name in ("seconds", "cpu_seconds", "memory_mb")) >= 0
+    assert sorted(judged, key=lambda verdict: verdict["id"]) == sorted(one, key=lambda verdict: verdict["id"])
+
+
+def test_a_cluster_that_is_not_there_is_named():
+    with pytest.raises(StudyError, match="ray start --head"):
+        next(run_on_ray([{}], address="127.0.0.1:1"))

@@ -1,0 +1,535 @@
+"""The engine for OpenAI-compatible servers: against vLLM's, llama.cpp's, and one that does all that servers may do."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from lib.core.models import fetch_gguf, resolve
+from lib.core.paths import ROOT
+from lib.core.records import Journal, StudyError
+from lib.generate import Request, complete
+from lib.generate.engines import open_engine
+from lib.generate.server import Server
+from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS
+
+FACTS = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+
+
+def answer(text, finish="stop", usage=FACTS):
+    return json.dumps({"choices": [{"index": 0, "text": text, "finish_reason": finish}], "usage": usage})
+
+
+def refusal(message):
+    return json.dumps({"error": {"message": message, "type": "x"}})
+
+
+class Rogue(ThreadingHTTPServer):
+    """Serves model "m" as `act(body, attempt)` says: (status, headers, text) to send, or "drop", "half", "hang".
+
+    Counts what came: bodies, attempts by prompt, arrival times, open connections, the most requests at once.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, act=lambda body, attempt: (200, {}, answer(body["prompt"]))):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.act, self.lock = act, threading.Condition()
+        self.bodies, self.attempts, self.keys, self.arrivals = [], Counter(), [], []
+        self.open, self.now, self.most, self.dead = set(), 0, 0, False
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        pass
+
+    def die(self):
+        self.dead = True
+        self.shutdown()
+        self.server_close()
+        for connection in list(self.open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Rogue
+
+    def setup(self):
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self):
+        self.server.open.discard(self.connection)
+        super().finish()
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        assert self.path == "/v1/models"
+        self.reply(200, {}, json.dumps({"object": "list", "data": [{"id": "m"}, {"id": "n"}]}))
+
+    def do_POST(self):
+        server = self.server
+        assert self.path == "/v1/completions"
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.bodies.append(body)
+            server.keys.append(self.headers["Authorization"])
+            server.arrivals.append(time.monotonic())
+            server.attempts[body["prompt"]] += 1
+            attempt = server.attempts[body["prompt"]]
+            server.now += 1
+            server.most = max(server.most, server.now)
+            server.lock.notify_all()
+        act = server.act(body, attempt)
+        if act == "hang":
+            self.connection.recv(1)  # until the client gives up
+        with server.lock:  # before the reply is on its way: the next request may come at once
+            server.now -= 1
+        if server.dead or act in ("drop", "hang"):
+            self.close_connection = True
+        elif act == "half":
+            self.reply(200, {"Content-Length": "500"}, '{"choices": [')
+            self.close_connection = True
+        else:
+            self.reply(*act)
+
+    def reply(self, status, headers, text):
+        self.send_response(status)
+        content = {"Content-Type": "application/json", "Content-Length": str(len(text.encode()))}
+        for name, value in {**content, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+@pytest.fixture
+def rogue():
+    made = []
+
+    def make(*arguments):
+        made.append(Rogue(*arguments))
+        return made[-1]
+
+    yield make
+    for server in made:
+        if not server.dead:
+            server.die()
+
+
+def asked(count, **changes):
+    return [
+        Request(**{**dict(prompt=f"p{n}", temperature=0.7, max_tokens=5, stop=()), **changes}) for n in range(count)
+    ]
+
+
+def client_threads():
+    return [thread for thread in threading.enumerate() if "portal" in thread.name or "AnyIO" in thread.name]
+
+
+def until(true):
+    deadline = time.monotonic() + 30
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
+
+
+def test_a_request_is_sent_as_it_is_and_its_answer_told_in_full(rogue, monkeypatch):
+    server = rogue()
+    monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
+    seeded = Request("p", 0.7, 5, ("x", "y"), seed=3, sample=1)
+    engine = open_engine("server", "m", 2, {"urls": [server.url], "extra": {"top_k": 0}})
+    engine.load()
+    assert list(engine.generate([seeded])) == [
+        (0, {"text": "p", "finish_reason": "stop", "prompt_tokens": 3, "cached_tokens": 1, "tokens": 2})
+    ]
+    list(Server("m", 2, server.url, key="given").generate([Request("p", 0.0, 5, ())]))
+    sent = {"model": "m", "prompt": "p", "temperature": 0.7, "top_p": 1, "max_tokens": 5, "top_k": 0}
+    assert server.bodies[0] == {**sent, "stop": ["x", "y"], "seed": 3}
+    assert server.bodies[1].keys() == sent.keys() - {"top_k"}
+    assert server.keys == ["Bearer from the environment", "Bearer given"]
+    assert (engine.revision, engine.version) == ("m as served", "openai-compatible server")
+    engine.close()
+
+
+def test_samples_of_a_prompt_are_sent_one_by_one(rogue):
+    server = rogue()
+    requests = [Request("same", 0.7, 5, (), sample=n) for n in range(3)]
+    assert sorted(place for place, _ in Server("m", 2, server.url).generate(requests)) == [0, 1, 2]
+    assert server.attempts == {"same": 3}
+
+
+def test_no_stop_string_stays_in_a_text(rogue):
+    server = rogue(lambda body, attempt: (200, {}, answer("one END two STOP", "length", dict(FACTS))))
+    ((_, completion),) = Server("m", 2, server.url).generate(asked(1, stop=("STOP", "END")))
+    assert (completion["text"], completion["finish_reason"]) == ("one ", "stop")
+
+
+def test_the_count_of_cached_tokens_may_be_missing(rogue):
+    usages = [{"prompt_tokens": 3, "completion_tokens": 2}]
+    usages += [{**usages[0], "prompt_tokens_details": details} for details in (None, {}, {"cached_tokens": None})]
+    server = rogue(lambda body, attempt: (200, {}, answer("x", usage=usages[int(body["prompt"][1:])])))
+    completions = dict(Server("m", 2, server.url).generate(asked(4)))
+    assert [completions[n]["cached_tokens"] for n in range(4)] == [0, 0, 0, 0]
+
+
+TROUBLE = {
+    "connection dropped": "drop",
+    "half a reply": "half",
+    "no reply in time": "hang",
+    "too many requests": (429, {"retry-after-ms": "5"}, refusal("slow down")),
+    "server error": (500, {}, refusal("boom")),
+    "gateway error in HTML": (502, {"Content-Type": "text/html"}, "<html>bad gateway</html>"),
+    "a login page": (200, {"Content-Type": "text/html"}, "<html>log in</html>"),
+    "malformed JSON": (200, {}, '{"choices": [{"text"'),
+    "another JSON": (200, {}, "[1]"),
+    "no choices": (200, {}, json.dumps({"usage": FACTS})),
+    "empty choices": (200, {}, json.dumps({"choices": [], "usage": FACTS})),
+    "no text": (200, {}, answer(None)),
+    "no usage": (200, {}, answer("x", usage=None)),
+    "broken off": (200, {}, answer("x", "abort")),
+}
+
+
+def test_what_may_pass_is_asked_for_again_and_every_completion_comes_once(rogue):
+    troubles = list(TROUBLE.values())
+    server = rogue(
+        lambda body, attempt: (
+            troubles[int(body["prompt"][1:])] if attempt <= 2 else (200, {}, answer(body["prompt"] + " done"))
+        )
+    )
+    answers = list(Server("m", 4, server.url, timeout=2).generate(asked(len(troubles))))
+    assert sorted(place for place, _ in answers) == list(range(len(troubles)))
+    assert all(completion["text"] == f"p{place} done" for place, completion in answers)
+    few = [name for n, name in enumerate(TROUBLE) if server.attempts[f"p{n}"] < 3]
+    assert not few
+
+
+def test_retry_after_is_waited_for(rogue):
+    server = rogue(lambda body, attempt: (429, {"Retry-After": "1"}, "{}") if attempt == 1 else (200, {}, answer("x")))
+    assert len(list(Server("m", 1, server.url).generate(asked(1)))) == 1
+    assert server.arrivals[1] - server.arrivals[0] >= 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_refusal_stops_at_once_in_one_line(rogue, status):
+    server = rogue(lambda body, attempt: (status, {}, refusal("no\nsuch thing")))
+    engine = Server("m", 1, [server.url])
+    with pytest.raises(StudyError) as error:
+        list(engine.generate(asked(50)))
+    assert f"{server.url}: {status} no such thing" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert (sum(server.attempts.values()), client_threads()) == (1, [])
+
+
+def test_a_refusal_stops_the_other_requests_too(rogue):
+    def act(body, attempt):
+        if body["prompt"] != "p3":
+            return "hang"
+        with server.lock:
+            server.lock.wait_for(lambda: server.now == 4, 10)
+        return 400, {}, refusal("no")
+
+    server = rogue(act)
+    with pytest.raises(StudyError, match="400 no"):
+        list(Server("m", 4, server.url).generate(asked(50)))
+    assert until(lambda: not server.open)
+    assert sorted(server.attempts) == ["p0", "p1", "p2", "p3"]
+
+
+def test_a_url_that_dies_is_set_aside_and_the_other_one_gets_the_rest(rogue, capsys):
+    def act(body, attempt):
+        if sum(second.attempts.values()) > 6:
+            second.die()
+        return 200, {}, answer(body["prompt"])
+
+    def slow(body, attempt):
+        time.sleep(0.01)  # so that requests overlap
+        return 200, {}, answer(body["prompt"])
+
+    first, second = rogue(slow), rogue(act)
+    answers = list(Server("m", 2, [first.url, second.url], retries=1).generate(asked(60)))
+    assert sorted(place for place, _ in answers) == list(range(60))
+    assert all(completion["text"] == f"p{place}" for place, completion in answers)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "set aside" in line]
+    assert second.url in line
+    assert first.most <= 2
+
+
+def test_a_request_that_one_url_cannot_answer_moves_on_to_the_next(rogue, capsys):
+    first = rogue(lambda body, attempt: (500, {}, "{}") if body["prompt"] == "p0" else (200, {}, answer("first")))
+    second = rogue(lambda body, attempt: (429, {}, "{}") if body["prompt"] == "p1" else (200, {}, answer("second")))
+    completions = dict(Server("m", 1, [first.url, second.url], retries=1).generate(asked(20)))
+    assert len(completions) == 20
+    assert (completions[0]["text"], completions[1]["text"]) == ("second", "first")
+    assert (first.attempts["p0"], second.attempts["p1"]) == (2, 2)
+    assert "set aside" not in capsys.readouterr().out
+
+
+def test_a_request_that_none_can_answer_is_named_when_all_others_are_through(rogue):
+    def act(body, attempt):
+        return (500, {}, refusal("boom")) if body["prompt"] == "p0" else (200, {}, answer("x"))
+
+    first, second = rogue(act), rogue(act)
+    arrived = []
+    with pytest.raises(StudyError, match=r"1 requests had no answer .*500 boom.* stored"):
+        for place, _ in Server("m", 1, [first.url, second.url], retries=1).generate(asked(20)):
+            arrived.append(place)
+    assert sorted(arrived) == list(range(1, 20))
+    assert (first.attempts["p0"], second.attempts["p0"]) == (2, 2)
+
+
+def test_failures_that_do_not_come_in_a_row_set_no_url_aside(rogue, capsys):
+    bad = {"p0", "p4", "p8", "p12", "p16"}
+    server = rogue(lambda body, attempt: (500, {}, "{}") if body["prompt"] in bad else (200, {}, answer("x")))
+    with pytest.raises(StudyError, match="5 requests had no answer"):
+        list(Server("m", 1, server.url, retries=1).generate(asked(20)))
+    assert server.attempts == {f"p{n}": 2 if f"p{n}" in bad else 1 for n in range(20)}
+    assert "set aside" not in capsys.readouterr().out
+
+
+def test_when_all_servers_are_gone_what_came_is_stored_and_the_next_run_asks_for_the_rest(rogue, tmp_path):
+    def act(body, attempt):
+        if sum(first.attempts.values()) > 6:
+            first.die()
+        return 200, {}, answer(body["prompt"])
+
+    first, second = rogue(act), rogue()
+    requests = asked(20)
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        with pytest.raises(StudyError, match=r"no server answers any more .* stored.* run again"):
+            complete(Server("m", 2, first.url, retries=1), requests, cache, "test")
+        stored = {request.prompt for request in requests if request.id("m as served") in cache}
+        assert 4 <= len(stored) <= 6
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        records = complete(Server("m", 2, second.url), requests, cache, "test")
+        assert [record["text"] for record in records] == [request.prompt for request in requests]
+    assert second.attempts == {request.prompt: 1 for request in requests if request.prompt not in stored}
+
+
+def test_no_url_gets_more_than_max_seqs_requests_at_once_and_each_gets_as_many(rogue):
+    def act(server):
+        def wait(body, attempt):
+            with server().lock:
+                server().lock.wait_for(lambda: server().most >= 3, 10)
+            time.sleep(0.01)  # so that requests overlap
+            return 200, {}, answer("x")
+
+        return wait
+
+    first, second = rogue(act(lambda: first)), rogue(act(lambda: second))
+    assert len(list(Server("m", 3, [first.url, second.url]).generate(asked(60)))) == 60
+    assert (first.most, second.most) == (3, 3)
+
+
+def test_a_long_iterator_is_not_drawn_ahead_and_an_abandoned_one_leaves_nothing(rogue):
+    drawn = 0
+
+    def many():
+        nonlocal drawn
+        for n in range(1_000_000):
+            drawn += 1
+            yield Request(f"p{n}", 0.7, 5, ())
+
+    server = rogue()
+    answers = Server("m", 4, server.url).generate(many())
+    for count in range(1, 51):
+        next(answers)
+        assert drawn <= count - 1 + 2 * 4
+    assert client_threads()
+    answers.close()
+    assert until(lambda: not client_threads() and not server.open)
+    assert drawn <= 49 + 2 * 4
+
+
+def test_requests_in_flight_end_with_the_consumer(rogue):
+    server = rogue(lambda body, attempt: (200, {}, answer("x")) if body["prompt"] == "p0" else "hang")
+    answers = Server("m", 4, server.url).generate(asked(10))
+    assert next(answers)[0] == 0
+    assert until(lambda: sum(server.attempts.values()) == 5)
+    answers.close()
+    assert until(lambda: not client_threads() and not server.open)
+    assert sum(server.attempts.values()) == 5
+
+
+def test_an_interrupt_ends_the_thread_and_its_connections(rogue):
+    def act(body, attempt):
+        os.kill(os.getpid(), signal.SIGINT)
+        return "hang"
+
+    server = rogue(act)
+    with pytest.raises(KeyboardInterrupt):
+        list(Server("m", 1, server.url).generate(asked(3)))
+    assert until(lambda: not client_threads() and not server.open)
+
+
+def test_an_error_of_the_requests_is_the_consumers(rogue):
+    def failing():
+        yield from asked(1)
+        raise KeyError("no such seed")
+
+    with pytest.raises(KeyError, match="no such seed"):
+        list(Server("m", 1, rogue().url).generate(failing()))
+    assert until(lambda: not client_threads())
+
+
+def test_it_works_inside_a_running_event_loop(rogue):
+    async def notebook():
+        engine = Server("m", 2, rogue().url)
+        engine.load()
+        return list(engine.generate(asked(5)))
+
+    assert len(asyncio.run(notebook())) == 5
+
+
+def test_loading_tells_what_is_wrong_with_each_url(rogue):
+    server, gone = rogue(), rogue()
+    gone.die()
+    Server("m", 2, [server.url, server.url]).load()
+    with pytest.raises(StudyError, match=rf"{server.url} serves m, n; set MODEL.*'other'"):
+        Server("other", 2, server.url).load()
+    with pytest.raises(StudyError, match=rf"{gone.url} does not list its models \(.*connect.*start"):
+        Server("m", 2, [server.url, gone.url]).load()
+    with pytest.raises(StudyError, match="base URLs such as http"):
+        Server("m", 2, "localhost:8000/v1")
+    with pytest.raises(StudyError, match="base URLs such as http"):
+        Server("m", 2, [])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+PROMPTS = ["def add(a, b):", "import os\n\n\ndef size(path):", "class Stack:", "# Fibonacci numbers, one a line\n"]
+GREEDY = [Request(prompt, 0.0, 24, ("\n\n",)) for prompt in PROMPTS * 2]
+SEEDED = [Request(prompt, 0.9, 16, ("\n\n",), seed=7) for prompt in PROMPTS]
+IN_PROCESS = """
+import json, sys
+from lib.generate import Request
+from lib.generate.vllm_engine import Vllm
+from lib.core.models import resolve
+engine = Vllm(resolve("qwen2.5-coder-0.5b-instruct"), 8)
+engine.load()
+requests = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.load(sys.stdin)]
+completions = dict(engine.generate(requests))
+print(json.dumps([completions[place] for place in range(len(requests))]))
+"""
+
+
+def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
+    name, port = "qwen2.5-coder-0.5b-instruct", free_port()
+    model = resolve(name)
+    environment = os.environ | {key: value for key, value in SETTINGS.items() if "MULTIPROCESSING" not in key}
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.path)]
+    command += ["--served-model-name", name, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
+    command += ["--max-model-len", str(CONTEXT_TOKENS), "--max-num-batched-tokens", str(CONTEXT_TOKENS)]
+    command += ["--max-num-seqs", "8", "--no-enable-chunked-prefill", "--enforce-eager"]
+    command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]
+    # The in-process engine first: both at once would share the cores and the memory.
+    rows = json.dumps([vars(request) for request in GREEDY])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PROCESS], input=rows, capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = json.loads(done.stdout.splitlines()[-1])
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        engine = Server(name, 8, f"http://127.0.0.1:{port}/v1")
+        for _ in range(300):
+            try:
+                engine.load()
+                break
+            except StudyError:
+                assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                time.sleep(0.5)
+        served = dict(engine.generate(GREEDY))
+        told = ("text", "finish_reason", "prompt_tokens", "tokens")
+        different = [
+            (served[n], expected[n])
+            for n in range(len(GREEDY))
+            if any(served[n][field] != expected[n][field] for field in told)
+        ]
+        assert not different
+        again = [[completion for _, completion in sorted(engine.generate(SEEDED))] for _ in range(2)]
+        assert [completion["text"] for completion in again[0]] == [completion["text"] for completion in again[1]]
+        assert not any("\n\n" in completion["text"] for completion in again[0])
+        long = Request("word " * 600, 0.0, 1, ())
+        cached = [completion["cached_tokens"] for _ in range(2) for _, completion in engine.generate([long])]
+        assert cached[0] == 0 < cached[1]
+        with pytest.raises(StudyError, match=rf"^http://127.0.0.1:{port}/v1: 400 .*{CONTEXT_TOKENS}"):
+            list(engine.generate([Request("word " * 5000, 0.0, 4, ())]))
+        with pytest.raises(StudyError, match=f"serves {name}"):
+            Server("other", 8, engine.urls).load()
+        with pytest.raises(StudyError, match="404 .*other"):
+            list(Server("other", 8, engine.urls).generate(GREEDY))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+LLAMA = """
+import sys
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.model_alias = sys.argv[1], {"smollm"}
+params.hostnames, params.port = ["127.0.0.1"], 0
+params.n_ctx, params.n_parallel = 2048, 4
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_llama_cpp_stops_where_it_is_told_and_repeats_what_is_seeded(tmp_path):
+    gguf = tmp_path / "smollm.gguf"
+    fetch_gguf("smollm2-135m-instruct", gguf)
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", LLAMA, str(gguf)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            engine = Server("smollm", 4, process.stdout.readline().strip() + "/v1", extra={"top_k": 0, "min_p": 0})
+            engine.load()
+            requests = [Request(prompt, 0.0, 40, (".", "\n\n")) for prompt in ("The sky is", "Once upon a time")]
+            requests += [Request("1, 2, 3, 4,", 0.0, 8, ())]
+            completions = dict(engine.generate(requests))
+            assert [completions[n]["finish_reason"] for n in range(3)] == ["stop", "stop", "length"]
+            assert completions[2]["tokens"] == 8
+            for place, completion in completions.items():
+                assert completion["text"]
+                assert not any(stop in completion["text"] for stop in requests[place].stop)
+                assert 0 < completion["tokens"] <= requests[place].max_tokens
+                assert 0 <= completion["cached_tokens"] <= completion["prompt_tokens"] > 0
+            seeds = [Request("My name is", 1.0, 16, (), seed=seed) for seed in (1, 1, 2)]
+            same, too, other = (dict(Server("smollm", 1, engine.urls).generate(seeds))[n]["text"] for n in range(3))
+            assert same == too != other
+            with pytest.raises(StudyError, match="400 .*context"):
+                list(engine.generate([Request("word " * 3000, 0.0, 4, ())]))
+        finally:
+            process.kill()

@@ -1,0 +1,108 @@
+"""The committed reference is whole, and the README says nothing else."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from lib.core.paths import ROOT
+from lib.core.records import RECORD_TYPES, StudyError, file_sha256, read_records
+from lib.core.study import NOTEBOOKS
+from lib.runner import reference
+from lib.runner.verify.finished import NEEDED, Finished
+
+LAPTOP = ROOT / "data" / "reference" / "laptop"
+
+
+def test_the_readme_holds_the_references_numbers():
+    text = (ROOT / "README.md").read_text()
+    block = text.split(reference.MARKS[0])[1].split(reference.MARKS[1])[0].strip()
+    assert block == reference.results().strip()
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_stage_of_the_reference_is_whole(name):
+    manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
+    for file, facts in manifest["outputs"].items():
+        path = LAPTOP / name / f"{file}.gz"
+        if path.is_file():
+            assert file_sha256(path) == facts["sha256"], file
+            assert read_records(path)
+    book = nbformat.read(LAPTOP / name / f"{name}.ipynb", as_version=4)
+    assert all(cell["execution_count"] for cell in book.cells if cell["cell_type"] == "code")
+    assert str(ROOT) not in json.dumps(book)
+
+
+@pytest.mark.parametrize("file", RECORD_TYPES)
+def test_the_records_are_what_their_types_say(file):
+    kind = RECORD_TYPES[file]
+    for record in read_records(LAPTOP / f"{file}.gz"):
+        assert kind.__required_keys__ <= record.keys() <= kind.__annotations__.keys()
+
+
+def test_the_references_figures_are_in_figures():
+    names = {path.name[:2] for path in (ROOT / "figures").glob("*.png")}
+    assert names == {name[:2] for name in NOTEBOOKS}
+
+
+def test_every_training_example_can_be_followed_back_to_its_source_line():
+    def load(stage, file):
+        return {record["id"]: record for record in read_records(LAPTOP / stage / f"{file}.jsonl.gz")}
+
+    seeds = load("01_seed_curation", "seeds")
+    concepts, tasks, responses = (
+        load("02_self_oss_instruct", name) for name in ("concepts", "instructions", "responses")
+    )
+    completions = load("02_self_oss_instruct", "completions")
+    verdicts, dataset = (load("03_execution_filtering", name) for name in ("verdicts", "dataset"))
+    assert len(dataset) > 1
+    for example in dataset.values():
+        response = responses[example["parent"]]
+        task = tasks[response["parent"]]
+        concept = concepts[task["parent"]]
+        seed = seeds[concept["seed"]]
+        assert verdicts[response["id"]]["verdict"] == "pass"
+        assert example["source"] == seed["source"] and seed["source"]["line"] > 0 and seed["source"]["licence"]
+        assert {response["request"], task["request"], concept["request"]} <= completions.keys()
+
+
+def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    with pytest.raises(StudyError, match="not run yet"):
+        reference.promote("nothing", "laptop")
+
+
+def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
+    """A file that named this machine's folders is rewritten; the reference is not "altered" by that."""
+    stage, target = tmp_path / "run" / NOTEBOOKS[-1], tmp_path / "reference" / NOTEBOOKS[-1]
+    (stage / "dataset").mkdir(parents=True)
+    texts = {
+        "scores.json": json.dumps({"model": str(ROOT / "data" / "model")}),
+        "dataset/README.md": f"made in {ROOT}/data\n",
+        "samples.jsonl": json.dumps({"id": "one", "detail": str(ROOT)}) + "\n",
+    }
+    for file, text in texts.items():
+        (stage / file).write_text(text)
+        reference.copy(stage / file, target / file)
+    outputs = {file: {"sha256": file_sha256(stage / file), "bytes": (stage / file).stat().st_size} for file in texts}
+    outputs["model.safetensors"] = absent = {"sha256": "of the weights", "bytes": 9}
+    empty = {key: {} for key in NEEDED if key != "outputs"}
+    (stage / "manifest.json").write_text(json.dumps({"outputs": outputs, **empty}))
+    assert Finished(stage.parent).altered(stage.name) == []
+    reference.copy(stage / "manifest.json", target / "manifest.json")
+    copied = Finished(target.parent)
+    assert str(ROOT) not in (target / "scores.json").read_text() and copied.altered(stage.name) == []
+    kept = copied.manifests[stage.name]["outputs"]
+    assert kept["samples.jsonl"] == outputs["samples.jsonl"] and kept["model.safetensors"] == absent
+    assert kept["scores.json"]["bytes"] == (target / "scores.json").stat().st_size < outputs["scores.json"]["bytes"]
+    (stage / "scores.json").write_text("{}")
+    reference.copy(stage / "scores.json", target / "scores.json")
+    reference.copy(stage / "manifest.json", target / "manifest.json")
+    assert Finished(target.parent).altered(stage.name) == ["scores.json"]
+
+
+def test_no_verdict_names_a_folder_of_the_machine_that_made_it():
+    for path in LAPTOP.rglob("*.jsonl.gz"):
+        for record in read_records(path):
+            assert not re.search(r"/(?:root|home|Users)/[\w.-]+/", record.get("detail", "")), path.name

@@ -1,0 +1,35 @@
+"""Diversity measures on texts whose values can be worked out by hand."""
+
+import math
+
+import pytest
+
+from lib.synthesize import diversity
+
+ONE, OTHER = "a b c d e", "a b c d x"  # sequences: abcd, bcde and abcd, bcdx
+
+
+def test_sequences_are_of_words_in_lower_case():
+    found = diversity.sequences("Sort the LIST, in place!")
+    assert found == [("sort", "the", "list", "in"), ("the", "list", "in", "place")]
+    assert diversity.sequences("too short") == []
+
+
+def test_measures_by_hand():
+    assert diversity.single([ONE, OTHER]) == 2 / 4
+    assert diversity.shared([ONE, OTHER]) == 1 / 2
+    assert diversity.shared([ONE, ONE]) == 1 and diversity.shared([ONE, "v w x y z"]) == 0
+    assert diversity.entropy(["a b", "c d"]) == 2 and diversity.entropy(["a a a a"]) == 0
+    assert diversity.entropy(["a a b c"]) == pytest.approx(1.5)
+    assert all(math.isfinite(measure([""])) for measure in diversity.MEASURES.values())
+
+
+def test_a_varied_set_is_told_from_a_monotonous_one():
+    varied = [f"write f{n} that maps item{n} to value{n} by rule{n} now" for n in range(60)]
+    same = ["write f that maps an item to a value by rule now"] * 60
+    table = diversity.beside(varied, same[:20], seed=1)
+    once, words, shared = table.values()
+    assert once["ours"] > once["exemplars"] and words["ours"] > words["exemplars"]
+    assert shared["ours"] < shared["exemplars"] == 1
+    assert all(row["low"] <= row["ours"] <= row["high"] for row in table.values())
+    assert table == diversity.beside(varied[::-1], same[:20], seed=1)

@@ -1,0 +1,89 @@
+"""The template, the loss mask and the split."""
+
+from pathlib import Path
+
+import pytest
+from tiny import EXAMPLES
+from tokenizers import Tokenizer, models, processors
+from transformers import PreTrainedTokenizerFast
+
+from lib.core.models import Model
+from lib.core.records import StudyError
+from lib.train.template import IGNORED, chat_template, encode, load_tokenizer, render_example, render_prompt, split
+
+
+@pytest.mark.parametrize("instruction", ["Add.", "  Two\n\nlines  with 'quotes' and \"more\" ", "{{ no jinja }} \\n"])
+def test_chat_template_renders_the_same_text(tiny: Model, instruction: str) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    user, answer = {"role": "user", "content": instruction}, {"role": "assistant", "content": " def f(): ...\n"}
+    prompt, completion = render_example(instruction, answer["content"])
+    assert tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True) == render_prompt(
+        instruction
+    )
+    assert tokenizer.apply_chat_template([user, answer], tokenize=False) == prompt + completion + "<|end|>"
+    assert chat_template("<s>").count("<s>") == 1
+
+
+def test_chat_template_refuses_a_system_role(tiny: Model) -> None:
+    with pytest.raises(Exception, match="user and assistant"):
+        load_tokenizer(tiny.path).apply_chat_template([{"role": "system", "content": "x"}], tokenize=False)
+
+
+def test_loss_is_on_the_response_and_eos_only(tiny: Model) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    rows, too_long = encode(EXAMPLES[:3], tokenizer, 1280)
+    assert too_long == 0
+    for row, example in zip(rows, EXAMPLES, strict=False):
+        trained = [label for label in row["labels"] if label != IGNORED]
+        prompt = row["input_ids"][: -len(trained)]
+        assert tokenizer.decode(trained) == example["response"].strip() + "<|end|>"
+        assert tokenizer.decode(prompt) == render_prompt(example["instruction"])
+        assert row["labels"] == [IGNORED] * len(prompt) + trained
+
+
+def test_bos_is_put_first_when_the_tokenizer_uses_one(tiny: Model) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    tokenizer.bos_token = "<|end|>"
+    plain = encode(EXAMPLES[:1], tokenizer, 1280)[0][0]
+    bos = processors.TemplateProcessing(single="<|end|> $A", special_tokens=[("<|end|>", 0)])
+    tokenizer.backend_tokenizer.post_processor = bos
+    with_bos = encode(EXAMPLES[:1], tokenizer, 1280)[0][0]
+    assert with_bos["input_ids"] == [0, *plain["input_ids"]]
+    assert with_bos["labels"] == [IGNORED, *plain["labels"]]
+
+
+def test_long_examples_are_dropped_and_counted_and_nothing_left_is_an_error(tiny: Model) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    long = {"id": "zz", "instruction": "x", "response": "word " * 500}
+    rows, too_long = encode([*EXAMPLES, long], tokenizer, 300)
+    assert (len(rows), too_long) == (len(EXAMPLES), 1)
+    for examples in ([], [long]):
+        with pytest.raises(StudyError, match="MAX_LENGTH"):
+            encode(examples, tokenizer, 300)
+    with pytest.raises(StudyError, match="empty response"):
+        encode([{"id": "a", "instruction": "x", "response": " "}], tokenizer, 300)
+
+
+def test_the_split_is_seeded_disjoint_and_never_empty() -> None:
+    rows = [{"id": f"{n:03d}"} for n in range(40)]
+    train_rows, held_out = split(rows, 0.05, 1)
+    assert split(rows[::-1], 0.05, 1) == (train_rows, held_out) != split(rows, 0.05, 2)
+    assert len(held_out) == 2 and not {r["id"] for r in held_out} & {r["id"] for r in train_rows}
+    assert len(split(rows[:3], 0.05, 1)[1]) == 1
+    with pytest.raises(StudyError, match="cannot be split"):
+        split(rows[:1], 0.05, 1)
+
+
+def test_a_tokenizer_without_the_needed_tokens_is_refused(tiny: Model, tmp_path: Path) -> None:
+    """No EOS token, or no tokens for the template's own letters: said before anything is trained."""
+    tokenizer = load_tokenizer(tiny.path)
+    tokenizer.eos_token = tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path / "endless")
+    with pytest.raises(StudyError, match="no EOS token"):
+        load_tokenizer(tmp_path / "endless")
+    few = Tokenizer(models.WordLevel({"[UNK]": 0, "x": 1, "[END]": 2}, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=few, eos_token="[END]", unk_token="[UNK]").save_pretrained(
+        tmp_path / "few"
+    )
+    with pytest.raises(StudyError, match="prompt template"):
+        load_tokenizer(tmp_path / "few")
