@@ -1,19 +1,25 @@
-"""What every command of the study shares: one clear line and an exit status when something is wrong."""
+"""What all commands of the study share: one clear line and an exit status when something is wrong."""
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from lib.core.records import StudyError
 
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130  # a check failed; the command could not do its work; Ctrl-C
 
-def guarded(main: Callable[[], None]) -> int:
-    """Run `main`; a StudyError becomes one clear message and exit status 1."""
+
+def command(main: Callable[[], int | None]) -> NoReturn:
+    """Run `main` and exit with what it returns (None is 0).
+
+    A StudyError becomes one line on standard error and status 2, as argparse exits for a wrong argument.
+    """
     try:
-        main()
+        status = main() or 0
     except StudyError as error:
-        print(f"\nstopped: {error}", file=sys.stderr, flush=True)
-        return 1
+        print(f"stopped: {error}", file=sys.stderr, flush=True)
+        status = REFUSED
     except KeyboardInterrupt:
-        print("\nstopped by you; the same command goes on from here", file=sys.stderr, flush=True)
-        return 130
-    return 0
+        print("stopped by you; the same command goes on from here", file=sys.stderr, flush=True)
+        status = INTERRUPTED
+    sys.exit(status)

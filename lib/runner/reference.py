@@ -4,10 +4,9 @@ import argparse
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
-from lib.core.cli import guarded
+from lib.core.cli import command
 from lib.core.paths import ROOT, cache_folder, run_folder
 from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
@@ -173,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    command(main)

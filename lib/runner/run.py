@@ -18,7 +18,7 @@ import yaml
 
 from lib import sandbox
 from lib.core import models
-from lib.core.cli import guarded
+from lib.core.cli import command
 from lib.core.notebooks import check_types, parameter_defaults
 from lib.core.paths import ROOT, run_folder, shown
 from lib.core.progress import SAID, clock
@@ -279,4 +279,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    command(main)
