@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.core.cli import command
 from lib.core.paths import ROOT
 from lib.core.progress import say
 from lib.core.records import Record, StudyError, file_sha256
@@ -213,6 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from lib.core.cli import guarded
-
-    raise SystemExit(guarded(main))
+    command(main)

@@ -260,5 +260,5 @@ def test_a_damaged_fingerprint_file_is_named(tmp_path: Path, damage: str) -> Non
 def test_a_folder_without_the_benchmarks_is_an_error_of_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lib.overlap.contamination", "--build", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "stopped: " in done.stderr and "HumanEval.jsonl.gz" in done.stderr
+    assert done.returncode == 2 and "stopped: " in done.stderr and "HumanEval.jsonl.gz" in done.stderr
     assert "Traceback" not in done.stderr
