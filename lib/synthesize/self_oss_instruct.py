@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id
@@ -31,7 +31,8 @@ OTHER_LANGUAGE = re.compile(
 MIN_ASCII = 0.9  # share of a task's characters
 # Of the engines' window of 4,096, eight exemplars take up to 1,800; tokens_at_most counts up to twice too many.
 SNIPPET_TOKENS = 2000
-UNDRAWN = ("undrawn", "undrawn")  # category and difficulty of a task made straight from a snippet
+Properties = tuple[str, str]  # category and difficulty
+UNDRAWN: Properties = ("undrawn", "undrawn")  # of a task made straight from a snippet
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Sampling:
     temperature: float
     max_tokens: int
     seed: int
+
+    def request(self, prompt: str, stop: tuple[str, ...], step: str, parent: str, sample: int = 0) -> Request:
+        """Return the request for a prompt that `step` makes from the record `parent`; both determine its seed."""
+        seed = sampling_seed(self.seed, step, parent, sample)
+        return Request(prompt, self.temperature, self.max_tokens, stop, seed, sample)
 
 
 @dataclass
@@ -139,7 +145,7 @@ def fitting(seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
     return kept
 
 
-def some(step: Step, what: str) -> Step:
+def require_records(step: Step, what: str) -> Step:
     """Return a step that made something; StudyError when it made nothing to go on with."""
     if not step.records:
         why = ", ".join(f"{reason}: {count}" for reason, count in step.reasons.items())
@@ -151,13 +157,7 @@ def some(step: Step, what: str) -> Step:
 
 def concepts_request(style: Style, deck: Deck, seed: Record, sampling: Sampling) -> Request:
     """Return the request for a seed's concepts."""
-    return Request(
-        prompt=style.concepts(deck, seed["code"]),
-        temperature=sampling.temperature,
-        max_tokens=sampling.max_tokens,
-        stop=(NEXT_EXAMPLE, "\n\n"),
-        seed=sampling_seed(sampling.seed, "concepts", seed["id"]),
-    )
+    return sampling.request(style.concepts(deck, seed["code"]), (NEXT_EXAMPLE, "\n\n"), "concepts", seed["id"])
 
 
 def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batch: int) -> Record:
@@ -193,7 +193,7 @@ def ask_concepts(
         record = {"id": content_id("concepts", seed["id"], completion["id"]), "seed": seed["id"], "concepts": concepts}
         records.append(record | generated(deck, asked, completion, engine))
     step.records = records
-    return some(step, "list of concepts")
+    return require_records(step, "list of concepts")
 
 
 def ask_instructions(
@@ -201,55 +201,72 @@ def ask_instructions(
     cache: Journal,
     style: Style,
     decks: Decks,
-    parents: Sequence[Record],
+    concepts: Sequence[Record],
     sampling: Sampling,
     weights: tuple[dict[str, int], dict[str, int]],
     max_words: int,
 ) -> Step:
-    """Step C->I: one task a list of concepts; `weights` are those of the categories and of the difficulties.
+    """Step C->I: one task for each list of concepts; `weights` are those of the categories and of the difficulties."""
 
-    When `parents` are seeds (records with "code"), it is step S->I, the ablation: no properties are drawn then.
-    """
+    def prompt(deck: Deck, parent: Record, properties: Properties) -> str:
+        return style.instruction(deck, *properties, parent["concepts"])
+
+    asked = [
+        (deck, parent, draw_properties(sampling.seed, parent["id"], *weights))
+        for deck, parent in decks.deal("instruction", concepts)
+    ]
+    return _ask_tasks(engine, cache, asked, prompt, sampling, max_words, Counter())
+
+
+def ask_direct(
+    engine: Engine,
+    cache: Journal,
+    style: Style,
+    decks: Decks,
+    seeds: Sequence[Record],
+    sampling: Sampling,
+    max_words: int,
+) -> Step:
+    """Step S->I, the ablation of the paper's Table 10: one task straight from each seed; no properties are drawn."""
+
+    def prompt(deck: Deck, seed: Record, _: Properties) -> str:
+        return style.inspired(deck, seed["code"])
+
     reasons = Counter[str]()
-    direct = any("code" in parent for parent in parents)
-    dealt = decks.deal("instruction", fitting(parents, reasons) if direct else parents)
+    asked = [(deck, seed, UNDRAWN) for deck, seed in decks.deal("instruction", fitting(seeds, reasons))]
+    return _ask_tasks(engine, cache, asked, prompt, sampling, max_words, reasons)
 
-    def drawn(parent: Record) -> tuple[str, str]:
-        return UNDRAWN if "code" in parent else draw_properties(sampling.seed, parent["id"], *weights)
 
-    def request(pair: tuple[Deck, Record]) -> Request:
-        deck, parent = pair
-        return Request(
-            prompt=style.inspired(deck, parent["code"])
-            if "code" in parent
-            else style.instruction(deck, *drawn(parent), parent["concepts"]),
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            stop=(NEXT_EXAMPLE,),
-            seed=sampling_seed(sampling.seed, "instruction", parent["id"]),
-        )
-
-    requests = Lazy(dealt, request)
+def _ask_tasks(
+    engine: Engine,
+    cache: Journal,
+    asked: Sequence[tuple[Deck, Record, Properties]],
+    prompt: Callable[[Deck, Record, Properties], str],
+    sampling: Sampling,
+    max_words: int,
+    reasons: Counter[str],
+) -> Step:
+    """Ask for one task for each (exemplars, parent, properties); dropped tasks are counted in `reasons`."""
+    requests = Lazy(asked, lambda one: sampling.request(prompt(*one), (NEXT_EXAMPLE,), "instruction", one[1]["id"]))
     step = Step([], reasons, complete(engine, requests, cache, "instructions"))
     records = []
-    for (deck, parent), asked, completion in zip(dealt, requests, step.completions, strict=True):
+    for (deck, parent, properties), request, completion in zip(asked, requests, step.completions, strict=True):
         text = completion["text"].strip()
-        fault = "cut off at the token limit" if completion["finish_reason"] == "length" else None
-        if fault := fault or instruction_fault(text, max_words):
-            step.reasons[fault] += 1
+        cut = "cut off at the token limit" if completion["finish_reason"] == "length" else None
+        if fault := cut or instruction_fault(text, max_words):
+            reasons[fault] += 1
             continue
-        category, difficulty = drawn(parent)
         record = {
             "id": content_id("instruction", parent["id"], completion["id"]),
             "parent": parent["id"],
             "seed": parent.get("seed", parent["id"]),
             "instruction": text,
-            "category": category,
-            "difficulty": difficulty,
+            "category": properties[0],
+            "difficulty": properties[1],
         }
-        records.append(record | generated(deck, asked, completion, engine))
-    step.records = without_duplicates(records, "instruction", step.reasons)
-    return some(step, "task")
+        records.append(record | generated(deck, request, completion, engine))
+    step.records = without_duplicates(records, "instruction", reasons)
+    return require_records(step, "task")
 
 
 def ask_responses(
@@ -269,19 +286,13 @@ def ask_responses(
 
     def request(place: int) -> Request:
         (deck, task), sample = dealt[place // samples], place % samples
-        return Request(
-            prompt=style.response(deck, task["instruction"]),
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            stop=style.stop,
-            seed=sampling_seed(sampling.seed, "response", task["id"], sample),
-            sample=sample,
-        )
+        prompt = style.response(deck, task["instruction"])
+        return sampling.request(prompt, style.stop, "response", task["id"], sample)
 
     def record(key: tuple[str, int]) -> Record:
         identity, place = key
         (deck, task), completion = dealt[place // samples], completions[place]
-        made = {
+        return generated(deck, request(place), completion, engine) | {
             "id": identity,
             "parent": task["id"],
             "seed": task["seed"],
@@ -289,15 +300,12 @@ def ask_responses(
             "text": completion["text"].strip(),
             "tokens": completion["tokens"],
         }
-        return made | generated(deck, request(place), completion, engine)
 
-    requests = Lazy(range(samples * len(dealt)), request)
-    completions = complete(engine, requests, cache, "responses")
-    reasons = Counter[str]()
-    keys = []
-    for place, completion in enumerate(completions):
-        if completion["finish_reason"] == "length":
-            reasons["cut off at the token limit"] += 1
-        else:
-            keys.append((content_id("response", dealt[place // samples][1]["id"], completion["id"]), place))
-    return some(Step(Lazy(sorted(keys), record), reasons, completions), "response")
+    completions = complete(engine, Lazy(range(samples * len(dealt)), request), cache, "responses")
+    keys = [
+        (content_id("response", dealt[place // samples][1]["id"], completion["id"]), place)
+        for place, completion in enumerate(completions)
+        if completion["finish_reason"] != "length"
+    ]
+    reasons = +Counter({"cut off at the token limit": len(completions) - len(keys)})  # no entry when there are none
+    return require_records(Step(Lazy(sorted(keys), record), reasons, completions), "response")

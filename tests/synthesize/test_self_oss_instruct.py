@@ -282,9 +282,7 @@ def test_tasks_straight_from_seeds_have_no_properties(tmp_path):
     seeds = [{"id": content_id(n), "code": f"def f{n}(x):\n    return x"} for n in range(4)]
     sampling = instruct.Sampling(0.7, 50, 1)
     with Journal(tmp_path / "cache.jsonl") as cache:
-        step = instruct.ask_instructions(
-            engine, cache, PAPER, Decks(EXEMPLARS, 8, 2, 1), seeds, sampling, ({"x": 1}, {"y": 1}), 90
-        )
+        step = instruct.ask_direct(engine, cache, PAPER, Decks(EXEMPLARS, 8, 2, 1), seeds, sampling, 90)
     assert all(request.prompt.startswith(SYSTEMS["s->i"]) and "difficulty:" not in request.prompt for request in seen)
     assert {record["seed"] for record in step.records} == {record["parent"] for record in step.records}
     assert {(record["category"], record["difficulty"]) for record in step.records} == {instruct.UNDRAWN}
@@ -299,7 +297,7 @@ def test_a_seed_that_overflows_the_window_is_counted_and_never_asked_about(tmp_p
     deal, sampling = Decks(EXEMPLARS, 8, 2, 1), instruct.Sampling(0.7, 50, 1)
     with Journal(tmp_path / "cache.jsonl") as cache:
         if direct:
-            step = instruct.ask_instructions(engine, cache, PAPER, deal, seeds, sampling, ({"x": 1}, {"y": 1}), 90)
+            step = instruct.ask_direct(engine, cache, PAPER, deal, seeds, sampling, 90)
         else:
             step = instruct.ask_concepts(engine, cache, PAPER, deal, seeds, sampling)
     assert [record["seed"] for record in step.records] == ["a"] and len(seen) == 1
