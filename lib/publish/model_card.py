@@ -9,7 +9,6 @@ from lib.core.models import HUB, Model
 from lib.core.progress import clock
 from lib.core.records import Record, write_text
 from lib.publish.provenance import hub_licences, provenance, table
-from lib.train.facts import held_out_losses
 from lib.train.recipe import Training
 
 USE = """Made to study self-alignment: a model fine-tuned on instructions and answers that a model wrote, and that a
@@ -127,7 +126,7 @@ def write_card(
 def body(model: Model, training: Training, examples: Sequence[Record], hashes: Mapping[str, str], loading: str) -> str:
     """Return what stands below a card's title; `loading` is Markdown on how to load what lies beside the card."""
     facts: dict[str, Any] = training.facts
-    losses = ", ".join(f"{value:.3f} {when}" for when, value in held_out_losses(training).items())
+    losses = ", ".join(f"{value:.3f} {when}" for when, value in training.held_out_losses().items())
     base = {name: getattr(model, name) for name in ("name", "revision", "licence", "sha256", "note")}
     data = facts["examples"] | {"trained tokens (an epoch)": facts["trained tokens"]}
     data |= {f"sha256 of {name}": value for name, value in hashes.items()}

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from lib.core.records import Record
-from lib.train.recipe import Training
 
 
 def dropout(model: torch.nn.Module) -> float:
@@ -64,9 +63,3 @@ def settings(trainer: Any) -> Record:
         "types (trained, all)": f"{trained[0].dtype}, {model.dtype}".replace("torch.", ""),
         "seed": args.seed,
     }
-
-
-def held_out_losses(training: Training) -> dict[str, float]:
-    """Return the held-out loss (nats a trained token): before, after, and of the merged model as it was saved."""
-    losses = [row["held_out_loss"] for row in training.log if "held_out_loss" in row]
-    return {"before": losses[0], "after": losses[-1], "as saved": training.facts["held-out loss as saved"]}

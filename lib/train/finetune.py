@@ -25,7 +25,7 @@ from lib.core.records import Record, StudyError, content_id, read_records, write
 from lib.train import launch
 from lib.train.facts import dropout, hardware, settings
 from lib.train.packing import ATTENTION, count_trained, mean_loss
-from lib.train.recipe import Recipe, Training
+from lib.train.recipe import Recipe, Training, read_facts, totals
 from lib.train.template import encode, load_tokenizer, render_prompt, split
 from lib.train.trainer import SPARE, PackedTrainer, Watch, arguments, explained, last_checkpoint, log_rows
 
@@ -110,11 +110,8 @@ def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:
     """Return the facts of the finished training in `folder` when they are of this fingerprint, else None."""
-    try:
-        facts = json.loads((folder / "model" / "training.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return facts if facts["fingerprint"] == fingerprint else None
+    facts = read_facts(folder)
+    return facts if facts and facts["fingerprint"] == fingerprint else None
 
 
 def check_space(model: Model, recipe: Recipe, folder: Path, checkpoints: Path) -> None:
@@ -171,8 +168,7 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
             "held-out ids": sorted(row["id"] for row in held_out),
             "trained tokens": count_trained(training),
             "hardware": hardware(),
-            "seconds": watch.seconds,
-            "joules": max((row["joules"] or 0.0 for row in log if "joules" in row), default=0.0) or None,
+            **totals(log),
             "energy counters": watch.meter.counters,
             "eos": tokenizer.eos_token,
             "log": log,
