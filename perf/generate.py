@@ -54,6 +54,10 @@ class Schedule:
             first += len(batch)
         self.seconds = time.perf_counter() - start
 
+    def count_tokens(self, text: str) -> int:
+        """Count as the engine does."""
+        return self.engine.count_tokens(text)
+
     def close(self) -> None:
         """The engine goes on."""
 

@@ -1,7 +1,7 @@
 """Generation: one protocol for every engine, and a cache in which each completion is stored when it arrives."""
 
 from lib.generate.engines import open_engine
-from lib.generate.protocol import Engine, Request, complete, cost
+from lib.generate.protocol import Engine, Request, complete, cost, fits
 from lib.generate.replay import open_cache
 
-__all__ = ["Engine", "Request", "complete", "cost", "open_cache", "open_engine"]
+__all__ = ["Engine", "Request", "complete", "cost", "fits", "open_cache", "open_engine"]

@@ -45,6 +45,13 @@ class Engine(Protocol):
         """
         ...
 
+    def count_tokens(self, text: str) -> int:
+        """Return a text's number of tokens, or a bound that is never too small where the engine has no tokenizer.
+
+        A replay returns 0: the recorded cache says which texts were too long (see `fits`).
+        """
+        ...
+
     def close(self) -> None:
         """Give back the memory; the engine can't be used afterwards."""
         ...
@@ -81,6 +88,18 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
     if absent := [request_id for request_id in ids if request_id not in cache]:
         raise StudyError(f"{what}: the engine stopped without {len(absent)} completions; run again to go on")
     return Lazy(ids, cache.__getitem__)
+
+
+def fits(engine: Engine, cache: Journal, text: str, limit: int) -> bool:
+    """Return whether a text has at most `limit` tokens.
+
+    One that has more is noted in the cache as a completion without text, so that a replay, which cannot count, makes
+    the same requests.
+    """
+    refused = content_id(engine.revision, "too long", limit, text)
+    if refused not in cache and engine.count_tokens(text) > limit:
+        cache.add({"id": refused, "engine": engine.version, "text": "", "finish_reason": "too long"})
+    return refused not in cache
 
 
 def cost(completions: Iterable[Record]) -> Record:

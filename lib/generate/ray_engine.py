@@ -11,6 +11,7 @@ from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
+from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class Ray:
             if (found := inside.pop(row["ticket"], None)) is not None:
                 place, request = found
                 yield place, self._completion(request, row)
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text."""
+        return count_tokens(self.model.path, text)
 
     def close(self) -> None:
         """End the pipeline and leave the cluster; one that was started here ends."""

@@ -16,6 +16,7 @@ from anyio.from_thread import start_blocking_portal
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
+from lib.generate.tokens import tokens_at_most
 
 CONNECT_SECONDS = 20  # to connect, and to list the models
 FAILURES = 3  # this many requests in a row without an answer, each tried again and again, set a URL aside
@@ -114,6 +115,10 @@ class Server:
             serving.cancel()
         if lost:
             raise StudyError(f"{lost} requests had no answer ({why}); {STORED}")
+
+    def count_tokens(self, text: str) -> int:
+        """Return a bound: a server does not give its tokenizer away."""
+        return tokens_at_most(text)
 
     def close(self) -> None:
         """Nothing to give back: connections end with `generate`."""

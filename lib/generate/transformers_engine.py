@@ -11,6 +11,7 @@ from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
+from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS
 
 if TYPE_CHECKING:
@@ -152,6 +153,10 @@ class Transformers:
 
     def _text(self, tokens: list[int]) -> str:
         return self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text."""
+        return count_tokens(self.model.path, text)
 
     def close(self) -> None:
         """Drop the model."""

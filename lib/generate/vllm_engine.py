@@ -12,6 +12,7 @@ from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
+from lib.generate.tokens import count_tokens
 
 if TYPE_CHECKING:
     import vllm
@@ -110,6 +111,10 @@ class Vllm:
                         yield inside.pop(output.request_id), _completion(output)
         finally:  # an interrupted call leaves nothing behind that the next one would be given
             engine.abort_request(list(inside))
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text."""
+        return count_tokens(self.model.path, text)
 
     def close(self) -> None:
         """Drop the model and its key-value cache."""

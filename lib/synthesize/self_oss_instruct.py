@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id
-from lib.generate import Engine, Request, complete
-from lib.generate.few_shot import NEXT_EXAMPLE, tokens_at_most
+from lib.generate import Engine, Request, complete, fits
+from lib.generate.few_shot import NEXT_EXAMPLE
 from lib.generate.protocol import sampling_seed
 from lib.synthesize.exemplars import Deck, Decks
 from lib.synthesize.prompts import Style
@@ -29,7 +29,7 @@ OTHER_LANGUAGE = re.compile(
     r"\b(?:in|using) (?:C|R|Go|Rust|Ruby|Swift|Perl|Bash)\b|\bC(?:\+\+|#)"
 )
 MIN_ASCII = 0.9  # share of a task's characters
-# Of the engines' window of 4,096, eight exemplars take up to 1,800; tokens_at_most counts up to twice too many.
+# Of the engines' window of 4,096 tokens, the system text and eight exemplars take up to 1,800.
 SNIPPET_TOKENS = 2000
 Properties = tuple[str, str]  # category and difficulty
 UNDRAWN: Properties = ("undrawn", "undrawn")  # of a task made straight from a snippet
@@ -134,12 +134,12 @@ def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[s
     return kept
 
 
-def fitting(seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
-    """Keep the seeds whose prompt the model's window holds for sure; the others are counted in `reasons`.
+def fitting(engine: Engine, cache: Journal, seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
+    """Keep the seeds whose prompt fits the model's window; the others are counted in `reasons`.
 
     A prompt that no engine takes would stop the run at the same place each time.
     """
-    kept = [seed for seed in seeds if tokens_at_most(seed["code"]) <= SNIPPET_TOKENS]
+    kept = [seed for seed in seeds if fits(engine, cache, seed["code"], SNIPPET_TOKENS)]
     if len(kept) < len(seeds):
         reasons["perhaps too long for the model's window"] += len(seeds) - len(kept)
     return kept
@@ -176,7 +176,7 @@ def ask_concepts(
 ) -> Step:
     """Step S->C: one completion a seed; a seed without two sound concepts is counted out."""
     reasons = Counter[str]()
-    dealt = decks.deal("concepts", fitting(seeds, reasons))
+    dealt = decks.deal("concepts", fitting(engine, cache, seeds, reasons))
     requests = Lazy(dealt, lambda pair: concepts_request(style, *pair, sampling))
     step = Step([], reasons, complete(engine, requests, cache, "concepts"))
     records = []
@@ -233,7 +233,8 @@ def ask_direct(
         return style.inspired(deck, seed["code"])
 
     reasons = Counter[str]()
-    asked = [(deck, seed, UNDRAWN) for deck, seed in decks.deal("instruction", fitting(seeds, reasons))]
+    dealt = decks.deal("instruction", fitting(engine, cache, seeds, reasons))
+    asked = [(deck, seed, UNDRAWN) for deck, seed in dealt]
     return _ask_tasks(engine, cache, asked, prompt, sampling, max_words, reasons)
 
 

@@ -1,11 +1,12 @@
 """The cache is the checkpoint: what is stored is never asked for twice, whatever becomes of the engine."""
 
+import json
 import tracemalloc
 
 import pytest
 
 from lib.core.records import Journal, Lazy, StudyError
-from lib.generate import Request, complete, cost, open_cache, open_engine
+from lib.generate import Request, complete, cost, fits, open_cache, open_engine
 
 
 class Echo:
@@ -28,6 +29,9 @@ class Echo:
             self.asked.append(requests[place].prompt)
             facts = {"finish_reason": "stop", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
             yield place, {"text": requests[place].prompt, **facts}
+
+    def count_tokens(self, text):
+        return len(text)
 
     def close(self):
         pass
@@ -87,6 +91,20 @@ def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
     with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=\{'speed': 9\}.*speed.*Server"):
         open_engine("server", "m", 8, {"speed": 9})
     open_cache(tmp_path / "cache.jsonl", "replay", tmp_path).close()
+
+
+def test_a_replay_finds_too_long_what_the_recorded_run_found_too_long(tmp_path):
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    (recorded / "manifest.json").write_text(json.dumps({"metrics": {"model": {"name": "m", "revision": "r1"}}}))
+    replay = open_engine("replay", "m", 8, reference=recorded)
+    texts = ["a" * length for length in (6, 5)]
+    with Journal(recorded / "completions.jsonl") as cache:
+        for engine in (Echo(), Echo(), replay):
+            assert [fits(engine, cache, text, 5) for text in texts] == [False, True]
+        assert len(cache) == 1
+    with open_cache(tmp_path / "cache.jsonl", "replay", recorded) as cache:
+        assert [fits(replay, cache, text, 5) for text in texts] == [False, True]
 
 
 class Forgetful(Echo):

@@ -249,6 +249,9 @@ class Scripted:
 
     def close(self): ...
 
+    def count_tokens(self, text):
+        return len(text)
+
     def generate(self, requests):
         for place, request in enumerate(requests):
             text, reason = self.answer(request)
@@ -292,8 +295,10 @@ def test_tasks_straight_from_seeds_have_no_properties(tmp_path):
 def test_a_seed_that_overflows_the_window_is_counted_and_never_asked_about(tmp_path, direct):
     seen: list[Request] = []
     engine = Scripted(lambda request: seen.append(request) or ("sets, sums" if not direct else GOOD, "stop"))
-    long = "def g():\n    return " + "(1)+" * 9000
-    seeds = [{"id": "a", "code": "def f(x):\n    return x"}, {"id": "b", "code": long}]
+    seeds = [
+        {"id": "a", "code": "1" * instruct.SNIPPET_TOKENS},
+        {"id": "b", "code": "1" * (instruct.SNIPPET_TOKENS + 1)},
+    ]
     deal, sampling = Decks(EXEMPLARS, 8, 2, 1), instruct.Sampling(0.7, 50, 1)
     with Journal(tmp_path / "cache.jsonl") as cache:
         if direct:
