@@ -8,7 +8,7 @@ from typing import Any
 from lib.core.models import resolve
 from lib.core.records import StudyError
 from lib.generate.protocol import Engine
-from lib.generate.replay import Replay
+from lib.generate.replay import Replay, recorded_revision
 
 ENGINES = ("vllm", "server", "transformers", "ray", "replay")
 
@@ -29,7 +29,7 @@ def open_engine(
     if name == "replay":
         if reference is None:
             raise StudyError("ENGINE=replay holds no answers to this notebook's questions; use ENGINE=vllm")
-        return Replay(model, reference)
+        return Replay(recorded_revision(model, reference))
     # Imported here, because some take ten seconds.
     if name == "server":
         from lib.generate.server import Server

@@ -13,14 +13,8 @@ class Replay:
 
     version = "replay"
 
-    def __init__(self, model: str, reference: Path) -> None:
-        path = reference / "manifest.json"
-        recorded = json.loads(path.read_text())["metrics"].get("model") if path.is_file() else None
-        if recorded is None:
-            raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
-        if recorded["name"] != model:
-            raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
-        self.revision = recorded["revision"]
+    def __init__(self, revision: str) -> None:
+        self.revision = revision  # of the recorded model
 
     def load(self) -> None:
         """Nothing to load."""
@@ -41,6 +35,17 @@ class Replay:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def recorded_revision(model: str, reference: Path) -> str:
+    """Return the revision of the model that a recorded stage was made with; StudyError when it is another model."""
+    path = reference / "manifest.json"
+    recorded = json.loads(path.read_text())["metrics"].get("model") if path.is_file() else None
+    if recorded is None:
+        raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
+    if recorded["name"] != model:
+        raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
+    return recorded["revision"]
 
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:

@@ -68,7 +68,7 @@ def test_engines_with_a_local_model_count(kind):
 
 def test_a_server_gives_the_bound_and_a_replay_has_nothing_to_decide():
     assert Server("m").count_tokens("é 漢") == 6
-    assert Replay("qwen2.5-coder-0.5b-instruct", GENERATED).count_tokens("é 漢") == 0
+    assert Replay("any revision").count_tokens("é 漢") == 0
 
 
 def test_a_model_without_a_tokenizer_file_gets_the_bound(tmp_path: Path):
