@@ -2,14 +2,18 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from statistics import mean, median
 
-from huggingface_hub import DatasetCardData
+from huggingface_hub import DatasetCard, DatasetCardData
 
+from lib.core.markdown import table
 from lib.core.models import Model
 from lib.core.records import Record
 from lib.publish.croissant import citation
-from lib.publish.provenance import hub_licences, packages, provenance, table
+from lib.publish.provenance import facts_table, hub_licences, packages, provenance
+
+TEMPLATE = str(Path(__file__).with_name("templates") / "data_card.md")
 
 # Parameters that shape the data; none that may hold a path, an address or a key of the machine they were made on.
 SHOWN = {
@@ -36,16 +40,6 @@ LIMITS = (
     "The tasks follow what the code they come from does. Category and difficulty are what was asked for, not judged.",
     "The examples were not searched for personal data.",
 )
-LICENCE = """Each example was inspired by code under one of the licences above; the header lists them together. That
-code is not in the data. Instruction, answer and tests are words of a model that had read it: they are meant to be
-new, but nobody has compared them with it, and a model can repeat what it has read. Each row therefore names package,
-version, licence, file and line, so that authors can be credited and rows can be left out. What a model writes may
-also fall under terms of that model's own licence. This says what was done and is not legal advice."""
-CONTAMINATION = {
-    True: "Repeats of benchmark problems were removed (the funnel counts them): copies, shared runs of words, code of "
-    "equal structure. A paraphrase is not found that way.",
-    False: "The examples were not compared with benchmark problems.",
-}
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)  # the borders of the Hub's size categories
 
 
@@ -68,10 +62,10 @@ def size_category(n: int) -> str:
     return f"n<{names[0]}" if not place else f"{names[place - 1]}<n<{names[min(place, len(SIZES) - 1)]}"
 
 
-def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> str:
+def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> DatasetCardData:
     """Return the YAML header: what the Hub shows, searches, and loads as splits."""
     licences = {found for *_, licence in packages(examples) for found in hub_licences(licence)}
-    data = DatasetCardData(
+    return DatasetCardData(
         pretty_name=name,
         language=["en"],
         license=sorted(licences),
@@ -82,7 +76,6 @@ def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> s
         tags=["code", "python", "synthetic", "self-alignment"],
         configs=[{"config_name": "default", "data_files": [{"split": s, "path": path} for s, path in files.items()]}],
     )
-    return f"---\n{data.to_yaml()}\n---"
 
 
 def composition(examples: Sequence[Record], held_out: Collection[str]) -> Record:
@@ -124,11 +117,13 @@ def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Reco
 def funnel(steps: Sequence[Record]) -> str:
     """Return a stage's funnel as a Markdown table."""
     rows = [
-        f"| {s['step']} | {s['in']:,} | {s['out']:,} | {s.get('unit', '')} | "
-        f"{', '.join(f'{reason}: {n:,}' for reason, n in s['reasons'].items())} |"
-        for s in steps
-    ]
-    return "\n".join(["| step | in | out | of | why not |", "| --- | ---: | ---: | --- | --- |", *rows])
+        (
+            step["step"], f"{step['in']:,}", f"{step['out']:,}", step.get("unit", ""),
+            ", ".join(f"{reason}: {n:,}" for reason, n in step["reasons"].items()),
+        )
+        for step in steps
+    ]  # fmt: skip
+    return table(("step", "in", "out", "of", "why not"), "lrrll", rows)
 
 
 def card(
@@ -143,57 +138,23 @@ def card(
 ) -> str:
     """Return the card as Markdown; the arguments are write_dataset's, its splits, columns, hashes and folder's name."""
     last = upstream["03_execution_filtering"]
-    name = title(upstream)
-    checked = any(step["step"] == "in no benchmark" for step in last["funnel"])
-    limits = (*LIMITS, CONTAMINATION[checked])
     shown = {**hashes, "dataset.jsonl, their source": last["outputs"]["dataset.jsonl"]["sha256"]}
-    return f"""{header(examples, files, name)}
-# {name}
-
-{summary(len(examples), upstream)}
-
-## What a row holds
-{table(dict(columns))}
-
-`train` is for training, `held_out` for the loss while training. Rows of `train` that are too long for a recipe are left
-out by the training, not here.
-
-## How they were made
-{MADE}
-The method is SelfCodeAlign's (see the citation).
-
-{table(method(examples, model, upstream))}
-
-From answers to examples:
-
-{funnel(last["funnel"])}
-
-## What is in them
-{table(composition(examples, held_out))}
-
-## From whose code
-{provenance(examples)}
-
-## Licences
-{LICENCE}
-
-## Limits
-{chr(10).join(f"- {limit}" for limit in limits)}
-
-## How to load them
-```python
-from datasets import load_dataset
-
-data = load_dataset("{folder}")  # the path of this card's folder; not "."
-print(data["train"][0]["instruction"])
-```
-`croissant.json` describes the same files for Croissant's loaders.
-
-## Files
-{table({f"sha256 of {file}": sha256 for file, sha256 in shown.items()})}
-
-## Citation
-```bibtex
-{citation()[1]}
-```
-"""
+    filled = DatasetCard.from_template(
+        header(examples, files, title(upstream)),
+        template_path=TEMPLATE,
+        summary=summary(len(examples), upstream),
+        made=MADE,
+        limits=LIMITS,
+        decontaminated=any(step["step"] == "in no benchmark" for step in last["funnel"]),
+        folder=folder,
+        citation=citation()[1],
+        tables={
+            "columns": facts_table(dict(columns)),
+            "method": facts_table(method(examples, model, upstream)),
+            "funnel": funnel(last["funnel"]),
+            "composition": facts_table(composition(examples, held_out)),
+            "packages": provenance(examples),
+            "files": facts_table({f"sha256 of {file}": sha256 for file, sha256 in shown.items()}),
+        },
+    )
+    return f"{filled}\n"

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from lib.core.markdown import table
 from lib.core.records import Record
 
 # The Hub's identifiers (its documentation, "Licenses") for what is called so here, in lower case.
@@ -13,11 +14,9 @@ HUB_LICENCES = {"gemma terms of use": "gemma", "not stated": "unknown"} | {
 LONGEST = 200  # rows of a table of packages; every example names its own package all the same
 
 
-def table(facts: Record) -> str:
-    """Return a two-column Markdown table."""
-    shown = {name: f"{value:,}" if isinstance(value, int) else value for name, value in facts.items()}
-    rows = [f"| {name} | {value} |" for name, value in shown.items()]
-    return "\n".join(["| | |", "| --- | --- |", *rows])
+def facts_table(facts: Record) -> str:
+    """Return a two-column Markdown table of facts by name."""
+    return table(("", ""), "ll", ((name, f"{v:,}" if isinstance(v, int) else v) for name, v in facts.items()))
 
 
 def packages(examples: Sequence[Record]) -> Counter[tuple[str, str, str]]:
@@ -33,10 +32,10 @@ def provenance(examples: Sequence[Record]) -> str:
     """
     found = packages(examples)
     shown = dict(found.most_common(LONGEST))
-    rows = [f"| {' | '.join(source)} | {n:,} |" for source, n in found.items() if source in shown]
+    rows = [(*source, f"{n:,}") for source, n in found.items() if source in shown]
     if len(shown) < len(found):
-        rows.append(f"| {len(found) - len(shown):,} more | | | {len(examples) - sum(shown.values()):,} |")
-    return "\n".join(["| package | version | licence | examples |", "| --- | --- | --- | ---: |", *rows])
+        rows.append((f"{len(found) - len(shown):,} more", "", "", f"{len(examples) - sum(shown.values()):,}"))
+    return table(("package", "version", "licence", "examples"), "lllr", rows)
 
 
 def hub_licences(licence: str) -> list[str]:
