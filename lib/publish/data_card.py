@@ -40,7 +40,11 @@ LIMITS = (
     "The tasks follow what the code they come from does. Category and difficulty are what was asked for, not judged.",
     "The examples were not searched for personal data.",
 )
-SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)  # the borders of the Hub's size categories
+# The Hub's size categories (huggingface_hub.DatasetCardData); each border is ten times the one before.
+SIZES = (
+    "n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B", "10B<n<100B",
+    "100B<n<1T", "n>1T",
+)  # fmt: skip
 
 
 def title(upstream: Mapping[str, Record]) -> str:
@@ -56,10 +60,8 @@ def summary(n: int, upstream: Mapping[str, Record]) -> str:
 
 
 def size_category(n: int) -> str:
-    """Return the Hub's name for a number of rows: n<1K, 1K<n<10K, ..."""
-    names = [f"{border // 1000}K" if border < 1_000_000 else f"{border // 1_000_000}M" for border in SIZES]
-    place = sum(n >= border for border in SIZES)
-    return f"n<{names[0]}" if not place else f"{names[place - 1]}<n<{names[min(place, len(SIZES) - 1)]}"
+    """Return the Hub's name for a number of rows: n<1K, 1K<n<10K, ...; a border belongs to the larger size."""
+    return SIZES[min(max(len(str(n)) - 3, 0), len(SIZES) - 1)]
 
 
 def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> DatasetCardData:

@@ -28,7 +28,7 @@ COLUMNS = {
     "source_licence": Column("string", "Its licence, an SPDX expression."),
     "source_path": Column("string", "The function's file in the package."),
     "source_line": Column("int64", "The function's first line in that file."),
-    "parent": Column("string", "The id of the instruction's own record in the run."),
+    "parent": Column("string", "The id of the answer's own record in the run, among the responses of notebook 02."),
     "sample": Column("int64", "Which of the task's sampled answers this is, from 0."),
     "exemplars": Column("list<string>", "The worked examples that the model was shown when it answered, in order."),
     "sampling_seed": Column("int64", "The seed of the random numbers that the answer was sampled with."),

@@ -52,6 +52,16 @@ def test_every_part_of_an_example_has_a_described_column() -> None:
     assert COLUMNS.keys() == parts and all(column.description.endswith((".", ")")) for column in COLUMNS.values())
 
 
+def test_the_columns_that_name_records_say_whose_id_they_hold() -> None:
+    """Each holds ids of one kind of record, and its description says which, in the card's words."""
+    files = {"function": "01_seed_curation/seeds", "instruction": "02_self_oss_instruct/instructions"}
+    files |= {"answer": "02_self_oss_instruct/responses"}
+    ids = {kind: {row["id"] for row in read_records(RUN / f"{file}.jsonl.gz")} for kind, file in files.items()}
+    for column in ("seed", "parent"):
+        held = {example[column] for example in EXAMPLES}
+        assert [k for k in ids if held <= ids[k]] == [k for k in ids if k in COLUMNS[column].description], column
+
+
 def test_datasets_reads_the_splits_offline(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
@@ -178,9 +188,14 @@ def test_licences_have_the_hub_s_and_spdx_s_names() -> None:
     assert licence_url("MIT OR ISC") == "MIT OR ISC" and licence_url("ours alone") == "ours alone"
 
 
-def test_sizes_and_long_tables() -> None:
-    sizes = {1: "n<1K", 999: "n<1K", 1000: "1K<n<10K", 74_000: "10K<n<100K", 10**6: "1M<n<10M"}
-    assert {n: size_category(n) for n in sizes} == sizes
+@pytest.mark.parametrize("border", range(3, 13))
+def test_sizes_have_the_hub_s_names_on_both_sides_of_each_border(border: int) -> None:
+    names = json.loads((Path(datasets.__file__).parent / "utils/resources/size_categories.json").read_text())
+    assert [size_category(n) for n in (10**border - 1, 10**border)] == names[border - 2 :][:2]
+    assert size_category(1) == "n<1K" and size_category(10**15) == "n>1T"
+
+
+def test_long_tables_are_cut() -> None:
     sources = [{"source": {"package": f"p{n:03d}", "version": "1", "licence": "MIT"}} for n in [*range(205), 204]]
     rows = provenance(sources).splitlines()
     assert len(rows) == 2 + 200 + 1 and rows[-1] == "| 5 more |  |  | 5 |" and "| p204 | 1 | MIT | 2 |" in rows
