@@ -1,0 +1,80 @@
+"""Every value of the profiles that repeat published experiments, with its source: none may change, appear or vanish."""
+
+import pytest
+import yaml
+
+from lib.core.paths import ROOT
+from lib.runner import run
+
+CURATION, GENERATION, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
+TRAINING, EVALUATION = "04_sft", "05_evaluation"
+PAPER, STARCODER2, BOTH = ("paper",), ("starcoder2",), ("paper", "starcoder2")
+OFF = "the study's own; a bound that excludes nothing, because the official rules have none"
+OWN = "the study's own"
+BENCHMARKS = ["humaneval", "humaneval+", "mbpp", "mbpp+"]
+BENCHMARKS += [f"evoeval-{which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use")]
+CATEGORIES = {"function implementation": 2, "class implementation": 1, "program implementation": 1}
+DIFFICULTIES = {"easy": 1, "medium": 1, "hard": 1}
+
+# profiles, notebook, parameter, value, source. Sections and tables are those of arXiv 2410.24198. Files are those of
+# bigcode-project/selfcodealign (the paper's pipeline) and, where "older" is said, of its first version, that of
+# StarCoder2-Instruct.
+VALUES = [
+    (BOTH, CURATION, "CORPUS", "hub:bigcode/the-stack-dedup", "section B.1; seed_gathering/generate_from_the_stack.py"),
+    (BOTH, CURATION, "RULES", "official", "section B.2; seed_gathering/filter_dataset.py"),
+    (BOTH, CURATION, "MIN_BODY", 1, OFF),
+    (BOTH, CURATION, "MAX_LINES", 150, "seed_gathering/filter_dataset.py"),
+    (BOTH, CURATION, "MAX_CHARS", 1_000_000, OFF),
+    (BOTH, CURATION, "MIN_WORDS", 0, OFF),
+    (BOTH, CURATION, "PER_PACKAGE", 100_000_000, OFF),
+    (BOTH, CURATION, "JUDGED", 100_000_000, "section B.2: every docstring is judged"),
+    (BOTH, CURATION, "JUDGED_TWICE", 1000, OWN),
+    (BOTH, CURATION, "MODEL", "bigcode/starcoder2-15b", "section B.2; seed_gathering/filter_dataset.py"),
+    (BOTH, CURATION, "MAX_SEQS", 512, "seed_gathering/filter_dataset.py, the judge's batch"),
+    (PAPER, GENERATION, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
+    (STARCODER2, GENERATION, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
+    (STARCODER2, GENERATION, "PROMPTS", "starcoder2", "self_ossinstruct.py, older"),
+    (BOTH, GENERATION, "N_SEEDS", 250_000, "section B.2: 248,934 seeds"),
+    (BOTH, GENERATION, "DECKS", 0, "self_ossinstruct.py: a fresh draw for every prompt"),
+    (BOTH, GENERATION, "RESPONSE_DECKS", 0, "self_ossinstruct.py: a fresh draw for every prompt"),
+    (BOTH, GENERATION, "SAMPLES", 10, "README.md"),
+    (BOTH, GENERATION, "CONCEPT_TOKENS", 1536, "self_ossinstruct.py"),
+    (BOTH, GENERATION, "INSTRUCTION_TOKENS", 1536, "self_ossinstruct.py"),
+    (BOTH, GENERATION, "RESPONSE_TOKENS", 1536, "self_ossinstruct.py"),
+    (PAPER, GENERATION, "CATEGORIES", CATEGORIES, "self_ossinstruct.py: its list has functions twice"),
+    (STARCODER2, GENERATION, "CATEGORIES", {"function implementation": 1}, "self_ossinstruct.py, older"),
+    (BOTH, GENERATION, "DIFFICULTIES", DIFFICULTIES, "self_ossinstruct.py: uniform"),
+    (BOTH, GENERATION, "MAX_SEQS", 256, OWN),
+    (STARCODER2, FILTERING, "SELECTION", "starcoder2", "clean_data.py, older"),
+    (PAPER, TRAINING, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
+    (STARCODER2, TRAINING, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
+    (BOTH, TRAINING, "LEARNING_RATE", 1e-5, "section C.3, data of the model itself"),
+    (BOTH, TRAINING, "METHOD", "full", "train.py"),
+    (STARCODER2, TRAINING, "EPOCHS", 4, "README.md, older; the paper gives none"),
+    (BOTH, TRAINING, "BATCH", 64, "README.md; section C.4"),
+    (BOTH, TRAINING, "MICRO_BATCH", 1, "README.md"),
+    (BOTH, TRAINING, "HELD_OUT", 0.01, OWN),
+    (BOTH, TRAINING, "CHECKPOINT_STEPS", 200, OWN),
+    (BOTH, TRAINING, "COMPARE_LOSS", False, OWN),
+    (PAPER, TRAINING, "LAUNCH", "ddp", "section C.4: four GPUs"),
+    (PAPER, EVALUATION, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
+    (STARCODER2, EVALUATION, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
+    (BOTH, EVALUATION, "BENCHMARKS", BENCHMARKS, "Tables 1 and 3, those of them that the study has"),
+    (BOTH, EVALUATION, "MAX_TOKENS", 1024, "evaluation/text2code_vllm.py"),
+    (BOTH, EVALUATION, "MAX_SEQS", 256, OWN),
+]
+
+
+@pytest.mark.parametrize("profile", BOTH)
+def test_a_published_profile_has_these_values_and_no_others(profile: str) -> None:
+    rows = {(notebook, name): value for profiles, notebook, name, value, _ in VALUES if profile in profiles}
+    sections = yaml.load((ROOT / "notebooks/params" / f"{profile}.yaml").read_text(), run.Loader)  # noqa: S506
+    assert {(notebook, name): value for notebook, values in sections.items() for name, value in values.items()} == rows
+    settled = run.load_profile(profile)
+    assert {(notebook, name): settled[notebook][name] for notebook, name in rows} == rows
+
+
+@pytest.mark.parametrize("profile", BOTH)
+def test_no_value_is_listed_twice(profile: str) -> None:
+    rows = [(notebook, name) for profiles, notebook, name, *_ in VALUES if profile in profiles]
+    assert len(rows) == len(set(rows))
