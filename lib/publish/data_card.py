@@ -12,17 +12,19 @@ from lib.core.models import Model
 from lib.core.records import Record
 from lib.publish.croissant import citation
 from lib.publish.provenance import facts_table, hub_licences, packages, provenance
+from lib.select.selection import preset
 
 TEMPLATE = str(Path(__file__).with_name("templates") / "data_card.md")
+CURATION, SYNTHESIS, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
 
 # Parameters that shape the data; none that may hold a path, an address or a key of the machine they were made on.
 SHOWN = {
-    "01_seed_curation": ("UNIT", "RULES"),
-    "02_self_oss_instruct": (
+    CURATION: ("UNIT", "RULES"),
+    SYNTHESIS: (
         "PROMPTS", "DIRECT", "SHOTS", "RESPONSE_SHOTS", "DECKS", "RESPONSE_DECKS", "SAMPLES", "TEMPERATURE",
         "CONCEPT_TOKENS", "INSTRUCTION_TOKENS", "RESPONSE_TOKENS", "CATEGORIES", "DIFFICULTIES", "SAMPLING_SEED",
     ),
-    "03_execution_filtering": (
+    FILTERING: (
         "CPU_SECONDS", "MEMORY_MB", "OUTPUT_KB", "PACKAGES", "SELECTION", "CHOICE", "SELECTION_OPTIONS",
     ),
 }  # fmt: skip
@@ -49,14 +51,20 @@ SIZES = (
 
 def title(upstream: Mapping[str, Record]) -> str:
     """Return the name of the data set."""
-    return f"Self-aligned Python tasks of {upstream['02_self_oss_instruct']['metrics']['model']['name']}"
+    return f"Self-aligned Python tasks of {upstream[SYNTHESIS]['metrics']['model']['name']}"
 
 
 def summary(n: int, upstream: Mapping[str, Record]) -> str:
     """Return one sentence on what the data are."""
-    name = upstream["02_self_oss_instruct"]["metrics"]["model"]["name"]
-    choice = CHOSEN[upstream["03_execution_filtering"]["parameters"]["CHOICE"]]
+    name = upstream[SYNTHESIS]["metrics"]["model"]["name"]
+    choice = CHOSEN[upstream[FILTERING]["parameters"]["CHOICE"]]
     return f"{n:,} Python tasks with answers and tests, written by {name}; {choice}."
+
+
+def decontaminated(parameters: Record) -> bool:
+    """Tell whether the parameters of notebook 03 had the examples compared with benchmarks."""
+    options = preset(parameters["SELECTION"], choice=parameters["CHOICE"], **parameters["SELECTION_OPTIONS"])
+    return options.decontaminate
 
 
 def size_category(n: int) -> str:
@@ -104,7 +112,7 @@ def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Reco
     """Return who wrote the examples and every parameter of SHOWN, each a row of a table."""
     revisions = sorted({example["model"] for example in examples})
     writer = {
-        "model": upstream["02_self_oss_instruct"]["metrics"]["model"]["name"],
+        "model": upstream[SYNTHESIS]["metrics"]["model"]["name"],
         "its revision": ", ".join(revisions),
         "its licence": model.licence if revisions == [model.revision] else "see the model's own card",
         "engine": ", ".join(sorted({example["engine"] for example in examples})),
@@ -139,7 +147,7 @@ def card(
     folder: str,
 ) -> str:
     """Return the card as Markdown; the arguments are write_dataset's, its splits, columns, hashes and folder's name."""
-    last = upstream["03_execution_filtering"]
+    last = upstream[FILTERING]
     shown = {**hashes, "dataset.jsonl, their source": last["outputs"]["dataset.jsonl"]["sha256"]}
     filled = DatasetCard.from_template(
         header(examples, files, title(upstream)),
@@ -147,7 +155,7 @@ def card(
         summary=summary(len(examples), upstream),
         made=MADE,
         limits=LIMITS,
-        decontaminated=any(step["step"] == "in no benchmark" for step in last["funnel"]),
+        decontaminated=decontaminated(last["parameters"]),
         folder=folder,
         citation=citation()[1],
         tables={

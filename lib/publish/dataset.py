@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from lib.core.models import Model
 from lib.core.records import Record, StudyError, file_sha256, replacing, write_text
 from lib.publish.croissant import Column, metadata
-from lib.publish.data_card import LIMITS, MADE, card, summary, title
+from lib.publish.data_card import FILTERING, LIMITS, MADE, card, summary, title
 from lib.publish.provenance import packages
 
 FILES = {split: f"data/{split}-00000-of-00001.parquet" for split in ("train", "held_out")}
@@ -58,7 +58,7 @@ def write_dataset(
         chosen = [row for row in rows if (row["id"] in held_out) == (split == "held_out")]
         with replacing(partial / file) as out:
             pq.write_table(pa.Table.from_pylist(chosen, schema=schema), out)
-    last = upstream["03_execution_filtering"]
+    last = upstream[FILTERING]
     croissant = metadata(
         partial, FILES, COLUMNS, list(packages(examples)), last["finished"],
         ", ".join(sorted({row["model"] for row in rows})),

@@ -131,14 +131,27 @@ def test_the_card_claims_no_passed_tests_and_no_licence_that_it_cannot_know(
     # A template's name that nobody gives would leave an empty place; here it is an error.
     monkeypatch.setattr(jinja2, "Template", partial(jinja2.Template, undefined=jinja2.StrictUndefined))
     last = UPSTREAM[STAGES[2]]
-    failing = UPSTREAM | {STAGES[2]: last | {"parameters": last["parameters"] | {"CHOICE": "failing"}, "funnel": []}}
+    parameters = last["parameters"] | {"CHOICE": "failing"}
+    failing = UPSTREAM | {STAGES[2]: last | {"parameters": parameters, "funnel": []}}
     other = Model("other", Path(), "another revision", "Apache-2.0", "0" * 64, "")
     write_dataset(tmp_path / "dataset", EXAMPLES, HELD_OUT, other, failing)
     for file in ("README.md", "croissant.json"):
         text = (tmp_path / "dataset" / file).read_text()
         assert "that did not pass its own tests" in text and "that passed its own tests" not in text
+    assert "| its licence | see the model's own card |" in (tmp_path / "dataset/README.md").read_text()
+
+
+@pytest.mark.parametrize("options", [{}, {"decontaminate": False}])
+def test_the_card_says_whether_benchmarks_were_compared_by_the_parameters_alone(options: dict, tmp_path: Path) -> None:
+    """The names of the funnel's steps are for readers and may change."""
+    last = UPSTREAM[STAGES[2]]
+    parameters = last["parameters"] | {"SELECTION_OPTIONS": options}
+    funnel = [step | {"step": f"step {n}"} for n, step in enumerate(last["funnel"])]
+    upstream = UPSTREAM | {STAGES[2]: last | {"parameters": parameters, "funnel": funnel}}
+    write_dataset(tmp_path / "dataset", EXAMPLES, HELD_OUT, MODEL, upstream)
     card = (tmp_path / "dataset/README.md").read_text()
-    assert "not compared with benchmark problems" in card and "| its licence | see the model's own card |" in card
+    said = ["Repeats of benchmark problems were removed" in card, "not compared with benchmark problems" in card]
+    assert said == [not options, bool(options)]
 
 
 def test_equal_input_gives_equal_bytes_and_replaces_the_whole_folder(folder: Path, tmp_path: Path) -> None:
