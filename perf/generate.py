@@ -20,7 +20,7 @@ from lib.core.models import resolve
 from lib.core.notebooks import parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.records import Journal, Record, StudyError, iter_records
-from lib.generate import Request, cost
+from lib.generate import Engine, Request, cost
 from lib.generate.vllm_engine import Vllm
 from lib.synthesize import prompts
 from lib.synthesize import self_oss_instruct as instruct
@@ -28,8 +28,14 @@ from lib.synthesize.exemplars import Decks, load_exemplars, load_systems
 from perf.machine import matrices, matrix_rate
 
 DEFAULTS = parameter_defaults("02_self_oss_instruct")
-SCRIPTS, README = (8, 8, 16), (2000, 2000, 500)  # prompts a batch in the three steps
-OURS = "ours"
+STEPS, TOKENS = ("concepts", "instructions", "responses"), ("CONCEPT_TOKENS", "INSTRUCTION_TOKENS", "RESPONSE_TOKENS")
+SEED, OURS = DEFAULTS["SAMPLING_SEED"], "ours"
+# Decks of the first two steps, decks of the third, and prompts per batch in each of the three.
+SCHEMES = {
+    "official, scripts": (0, 0, (8, 8, 16)),
+    "official, README": (0, 0, (2000, 2000, 500)),
+    OURS: (DEFAULTS["DECKS"], DEFAULTS["RESPONSE_DECKS"], (10**9,) * 3),
+}
 
 
 class Schedule:
@@ -68,58 +74,64 @@ def arithmetic(folder: Path, computed: int, generated: int) -> float:
     return 2.0 * layers * (computed + generated) + 2.0 * head * generated
 
 
+def ask(
+    step: int, engine: Engine, cache: Journal, style: prompts.Style, deal: Decks, given: list[Record], samples: int
+) -> instruct.Step:
+    """Make one of the three steps, with the notebook's defaults."""
+    sampling = instruct.Sampling(DEFAULTS["TEMPERATURE"], DEFAULTS[TOKENS[step]], SEED)
+    if step == 0:
+        return instruct.ask_concepts(engine, cache, style, deal, given, sampling)
+    if step == 1:
+        weights, max_words = (DEFAULTS["CATEGORIES"], DEFAULTS["DIFFICULTIES"]), DEFAULTS["MAX_WORDS"]
+        return instruct.ask_instructions(engine, cache, style, deal, given, sampling, weights, max_words)
+    return instruct.ask_responses(engine, cache, style, deal, given, sampling, samples)
+
+
+def row(step: int, scheme: str, schedule: Schedule, given: int, spent: Record, rate: float) -> str:
+    """Return a line of the table; `rate` is the machine's matrix rate in operations per second."""
+    work = arithmetic(schedule.engine.model.path, spent["computed"], spent["completion tokens"])
+    return (
+        f"{STEPS[step]:13}{scheme:18} {schedule.seconds:7.1f} s "
+        f"{given:4} of {3600 * given / schedule.seconds:6,.0f} an hour "
+        f"{spent['completion tokens'] / schedule.seconds:6.0f} tokens/s "
+        f"{spent['computed']:8,} of {spent['prompt tokens']:8,} prompt tokens computed "
+        f"{100 * work / schedule.seconds / rate:5.0f}% of the matrix rate"
+    )
+
+
+def measure(engine: Vllm, seeds: list[Record], samples: int, rate: float) -> dict[str, float]:
+    """Run the three steps under each schedule, print a line for each; return the seconds per seed by schedule."""
+    style, exemplars = prompts.style("paper", load_systems()), load_exemplars()
+    totals = dict.fromkeys(SCHEMES, 0.0)
+    inputs = seeds
+    for step, name in enumerate(STEPS):
+        made: list[Record] = []
+        for scheme, (decks, response_decks, batches) in SCHEMES.items():
+            given = inputs if scheme == OURS else inputs[: -(-len(inputs) // 4)]
+            schedule = Schedule(engine, batches[step] * (samples if name == "responses" else 1))
+            shots = ("RESPONSE_SHOTS", response_decks) if name == "responses" else ("SHOTS", decks)
+            deal = Decks(exemplars, DEFAULTS[shots[0]], shots[1], SEED)
+            with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "cache.jsonl") as cache:
+                done = ask(step, schedule, cache, style, deal, given, samples)
+                spent, made = cost(done.completions), list(done.records)
+            totals[scheme] += schedule.seconds / len(given) * len(inputs) / len(seeds)
+            print(row(step, scheme, schedule, len(given), spent, rate), flush=True)
+        inputs = made  # of the last scheme, ours: the next step has the same inputs under all
+    return totals
+
+
 def main() -> None:
-    """Run the three steps under each schedule and print a table."""
+    """Measure and print a table."""
     count, samples = (int(argument) for argument in [*sys.argv[1:], *("256", "2")[len(sys.argv) - 1 :]])
     recorded = ROOT / "data" / "reference" / "laptop" / "01_seed_curation" / "seeds.jsonl.gz"
     if not recorded.is_file():
         raise StudyError(f"{recorded} is missing: it comes with the repository")
     seeds = sorted(iter_records(recorded), key=lambda seed: seed["order"])[:count]
-    style, exemplars = prompts.style("paper", load_systems()), load_exemplars()
-    model = resolve(DEFAULTS["MODEL"])
     rate = matrix_rate()
-    engine = Vllm(model, DEFAULTS["MAX_SEQS"])
+    engine = Vllm(resolve(DEFAULTS["MODEL"]), DEFAULTS["MAX_SEQS"])
     engine.load()
-    print(f"{count} seeds, {samples} responses a task; {rate / 1e12:.2f} bf16 matrix Tflop/s")
-
-    shots, response_shots = DEFAULTS["SHOTS"], DEFAULTS["RESPONSE_SHOTS"]
-    schemes = {
-        "official, scripts": (0, 0, SCRIPTS),
-        "official, README": (0, 0, README),
-        OURS: (DEFAULTS["DECKS"], DEFAULTS["RESPONSE_DECKS"], (10**9,) * 3),
-    }
-    totals = dict.fromkeys(schemes, 0.0)
-    inputs: list[list[Record]] = [seeds, [], []]
-    for step in range(3):
-        made: list[Record] = []
-        for scheme, (decks, response_decks, batches) in schemes.items():
-            given = inputs[step] if scheme == OURS else inputs[step][: -(-len(inputs[step]) // 4)]
-            schedule = Schedule(engine, batches[step] * (samples if step == 2 else 1))
-            deal = Decks(exemplars, shots if step < 2 else response_shots, decks if step < 2 else response_decks, 3407)
-            with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "cache.jsonl") as cache:
-                if step == 0:
-                    sampling = instruct.Sampling(0.7, DEFAULTS["CONCEPT_TOKENS"], 3407)
-                    done = instruct.ask_concepts(schedule, cache, style, deal, given, sampling)
-                elif step == 1:
-                    sampling = instruct.Sampling(0.7, DEFAULTS["INSTRUCTION_TOKENS"], 3407)
-                    weights = DEFAULTS["CATEGORIES"], DEFAULTS["DIFFICULTIES"]
-                    done = instruct.ask_instructions(schedule, cache, style, deal, given, sampling, weights, 200)
-                else:
-                    sampling = instruct.Sampling(0.7, DEFAULTS["RESPONSE_TOKENS"], 3407)
-                    done = instruct.ask_responses(schedule, cache, style, deal, given, sampling, samples)
-                spent, made = cost(done.completions), list(done.records)
-            totals[scheme] += schedule.seconds / len(given) * len(inputs[step]) / len(seeds)
-            share = arithmetic(model.path, spent["computed"], spent["completion tokens"]) / schedule.seconds / rate
-            print(
-                f"{('concepts', 'instructions', 'responses')[step]:13}{scheme:18} {schedule.seconds:7.1f} s "
-                f"{len(given):4} of {3600 * len(given) / schedule.seconds:6,.0f} an hour "
-                f"{spent['completion tokens'] / schedule.seconds:6.0f} tokens/s "
-                f"{spent['computed']:8,} of {spent['prompt tokens']:8,} prompt tokens computed "
-                f"{100 * share:5.0f}% of the matrix rate",
-                flush=True,
-            )
-        if step < 2:
-            inputs[step + 1] = made  # of the last scheme, ours: the next step has the same inputs in all
+    print(f"{count} seeds, {samples} responses for each task; {rate / 1e12:.2f} bf16 matrix Tflop/s")
+    totals = measure(engine, seeds, samples, rate)
     for scheme, seconds in totals.items():
         print(f"all steps    {scheme:18} {3600 / seconds:8,.0f} seeds an hour; ours {seconds / totals[OURS]:.2f} times")
 

@@ -8,9 +8,15 @@ from typing import Any
 from lib.core.models import resolve
 from lib.core.records import StudyError
 from lib.generate.protocol import Engine
+from lib.generate.ray_engine import Ray
 from lib.generate.replay import Replay, recorded_revision
+from lib.generate.server import Server
+from lib.generate.transformers_engine import Transformers
+from lib.generate.vllm_engine import Vllm
 
-ENGINES = ("vllm", "server", "transformers", "ray", "replay")
+ENGINES: dict[str, Callable[..., Engine]] = {
+    "vllm": Vllm, "server": Server, "transformers": Transformers, "ray": Ray, "replay": Replay,
+}  # fmt: skip
 
 
 def open_engine(
@@ -30,27 +36,9 @@ def open_engine(
         if reference is None:
             raise StudyError("ENGINE=replay holds no answers to this notebook's questions; use ENGINE=vllm")
         return Replay(recorded_revision(model, reference))
-    # Imported here, because some take ten seconds.
-    if name == "server":
-        from lib.generate.server import Server
-
-        return _made(Server, options, model, max_seqs)
-    if name == "transformers":
-        from lib.generate.transformers_engine import Transformers
-
-        return _made(Transformers, options, resolve(model), max_seqs)
-    if name == "ray":
-        from lib.generate.ray_engine import Ray
-
-        return _made(Ray, options, resolve(model), max_seqs)
-    from lib.generate.vllm_engine import Vllm
-
-    return _made(Vllm, options, resolve(model), max_seqs)
-
-
-def _made(kind: Callable[..., Engine], options: Mapping[str, Any], *arguments: object) -> Engine:
+    kind = ENGINES[name]
     try:
-        inspect.signature(kind).bind(*arguments, **options)
+        inspect.signature(kind).bind(model, max_seqs, **options)
     except TypeError as error:
         raise StudyError(f"ENGINE_OPTIONS={dict(options)}: {error}; see {kind.__name__} in lib/generate") from None
-    return kind(*arguments, **options)
+    return kind(model if kind is Server else resolve(model), max_seqs, **options)

@@ -15,6 +15,7 @@ from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
 
 if TYPE_CHECKING:
+    from ray.data import Dataset
     from ray.util.queue import Queue
 
 
@@ -50,12 +51,18 @@ class Ray:
             return
         say(f"loading {self.model.name} into vLLM on {self.workers} Ray workers")
         self._joined = connect(self.address, self.workers)
-        import ray
-        from ray.data.llm import build_processor, vLLMEngineProcessorConfig
         from ray.util.queue import Queue
 
-        queue = self._queue = Queue(actor_options={"num_cpus": 0})
-        queue.put("begin")
+        self._queue = Queue(actor_options={"num_cpus": 0})
+        self._queue.put("begin")
+        self._rows = arriving(self._pipeline(self._queue))
+        self._send(Request("def", 0, 1, ()))
+        self._receive()
+
+    def _pipeline(self, queue: "Queue") -> "Dataset":
+        """Return the dataset of the rows that the engines make from those that come through `queue`."""
+        import ray
+        from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
         def drawn(_: Record) -> Iterator[Record]:  # local functions are sent to the cluster whole
             # A second attempt would not draw again what the first one has drawn: better no attempt.
@@ -83,9 +90,7 @@ class Ray:
         idle: dict[str, Any] = {"num_cpus": 0}  # the CPUs are the engines'
         few = idle | {"compute": ray.data.TaskPoolStrategy(self.workers)}  # each of these tasks is a process
         process = build_processor(config, postprocess=kept, preprocess_map_kwargs=idle, postprocess_map_kwargs=few)
-        self._rows = arriving(process(ray.data.from_items([0]).flat_map(drawn, num_cpus=0)))
-        self._send(Request("def", 0, 1, ()))
-        self._receive()
+        return process(ray.data.from_items([0]).flat_map(drawn, num_cpus=0))
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (place, completion) as they finish; two batches a worker wait inside at most, so memory is bounded.

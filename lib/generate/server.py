@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
-import openai
 from anyio.from_thread import start_blocking_portal
 
 from lib.core.progress import say
@@ -18,9 +17,20 @@ from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import tokens_at_most
 
+if TYPE_CHECKING:
+    import openai
+
 CONNECT_SECONDS = 20  # to connect, and to list the models
 FAILURES = 3  # this many requests in a row without an answer, each tried again and again, set a URL aside
 STORED = "the completions so far are stored: see to the server, then run again to go on"
+
+
+class _NoReplyError(Exception):
+    """Why a call brought no answer, in one line; `final` if the server refused it, so that no repetition helps."""
+
+    def __init__(self, why: str, final: bool) -> None:
+        super().__init__(why)
+        self.final = final
 
 
 @dataclass
@@ -28,7 +38,7 @@ class _Endpoint:
     """One URL, the slots for its requests in flight, and how many in a row it could not answer."""
 
     url: str
-    client: openai.AsyncOpenAI
+    client: "openai.AsyncOpenAI"
     slots: asyncio.Semaphore
     failures: int = 0
 
@@ -76,10 +86,10 @@ class Server:
     async def _models(self, url: str) -> list[str]:
         async with self._client(url) as client:
             try:
-                page = await client.with_options(max_retries=2, timeout=CONNECT_SECONDS).models.list()
-            except openai.APIError as error:
+                page = await _reply(client.with_options(max_retries=2, timeout=CONNECT_SECONDS).models.list())
+            except _NoReplyError as error:
                 raise StudyError(
-                    f"{url} does not list its models ({_why(error)}); start an OpenAI-compatible "
+                    f"{url} does not list its models ({error}); start an OpenAI-compatible "
                     "server there, or give the base URL (urls) and key of one that runs"
                 ) from None
         return [model.id for model in page.data]
@@ -123,7 +133,9 @@ class Server:
     def close(self) -> None:
         """Nothing to give back: connections end with `generate`."""
 
-    def _client(self, url: str) -> openai.AsyncOpenAI:
+    def _client(self, url: str) -> "openai.AsyncOpenAI":
+        import openai  # half a second, for which only those wait who ask a server
+
         limits = httpx2.Limits(max_keepalive_connections=self.max_seqs)
         http = openai.DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [_refuse_other]})
         timeout = openai.Timeout(self.timeout, connect=CONNECT_SECONDS)
@@ -154,6 +166,19 @@ class Server:
         except Exception as error:
             done.put(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
 
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        """Return the arguments of the call for a request; what it leaves open is not sent."""
+        optional = {"stop": list(request.stop) or None, "seed": request.seed}
+        return {
+            "model": self.model,
+            "prompt": request.prompt,
+            "temperature": request.temperature,
+            "top_p": 1,
+            "max_tokens": request.max_tokens,
+            "extra_body": self.extra,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
     async def _answer(self, request: Request, endpoints: list[_Endpoint]) -> Record | str:
         """Return the completion of the first endpoint that answers, or why none of those left did."""
         why = "no URL is left"
@@ -162,19 +187,10 @@ class Server:
                 if endpoint.failures >= FAILURES:
                     continue
                 try:
-                    completion = await endpoint.client.completions.create(
-                        model=self.model,
-                        prompt=request.prompt,
-                        temperature=request.temperature,
-                        top_p=1,
-                        max_tokens=request.max_tokens,
-                        stop=list(request.stop) or openai.omit,
-                        seed=openai.omit if request.seed is None else request.seed,
-                        extra_body=self.extra,
-                    )
-                except openai.APIError as error:
-                    why = f"{endpoint.url}: {_why(error)}"
-                    if _final(error):
+                    completion = await _reply(endpoint.client.completions.create(**self._arguments(request)))
+                except _NoReplyError as error:
+                    why = f"{endpoint.url}: {error}"
+                    if error.final:
                         raise StudyError(f"{why}; mend MODEL, the options or the server, then run again") from None
                     endpoint.failures += 1
                     if endpoint.failures == FAILURES:
@@ -207,21 +223,21 @@ async def _refuse_other(response: httpx2.Response) -> None:
         raise httpx2.RemoteProtocolError(f"not an OpenAI-compatible reply: {response.text!r}", request=response.request)
 
 
-def _final(error: openai.APIError) -> bool:
-    """Tell whether asking again is of no use: the server read the request and refused it."""
-    status = error.status_code if isinstance(error, openai.APIStatusError) else 500
-    return status < 500 and status not in (408, 409, 429)
+async def _reply(call: Awaitable[Any]) -> Any:
+    """Return the result of a call of the client; raise _NoReplyError, whose line has a bounded length, if it fails."""
+    import openai
 
-
-def _why(error: openai.APIError) -> str:
-    """Return an error in one line of bounded length: the status and the server's message, or how it broke off."""
-    if isinstance(error, openai.APIStatusError):
+    try:
+        return await call
+    except openai.APIStatusError as error:
         said: Any = error.body.get("message") if isinstance(error.body, dict) else None
-        text = f"{error.status_code} {said or error.response.text or error.response.reason_phrase}"
-    else:
+        status, text = error.status_code, said or error.response.text or error.response.reason_phrase
+        final = status < 500 and status not in (408, 409, 429)
+        raise _NoReplyError(" ".join(f"{status} {text}".split())[:300], final) from None
+    except openai.APIError as error:
         cause = error.__cause__ or error
         text = str(cause) or type(cause).__name__
-    return " ".join(text.split())[:300]
+        raise _NoReplyError(" ".join(text.split())[:300], final=False) from None
 
 
 def _completion(completion: Any, stop: tuple[str, ...]) -> Record:

@@ -90,6 +90,8 @@ def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
         open_engine("replay", "m", 8, reference=tmp_path)
     with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=\{'speed': 9\}.*speed.*Server"):
         open_engine("server", "m", 8, {"speed": 9})
+    with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=.*Transformers"):  # before the model is looked for
+        open_engine("transformers", "no such model", 8, {"speed": 9})
     open_cache(tmp_path / "cache.jsonl", "replay", tmp_path).close()
 
 
