@@ -44,7 +44,7 @@ __all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
 
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
-KNOWN = ("id", "code", "tests", "entry", "time")
+KNOWN = ("id", "code", "tests", "entry", "time", "report")
 HARNESS = [HERE / part for part in PARTS]
 # Plain Python as tested programs are: calls, strings, a dictionary, a sort. Timed in a box where the study was built.
 REFERENCE = {
@@ -178,13 +178,21 @@ class _Pool:
 def run_programs(
     programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None, again: bool = True
 ) -> Generator[Record, None, None]:
-    """Judge programs (id, code, tests, perhaps entry) in `workers` boxes, one per core by default.
+    """Judge programs (id, code, tests, perhaps entry, time, report) in `workers` boxes, one per core by default.
 
     Yields {id, verdict, detail, seconds (by the clock), cpu_seconds, memory_mb (peak), tier} in input order as they
     come; reads `programs` only a little ahead. `entry` names the function that HumanEval's `check` is called with,
-    `time` replaces the limit's processor seconds for this program. Without `again` every program runs once: no control,
-    no second try of a pass or a timeout, for callers that compare answers and repeat by themselves. Closing the
-    generator ends every box. Raises StudyError before anything runs when no sandbox works.
+    `time` replaces the limit's processor seconds for this program.
+
+    `report` is for tests that measure or grade: it names a variable under which they find `scale`, the factor by
+    which all times are multiplied, and `store(value)`, which puts one JSON value (`lib.sandbox.cell.MAX_REPORT`,
+    `lib.sandbox.harness.MAX_DEPTH`) into the answer as `report`; None when nothing was stored or the program did not
+    reach an end of its own. The response runs in the same process and can store what it likes: a verdict never rests
+    on a report, and a report must not turn another verdict into a pass.
+
+    Without `again` every program runs once: no control, no second try of a pass or a timeout, for callers that compare
+    answers and repeat by themselves. Closing the generator ends every box. Raises StudyError before anything runs when
+    no sandbox works.
     """
     make, tier = working()
     scale()

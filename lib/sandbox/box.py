@@ -239,7 +239,7 @@ class Box:
         return message
 
     def judge(self, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
-        """Run one program (fields code, tests, perhaps entry and time); BoxDied when the box did not survive it.
+        """Run one program (fields code, tests, perhaps entry, time, report); BoxDied when the box did not survive it.
 
         Both phases are sent at once; the harness reads the second only when the response has been loaded.
         """
@@ -248,11 +248,14 @@ class Box:
         times = {"cpu_seconds": limits.cpu_seconds * self.scale, "wall_seconds": limits.wall_seconds * self.scale}
         try:
             send(self.control, {"code": program["code"], "limits": asdict(limits) | times | {"scale": self.scale}})
-            send(self.control, {"tests": program["tests"], "entry": program.get("entry"), "control": control})
+            second = {name: program.get(name) for name in ("tests", "entry", "report")}
+            send(self.control, second | {"control": control})
         except OSError:
             raise BoxDied from None
         answer = self.hear(times["wall_seconds"] * 5 + ANSWER_SECONDS)
         self.dirty = answer.pop("dirty") or self.jobs >= JOBS_PER_BOX
+        if program.get("report") is None:
+            del answer["report"]
         return answer
 
     def close(self) -> None:

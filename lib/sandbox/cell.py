@@ -4,6 +4,7 @@ import base64
 import contextlib
 import errno
 import importlib
+import json
 import marshal
 import math
 import os
@@ -15,7 +16,7 @@ import traceback
 import types
 import unittest
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from lib.sandbox.channel import Message, receive, send
 from lib.sandbox.control import other
@@ -29,6 +30,7 @@ PRELOAD = (
     "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
 )  # fmt: skip
 OWN = ("base64", "json", "marshal", "os", "socket", "struct", "traceback")  # what a cell itself uses
+MAX_REPORT = 16 << 10  # characters of JSON that the tests may report
 # The callables of every module before any program ran: package -> its modules' namespaces and what stood there.
 SNAPSHOT: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
 
@@ -115,54 +117,80 @@ def run_case(case: type[unittest.TestCase]) -> None:
         unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
 
 
-def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> None:
-    """Run a program; never returns."""
-    home = os.getpid()
+class Report:
+    """What the tests find under the name in a program's `report`: the time `scale`, and a place for one JSON value."""
+
+    def __init__(self, scale: float):
+        self.scale, self.text = scale, "null"
+
+    def store(self, value: object) -> None:
+        """Keep a value for the answer, in place of an earlier one; ValueError when its JSON is over MAX_REPORT."""
+        text = json.dumps(value)
+        if len(text) > MAX_REPORT:
+            raise ValueError(f"a report of {len(text)} characters of JSON; at most {MAX_REPORT} are sent")
+        self.text = text
+
+
+def watching(hidden: list[int]) -> Callable[[], None]:
+    """What the tests call when one of their assertions fails, before anything can suppress the exception."""
+
+    def missed() -> None:
+        """Note the line, except for an assertion that the response itself makes: a test may expect that to fail."""
+        error, trace = sys.exc_info()[1:]
+        *_, (frame, _) = traceback.walk_tb(trace)
+        if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
+            hidden.append(trace.tb_lineno if trace else 0)
+
+    return missed
+
+
+def failure(error: BaseException, last: int) -> Message | None:
+    """The message for an exception from the tests; None for sys.exit(0) in their last statement (line `last` on)."""
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    line = next((line for name, line in reversed(places) if name == "<tests>"), 0)
+    done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last
+    if done and places[-1][0] == "<tests>":
+        return None
+    return {"failed": kind(error, "fail"), "error": describe(error), "line": line}
+
+
+def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> NoReturn:
+    """Run a program; never returns. Both halves run in this frame, so that they have the same depth of recursion."""
+    home, leave, tell = os.getpid(), os._exit, send  # bound before the response can replace them
     code = job.pop("code")
     module = types.ModuleType("solution")
     space = module.__dict__
-    leave, report = os._exit, send
     try:
         confine(channel, output, job["limits"], walls)
         sys.argv = ["solution.py"]
         sys.modules["solution"] = sys.modules["__main__"] = module
         exec(compile(code, "<response>", "exec", dont_inherit=True), space)
     except BaseException as error:
-        report(channel, {"failed": kind(error, "error"), "error": describe(error)})
+        tell(channel, {"failed": kind(error, "error"), "error": describe(error)})
         leave(1)
     if os.getpid() != home:
         leave(0)
     undo_patches(OWN)  # before anything of the tests is here to be seen
-    report(channel, {"loaded": True})
+    tell(channel, {"loaded": True})
     second = receive(channel) or {}
     undo_patches(second["imported"])
-    space["__name__"] = "__main__"
-    ticks, hidden = list[int](), list[int]()
-
-    def missed() -> None:
-        """Remember an assertion that did not hold; one that the response itself makes may be what a test expects."""
-        error, trace = sys.exc_info()[1:]
-        *_, (frame, _) = traceback.walk_tb(trace)
-        if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
-            hidden.append(trace.tb_lineno if trace else 0)
-
-    ours = (ticks.append, missed, expecting(second.pop("control")), run_case)
-    space.update(zip(second["names"], ours, strict=True))
+    ticks, hidden, report = list[int](), list[int](), Report(job["limits"]["scale"])
+    helpers = (ticks.append, watching(hidden), expecting(second.pop("control")), run_case)
+    ours = dict(zip(second["names"], helpers, strict=True))
+    space |= ours | {"__name__": "__main__"} | ({second["report"]: report} if second["report"] else {})
     unittest.main = lambda *_, **__: None  # type: ignore[assignment]  # the harness runs test classes itself
-    program = marshal.loads(base64.b64decode(second["program"]))
+
+    def end(message: Message) -> NoReturn:
+        """Report how the tests ended, unless this is a child that the program forked."""
+        if os.getpid() == home:
+            tell(channel, message | {"report": report.text})
+        leave(1 if "failed" in message else 0)
+
     try:
-        exec(program, space)
+        exec(marshal.loads(base64.b64decode(second["program"])), space)
     except BaseException as error:
-        places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        line = next((line for name, line in reversed(places) if name == "<tests>"), 0)
-        done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= second["last"]
-        if not (done and places[-1][0] == "<tests>"):
-            if os.getpid() == home:
-                report(channel, {"failed": kind(error, "fail"), "error": describe(error), "line": line})
-            leave(1)
-    if any(space.get(name) is not own for name, own in zip(second["names"], ours, strict=True)):
-        report(channel, {"failed": "cheat", "error": "changed what the harness gave to the tests", "line": 0})
-        leave(1)
-    if os.getpid() == home:
-        report(channel, {"nonce": second["nonce"], "ticks": len(ticks), "hidden": hidden[:1]})
-    leave(0)
+        if failed := failure(error, second["last"]):
+            end(failed)
+    if any(space.get(name) is not own for name, own in ours.items()):
+        end({"failed": "cheat", "error": "changed what the harness gave to the tests", "line": 0})
+    end({"nonce": second["nonce"], "ticks": len(ticks), "hidden": hidden[:1]})

@@ -25,22 +25,25 @@ import site
 import socket
 import sys
 import time
+from typing import Any
 
 from lib.sandbox import cell, gate, landlock
 from lib.sandbox.channel import HEADER, Message, receive, send
 from lib.sandbox.processes import kill_all, leave, reap, usage
 
 MAX_SOURCE = 256 << 10  # bytes of response and of tests; more is refused unread
+MAX_DEPTH = 8  # levels of lists and objects in a report: it must not exhaust the stack of whoever reads it
 POLL_MS = 30  # how often processor time and memory of a cell are looked at
 WRITABLE = ("/tmp", "/dev/shm")
 WALLS: landlock.Walls | None = None  # set where there are no namespaces
 
 
 class Verdict(Exception):
-    """The end of a program: verdict and detail. The box is `clean` after an ordinary one, told by the cell itself."""
+    """The end of a program. The box is `clean` after an ordinary one, which the cell itself reports."""
 
-    def __init__(self, label: str, detail: str, clean: bool = False) -> None:
-        super().__init__(label, detail, clean)
+    def __init__(self, label: str, detail: str, clean: bool = False, report: Any = None) -> None:
+        super().__init__(label, detail)
+        self.label, self.detail, self.clean, self.report = label, detail, clean, report
 
 
 class Watch:
@@ -137,8 +140,9 @@ class Watch:
 
 
 def judge(control: socket.socket, job: Message) -> Message:
-    """Run one program in a cell of its own; returns verdict, detail, seconds (by the clock), its processes' processor
-    seconds together, the most memory that one of them held (MiB, pages shared with the harness included), and dirty."""
+    """Run one program in a cell of its own; returns verdict, detail, report, seconds (by the clock), its processes'
+    processor seconds together, the most memory that one of them held (MiB, pages shared with the harness included),
+    and dirty."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ours, theirs = socket.socketpair()
     output, end = os.pipe()
@@ -150,31 +154,44 @@ def judge(control: socket.socket, job: Message) -> Message:
     ours.settimeout(job["limits"]["wall_seconds"])  # a cell that does not read must not hold process 1
     watch = Watch(pid, ours, output, control, job["limits"])
     try:
-        label, detail, clean = *follow(watch, control, job["code"]), True
-    except Verdict as verdict:
-        label, detail, clean = verdict.args
-    except Exception as error:  # a report that is no report: only a program that tampers can cause it
-        label, detail, clean = "cheat", f"broke the harness's protocol: {type(error).__name__}", False
+        verdict = follow(watch, control, job["code"])
+    except Verdict as raised:
+        verdict = raised
+    except Exception as error:  # a message that is no message: only a program that tampers can cause it
+        verdict = Verdict("cheat", f"broke the harness's protocol: {type(error).__name__}")
     seconds = time.monotonic() - started
     peak = max(kill_all(pid), watch.peak)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     ours.close()
     os.close(output)
-    if WALLS is not None and clean and (excess := WALLS.exceeded(job["limits"])):
-        label, detail, clean = "error", excess, False
-    writable, root = (WRITABLE, "") if WALLS is None else ((WALLS.folder,), os.path.dirname(WALLS.folder))
-    dirty = not clean or any(os.listdir(folder) for folder in writable)
-    detail = detail.replace(root, "") if root else detail  # the other tier's names
-    detail = re.sub(r"0x[0-9a-f]{6,}", "0x...", " ".join(detail.split()))
-    detail = re.sub(re.escape(sys.base_prefix) + r"[^\s'\")]*", "<python>", detail)[:300]  # the same on every machine
-    detail = detail.encode("utf-8", "backslashreplace").decode()
+    if WALLS is not None and verdict.clean and (excess := WALLS.exceeded(job["limits"])):
+        verdict = Verdict("error", excess)
+    dirty = not verdict.clean or any(os.listdir(folder) for folder in (WRITABLE if WALLS is None else [WALLS.folder]))
     usage = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3), "memory_mb": peak >> 10}
-    return {"verdict": label, "detail": detail, **usage, "dirty": dirty}
+    detail = portable(" ".join(verdict.detail.split()))[:300]
+    return {"verdict": verdict.label, "detail": detail, "report": verdict.report, **usage, "dirty": dirty}
 
 
-def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
-    """The two phases of a program; returns or raises its verdict and detail."""
+def portable(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """A JSON value whose texts are the same on every machine and in either tier; ValueError when nested too deep."""
+    match value:
+        case str():
+            text = value.replace(os.path.dirname(WALLS.folder), "") if WALLS is not None else value
+            text = re.sub(r"0x[0-9a-f]{6,}", "0x...", text)
+            text = re.sub(re.escape(sys.base_prefix) + r"[^\s'\")]*", "<python>", text)
+            return text.encode("utf-8", "backslashreplace").decode()
+        case list() | dict() if not depth:
+            raise ValueError("nested too deep")
+        case list():
+            return [portable(item, depth - 1) for item in value]
+        case dict():
+            return {portable(key): portable(item, depth - 1) for key, item in value.items()}
+    return value
+
+
+def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
+    """The two phases of a program; returns or raises its verdict."""
     if len(code) > MAX_SOURCE:
         receive(control)
         raise Verdict("error", "the response is longer than 256 KiB")
@@ -187,36 +204,49 @@ def follow(watch: Watch, control: socket.socket, code: str) -> tuple[str, str]:
     if second is None:
         leave(watch.pid)
     if "failed" in loaded:
-        raise own_word(loaded, f"while loading the response: {loaded['error']}")
+        raise failed(loaded, f"while loading the response: {loaded['error']}")
+    if len(second["tests"]) > MAX_SOURCE:
+        raise Verdict("error", "the tests are longer than 256 KiB")
+    return tested(watch, code, second)
+
+
+def tested(watch: Watch, code: str, second: Message) -> Verdict:
+    """The second phase: give the cell its tests and a nonce, and believe in a pass only with complete evidence."""
     names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
     nonce, tests = secrets.token_hex(16), second["tests"]
-    if len(tests) > MAX_SOURCE:
-        raise Verdict("error", "the tests are longer than 256 KiB")
     try:
         plan = gate.plan(code, tests, second["entry"], names, second["control"])
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
-    told = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
-    told["control"] = second["control"] and plan.runtime
-    send(watch.cell, told | {"names": dataclasses.astuple(names)})
-    report = watch.message()
-    if "failed" in report:
-        raise own_word(report, f"{statement(tests, report['line'])} -> {report['error']}")
-    if report.get("nonce") != nonce:
+    given = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
+    given |= {"control": second["control"] and plan.runtime, "report": second["report"]}
+    send(watch.cell, given | {"names": dataclasses.astuple(names)})
+    end = watch.message()
+    report = reported(end)
+    if "failed" in end:
+        raise failed(end, f"{statement(tests, end['line'])} -> {end['error']}", report)
+    if end.get("nonce") != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
-    if report["hidden"]:
-        raise Verdict("cheat", f"{statement(tests, report['hidden'][0])} -> failed, and the failure was hidden")
-    if not report["ticks"]:
-        return "notest", "no assertion that depends on the response was executed"
-    return "pass", ""
+    if end["hidden"]:
+        raise Verdict("cheat", f"{statement(tests, end['hidden'][0])} -> failed, and the failure was hidden")
+    if not end["ticks"]:
+        return Verdict("notest", "no assertion that depends on the response was executed", True, report)
+    return Verdict("pass", "", True, report)
 
 
-def own_word(report: Message, detail: str) -> Verdict:
+def reported(end: Message) -> Any:
+    """What the tests stored, or a program that tampers in their name: data of a bounded size that prove nothing."""
+    if len(end["report"]) > cell.MAX_REPORT:
+        raise ValueError("a long report")
+    return portable(json.loads(end["report"]))
+
+
+def failed(message: Message, detail: str, report: Any = None) -> Verdict:
     """The end that a cell reports of itself; it may not claim more than a failure."""
-    if report["failed"] not in ("fail", "error", "oom", "cheat"):
+    if message["failed"] not in ("fail", "error", "oom", "cheat"):
         return Verdict("cheat", "broke the harness's protocol")
-    return Verdict(report["failed"], detail, clean=True)
+    return Verdict(message["failed"], detail, True, report)
 
 
 def statement(tests: str, line: int) -> str:

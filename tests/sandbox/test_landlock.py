@@ -20,6 +20,7 @@ from test_sandbox import (  # the same promises: pytest runs them here with the 
     outside,  # noqa: F401
     run,
     test_a_fork_bomb_does_not_hurt_its_neighbour,  # noqa: F401
+    test_a_report_is_the_same_on_every_machine,  # noqa: F401
     test_a_verdict_names_no_folder_of_this_machine,  # noqa: F401
     test_hashes_and_details_are_the_same_in_every_box,  # noqa: F401
     test_limits,  # noqa: F401

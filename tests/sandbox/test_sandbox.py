@@ -267,6 +267,64 @@ def test_a_program_that_is_to_run_once_has_no_control() -> None:
     assert (once["verdict"], run(code)["verdict"]) == ("pass", "cheat")
 
 
+RIGHT, WRONG = "def f(x): return x * 2", "def f(x): return 0"
+STORED = "NOTE.store({'scale': NOTE.scale, 'got': f(2)})\nassert f(2) == 4"
+
+
+@pytest.mark.parametrize(("code", "expected", "got"), [(RIGHT, "pass", 4), (WRONG, "fail", 0)])
+def test_tests_report_json_and_know_the_time_scale(
+    code: str, expected: str, got: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "scale", lambda: 1.5)
+    verdict = run(code, STORED, report="NOTE")
+    assert (verdict["verdict"], verdict["report"]) == (expected, {"scale": 1.5, "got": got})
+
+
+def test_a_report_is_there_only_when_asked_for_and_stored() -> None:
+    assert "report" not in run(RIGHT)
+    assert run(RIGHT, report="NOTE")["report"] is None
+    assert run("def f(x):\n    while True: pass", STORED, report="NOTE")["report"] is None
+    assert "NameError" in run(RIGHT, STORED)["detail"], "without a name there is no such object"
+    counted = run(RIGHT, "NOTE.store(f(2))", report="NOTE")
+    assert (counted["verdict"], counted["report"]) == ("notest", 4)
+
+
+@pytest.mark.parametrize("value", ["'x' * 20_000", "{f}"])
+def test_a_report_that_cannot_be_sent_fails_the_tests(value: str) -> None:
+    verdict = run(RIGHT, f"NOTE.store({value})\nassert f(2) == 4", report="NOTE")
+    assert verdict["verdict"] == "fail" and verdict["report"] is None
+
+
+def test_a_report_is_the_same_on_every_machine() -> None:
+    tests = "import os\nNOTE.store(['\\ud800', {str(f): os.__file__}])\nassert f(2) == 4"
+    (text, facts) = run(RIGHT, tests, report="NOTE")["report"]
+    assert text == "\\ud800" and facts == {"<function f at 0x...>": "<python>"}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "'{\"got\": 4}'",
+        "'[' * 9 + ']' * 9",
+        "'[' * 9000 + ']' * 9000",
+        "'x'",
+        "'\"' + 'x' * 20_000 + '\"'",
+        "3",
+        "None",
+    ],
+)
+def test_a_forged_report_never_turns_a_failure_into_a_pass(forged: str) -> None:
+    code = f"""
+        def f(x):
+            NOTE.text = {forged}
+            NOTE.store = lambda value: None
+            return 0
+    """
+    verdict = run(code, STORED, report="NOTE")
+    assert verdict["verdict"] in ("fail", "cheat")
+    assert verdict["report"] in (None, {"got": 4})
+
+
 def test_the_control_changes_what_is_expected() -> None:
     names, ticks = gate.Names("tick", "missed", "expected", "case"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"
@@ -480,6 +538,8 @@ def test_judge_never_runs_a_program_twice(tmp_path: Path) -> None:
         assert len(journal) == len(programs)
         list(sandbox.judge(programs[:1], journal, Limits(cpu_seconds=2)))
         assert len(journal) == len(programs) + 1, "other limits, another verdict"
+        (told,) = sandbox.judge([programs[0] | {"report": "NOTE"}], journal, SHORT)
+        assert len(journal) == len(programs) + 2 and told["report"] is None, "a report asked for, another record"
 
 
 def test_judge_holds_a_few_programs_at_a_time(tmp_path: Path) -> None:
