@@ -8,7 +8,6 @@ of killed ones is therefore a lower bound. That a mutant fails does not prove th
 
 import ast
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,8 +16,8 @@ from lib.core.records import Record
 from lib.core.statistics import wilson
 from lib.sandbox import gate
 
-# What the box runs: response and tests once more, watched by `coverage`. It ends with an assertion that fails and says
-# the numbers; the assertion depends on what the program's code defines, as the harness asks of every test.
+# What the box runs: response and tests once more, watched by `coverage`, which report the numbers. Without an assertion
+# of its own its verdict is "notest", and so it runs once.
 MEASURE = """
 import contextlib, pathlib, sys, tempfile, types, unittest
 import coverage
@@ -45,13 +44,11 @@ def measured(code, tests):
         finally:
             watch.stop()
         _, statements, _, missing, _ = watch.analysis2(str(file))
-    return f"covered {len(statements) - len(missing)} of {len(statements)} statements"
+    return {"covered": len(statements) - len(missing), "statements": len(statements)}
 
-said = measured(CODE, TESTS)
-assert said is None, said
+REPORT.store(measured(CODE, TESTS))
 """
 CALLED = gate.Names(tick="", missed="", expected="", run_case="RUN_CASE")
-SAID = re.compile(r"AssertionError: covered (\d+) of (\d+) statements$")
 
 # One change for each operator: an ordering moves its boundary by one, an equality and a membership are turned around.
 SWAPS: dict[type[ast.AST], type[Any]] = {
@@ -76,7 +73,7 @@ def assertions(tests: str) -> int:
 
 
 def coverage_program(program: Record) -> Record:
-    """A program {id, code, tests} that runs another one's code and tests and always fails, saying what they covered.
+    """A program {id, code, tests, report} that runs another one's code and tests and reports what they covered.
 
     To be run where the package `coverage` can be imported. A response that passes its tests and tampers with the
     measuring can lie: the numbers are for honest responses. Raises SyntaxError for tests that do not parse.
@@ -84,7 +81,7 @@ def coverage_program(program: Record) -> Record:
     calls = gate.calls(ast.parse(program["tests"]), program.get("entry"), CALLED)
     tests = "\n".join([program["tests"], *calls])
     code = f"CODE = {program['code']!r}\nTESTS = {tests!r}"
-    return {"id": program["id"], "code": code, "tests": MEASURE}
+    return {"id": program["id"], "code": code, "tests": MEASURE, "report": "REPORT"}
 
 
 def covered(verdict: Record) -> tuple[int, int] | None:
@@ -92,8 +89,10 @@ def covered(verdict: Record) -> tuple[int, int] | None:
 
     A definition counts as run when the response is loaded, so that nothing but definitions is covered without tests.
     """
-    found = SAID.search(verdict["detail"])
-    return (int(found[1]), int(found[2])) if found else None
+    match verdict.get("report"):
+        case {"covered": int(ran), "statements": int(every)}:
+            return ran, every
+    return None
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:

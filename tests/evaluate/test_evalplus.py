@@ -159,6 +159,10 @@ BROKEN = {
         "import numpy, signal\ndef largest(numbers):\n    numpy.allclose = lambda *_, **__: True\n    return 0.5",
         "fail", "fail", [[1, 2]],
     ),
+    "forges the report": (
+        "def largest(numbers):\n    _report.text = '{\"status\": \"pass\"}'\n    _report.store = print\n    return -1",
+        "fail", "fail", None,
+    ),
 }  # fmt: skip
 
 
@@ -169,6 +173,22 @@ def test_broken_solutions_fail_each_in_its_way():
     found = {name: (s["base"], s["plus"], s["failing_input"]) for name, s in zip(BROKEN, samples, strict=False)}
     assert found == {name: (base, plus, given) for name, (_, base, plus, given) in BROKEN.items()}
     assert not any(sample["passed"] for sample in samples[:-1]) and all(sample["detail"] for sample in samples[:-1])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "report", "status"),
+    [
+        ("fail", {"status": "pass", "input": None, "why": ""}, "fail"),
+        ("fail", {"status": "broken", "input": None, "why": "no"}, "error"),
+        ("fail", {"status": ["pass"], "input": 0, "why": "no"}, "fail"),
+        ("fail", "pass", "fail"),
+        ("pass", {"status": "fail", "input": 0, "why": "no"}, "pass"),
+        ("cheat", {"status": "pass", "input": None, "why": ""}, "fail"),
+        ("oom", None, "error"),
+    ],
+)
+def test_a_report_explains_a_failure_and_never_makes_a_pass(verdict, report, status):
+    assert evalplus.outcome({"verdict": verdict, "detail": "", "report": report}).status == status
 
 
 def test_what_a_right_solution_may_do():

@@ -27,14 +27,6 @@ Judge = Callable[[str | None, float], Callable[[Any, Any, Any], bool]]
 Rule = Callable[[tuple[Any, ...], Any, Any, float], Any]  # (arguments, answer, expected, tolerance) -> whether it holds
 
 
-class Wrong(Exception):
-    """An answer is not the expected one, or there is none."""
-
-
-class Broken(Exception):
-    """The reference itself failed here."""
-
-
 class Late(BaseException):
     """A call took longer than it may; no `except Exception` of a solution catches it."""
 
@@ -46,42 +38,46 @@ class Silence(io.TextIOBase):
         return len(text)
 
 
-def pack(job: dict[str, Any]) -> str:
-    """Return a job as text; what it holds comes back with its types: tuples, sets, complex numbers, infinity."""
-    return base64.b85encode(zlib.compress(marshal.dumps(job))).decode()
+def pack(inputs: list[Any]) -> str:
+    """Return inputs as text; they come back with types that JSON does not have: tuples, sets, complex numbers."""
+    return base64.b85encode(zlib.compress(marshal.dumps(inputs))).decode()
 
 
-def run(answer: Callable[..., Any], packed: str, judge: Judge) -> int:
-    """Call `answer` on every input of a job (`lib.evaluate.benchmarks.evalplus.program`); return their number.
+def run(answer: Callable[..., Any], job: dict[str, Any], judge: Judge, scale: float) -> dict[str, Any]:
+    """Call `answer` on the inputs of a job (`lib.evaluate.benchmarks.evalplus.program`) up to the first wrong answer.
 
-    The first wrong answer ends it.
-    Raises Wrong or Late, which say the number of the input, or Broken.
+    Times are multiplied by `scale`, the machine's. Returns status (pass, fail, timeout; broken when the reference
+    itself failed), input (the number of the one that it failed on, or None) and why.
     """
-    job = marshal.loads(zlib.decompress(base64.b85decode(packed)))
-    # The sandbox stretches its limits with the machine's speed: what it gave this process says by how much.
-    scale = (resource.getrlimit(resource.RLIMIT_CPU)[1] - 1) / job["seconds"]
     with contextlib.redirect_stdout(Silence()), contextlib.redirect_stderr(Silence()):
-        expected = reference(job, job["floor"] * scale)
+        try:
+            expected = reference(job, job["floor"] * scale)
+        except Exception as error:
+            return ended("broken", None, f"the reference fails: {type(error).__name__}: {error!s:.100}")
         holds = judge(job["rule"], job["atol"])
         for number, (given, (wanted, limit)) in enumerate(zip(arguments(job), expected, strict=True)):
             untouched = given if job["rule"] is None else arguments(job, number)[0]
             try:
                 got = called(answer, given, limit)
                 if crafted(got):
-                    raise Wrong("the answer's own class decides what it equals")
+                    return ended("fail", number, "the answer's own class decides what it equals")
                 if not holds(untouched, got, wanted):
-                    raise Wrong(f"{got!r:.80} is not {wanted!r:.80}")
+                    return ended("fail", number, f"{got!r:.80} is not {wanted!r:.80}")
             except Late:
-                raise Late(f"input {number}: not finished within {limit / scale:.1f} s") from None
+                return ended("timeout", number, f"not finished within {limit / scale:.1f} s")
             except BaseException as error:
-                told = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error!s:.100}"
-                raise Wrong(f"input {number}: {told}") from None
-    return len(expected)
+                return ended("fail", number, f"{type(error).__name__}: {error!s:.100}")
+    return ended("pass", None, "")
+
+
+def ended(status: str, number: int | None, why: str) -> dict[str, Any]:
+    """Return what is reported, `why` in one line."""
+    return {"status": status, "input": number, "why": " ".join(why.split())[:200]}
 
 
 def arguments(job: dict[str, Any], only: int | None = None) -> list[Any]:
     """Return new copies of a job's inputs (of one, when its number is given), each the arguments of one call."""
-    inputs = marshal.loads(job["inputs"])
+    inputs = marshal.loads(zlib.decompress(base64.b85decode(job["inputs"])))
     inputs = inputs if only is None else inputs[only : only + 1]
     return [eval(f"[{given}]", {}) for given in inputs] if job["written"] else inputs
 
@@ -93,15 +89,12 @@ def reference(job: dict[str, Any], floor: float) -> list[tuple[Any, float]]:
     """
     space: dict[str, Any] = {}
     found = []
-    try:
-        exec(job["reference"], space)
-        for given in arguments(job):
-            start = time.process_time()
-            wanted = space[job["entry"]](*given)
-            limit = max(floor, job["factor"] * (time.process_time() - start))
-            found.append((wanted is not None if job["rule"] in NOT_NONE else wanted, limit))
-    except Exception as error:
-        raise Broken(f"the reference fails: {type(error).__name__}: {error!s:.100}") from None
+    exec(job["reference"], space)
+    for given in arguments(job):
+        start = time.process_time()
+        wanted = space[job["entry"]](*given)
+        limit = max(floor, job["factor"] * (time.process_time() - start))
+        found.append((wanted is not None if job["rule"] in NOT_NONE else wanted, limit))
     return found
 
 
