@@ -3,7 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from lib.core.paths import ROOT
@@ -18,7 +18,7 @@ def closure_hashes(module: str, root: Path = ROOT) -> dict[str, str]:
 
 
 def used_hashes(source: str, root: Path = ROOT) -> dict[str, str]:
-    """Return {path: hash} of the modules of `lib` that a source text, such as a notebook's code, imports, transitively."""
+    """Return {path: hash} of the modules of `lib` that a text of Python imports, transitively."""
     return hashes(imports(ast.parse(source)), root)
 
 
@@ -57,13 +57,13 @@ def files_of(module: str, root: Path) -> Iterator[Path]:
             yield from sorted(place.glob("*.py"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def parsed(path: Path, changed: int) -> ast.Module:
     """Return a file's syntax tree; `changed` is its time of last change, so that an edited file is read again."""
     return ast.parse(path.read_bytes())
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_hash(tree: ast.Module) -> str:
     """Return 16 hex characters that depend on what the code does, not on its comments, docstrings and layout."""
     return hashlib.sha256(repr(plain(tree)).encode()).hexdigest()[:16]

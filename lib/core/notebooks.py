@@ -1,12 +1,12 @@
 """A notebook as it is stored: its code, its parameters and their defaults."""
 
 import ast
-import hashlib
 import json
 from typing import Any
 
+from lib.core.code import code_hash
 from lib.core.paths import ROOT
-from lib.core.records import Record, StudyError, canonical
+from lib.core.records import Record, StudyError
 
 
 def notebook_cells(name: str) -> list[Record]:
@@ -29,10 +29,15 @@ def parameter_defaults(name: str) -> dict[str, Any]:
     return values
 
 
-def notebook_hash(name: str) -> str:
-    """Return a hash of the notebook's code outside its parameters cell: editing a cell makes its stage undone."""
+def code_of_notebook(name: str) -> str:
+    """Return the notebook's code outside its parameters cell, as one Python text."""
     cells = [cell for cell in notebook_cells(name) if "parameters" not in cell["metadata"].get("tags", [])]
-    return hashlib.sha256(canonical(["".join(cell["source"]) for cell in cells]).encode()).hexdigest()[:16]
+    return "\n".join("".join(cell["source"]) for cell in cells)
+
+
+def notebook_hash(name: str) -> str:
+    """Return a hash of that code that only changed code changes, not prose, comments or the parameters' defaults."""
+    return code_hash(ast.parse(code_of_notebook(name)))
 
 
 def check_types(name: str, values: dict[str, Any], defaults: dict[str, Any]) -> None:

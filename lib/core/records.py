@@ -132,14 +132,14 @@ class Example(TypedDict):
     engine: str
 
 
-# What a finished run's files hold; a test holds the reference run to it.
-RECORD_TYPES: dict[str, type] = {
-    "01_seed_curation/seeds.jsonl": Seed,
-    "02_self_oss_instruct/concepts.jsonl": Concepts,
-    "02_self_oss_instruct/instructions.jsonl": Instruction,
-    "02_self_oss_instruct/responses.jsonl": Response,
-    "03_execution_filtering/verdicts.jsonl": Verdict,
-    "03_execution_filtering/dataset.jsonl": Example,
+# What the files of a finished run hold, by the role of the stage that writes them (`lib.core.study`).
+RECORD_TYPES: dict[tuple[str, str], type] = {
+    ("curation", "seeds.jsonl"): Seed,
+    ("synthesis", "concepts.jsonl"): Concepts,
+    ("synthesis", "instructions.jsonl"): Instruction,
+    ("synthesis", "responses.jsonl"): Response,
+    ("filtering", "verdicts.jsonl"): Verdict,
+    ("filtering", "dataset.jsonl"): Example,
 }
 
 

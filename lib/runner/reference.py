@@ -4,17 +4,24 @@ import argparse
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from lib.core import markdown
 from lib.core.cli import command
 from lib.core.paths import ROOT, cache_folder, run_folder
 from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
-from lib.core.study import NOTEBOOKS, undone
+from lib.core.study import only, read_manifest, undone, with_role
 from lib.evaluate import claims
-from lib.runner.run import settle
+from lib.runner.profiles import settle
+from lib.runner.verify import WRONG, unfinished, verify
 
-KEPT = ("*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md")
+REFERENCES = ROOT / "data" / "reference"
+KEPT = (
+    "*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md",
+    "model/training.json",
+)  # fmt: skip
 LARGEST = 1_000_000  # bytes of one committed file
 MARKS = ("<!-- results of data/reference/laptop: written by make reference -->", "<!-- end of results -->")
 
@@ -37,15 +44,17 @@ def promote(run: str, profile: str) -> Path:
 
     Raises StudyError when a stage is not finished with this profile or a file would be too large to commit.
     """
-    for name, parameters in settle(profile, {"RUN": run}).items():
-        if reason := undone(run, name, parameters):
+    settled = settle(profile, {"RUN": run})
+    names = [stage.name for stage in with_role("study")]
+    for name in names:
+        if reason := undone(run, name, settled[name]):
             raise StudyError(
                 f"run {run!r} is not this profile's: {name}: {reason}; run `make study` with the same names"
             )
-    target = ROOT / "data" / "reference" / Path(profile).stem
+    target = REFERENCES / Path(profile).stem
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    for name in NOTEBOOKS:
+    for name in names:
         source = run_folder(run) / name
         for path in sorted({path for pattern in KEPT for path in source.glob(pattern)}):
             copy(path, fresh / name / path.relative_to(source))
@@ -55,8 +64,31 @@ def promote(run: str, profile: str) -> Path:
         shutil.rmtree(target)
     fresh.rename(target)
     if profile == "laptop":
-        copy_figures(run)
+        copy_figures(run, names)
     return target
+
+
+def restamp(run: str, profile: str) -> list[str]:
+    """Take over from a finished replay which code and data the reference's stages read; return what that changed.
+
+    For code that has been rewritten without changing any record. Raises StudyError when the replay is not finished or
+    any of its checks against the reference is wrong.
+    """
+    reference = REFERENCES / Path(profile).stem
+    wrong = [check for check in verify(run_folder(run), reference) if check.mark == WRONG]
+    if missing := unfinished(run_folder(run), reference):
+        raise StudyError(f"run {run!r} has not finished {', '.join(missing)}: run `make replay` first")
+    if wrong:
+        raise StudyError(f"{wrong[0].stage}, {wrong[0].what}: {wrong[0].said}; the reference must be recorded anew")
+    changed: set[str] = set()
+    for stage in with_role("study"):
+        path = reference / stage.name / "manifest.json"
+        manifest, reads = json.loads(path.read_text()), (read_manifest(run, stage.name) or {})["reads"]
+        before = manifest.get("reads", {})
+        changed |= {name for name in reads.keys() | before.keys() if reads.get(name) != before.get(name)}
+        manifest["reads"] = reads
+        write_text(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    return sorted(changed)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -85,42 +117,53 @@ def copy(source: Path, target: Path) -> None:
         )
 
 
-def copy_figures(run: str) -> None:
+def copy_figures(run: str, names: Sequence[str]) -> None:
     """Copy a run's figures to figures/, named by notebook number."""
     folder = ROOT / "figures"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for name in NOTEBOOKS:
+    for name in names:
         for path in sorted((run_folder(run) / name / "figures").glob("*.png")):
             shutil.copy(path, folder / f"{name[:2]}_{path.name}")
 
 
 def load(profile: str, name: str, file: str = "manifest.json") -> Record:
     """Return a JSON file of a reference run."""
-    return json.loads((ROOT / "data" / "reference" / profile / name / file).read_text())
+    return json.loads((REFERENCES / profile / name / file).read_text())
 
 
 def results(profile: str = "laptop") -> str:
     """Return the README's results in Markdown, every figure read from the reference run."""
-    manifests = {name: load(profile, name) for name in NOTEBOOKS}
-    lines = ["| stage | in | out |", "| --- | ---: | ---: |"]
-    for name, manifest in manifests.items():
-        rows = manifest["funnel"]
-        ends = (f"{rows[0]['in']:,} {rows[0]['unit']}", f"{rows[-1]['out']:,} {rows[-1]['unit']}") if rows else ("", "")
-        lines.append(f"| {name} | {ends[0]} | {ends[1]} |")
-    lines += ["", "How functions became seeds:", "", "| filter | removed | left |", "| --- | ---: | ---: |"]
-    for row in manifests["01_seed_curation"]["funnel"][1:]:
-        lines.append(f"| {row['step']} | {row['in'] - row['out']:,} | {row['out']:,} |")
-    lines += ["", judgement(manifests["01_seed_curation"]["metrics"]["judge"])]
-    facts = manifests["05_evaluation"]["environment"]
-    scores = load(profile, "05_evaluation", "scores.json")
-    lines += ["", training(manifests["04_sft"])]
-    lines += ["", scores["table"], "", scores["summary"]]
-    judged = [row for row in scores["claims"] if row["ours"]]
-    lines += ["", "The paper's claims that this run can be asked about (notebook 05 has the others):", ""]
-    lines += [claims.table(judged)]
-    lines += ["", f"Measured on {facts['cores']} cores ({facts['system']}), Python {facts['python']}."]
-    return "\n".join(lines)
+    manifests = {stage.name: load(profile, stage.name) for stage in with_role("study")}
+    seeds, tuned, evaluated = (manifests[only(role)] for role in ("curation", "training", "evaluation"))
+    scores = load(profile, only("evaluation"), "scores.json")
+    examples = tuned["funnel"][-1]["out"]
+    rows = claims.judge(claims.load(), scores, evaluated["parameters"]["MODEL"], examples)
+    facts = evaluated["environment"]
+    parts = [
+        markdown.table(["stage", "in", "out"], "lrr", [ends(name, made) for name, made in manifests.items()]),
+        "How functions became seeds:",
+        markdown.table(
+            ["filter", "removed", "left"],
+            "lrr",
+            [(row["step"], f"{row['in'] - row['out']:,}", f"{row['out']:,}") for row in seeds["funnel"][1:]],
+        ),
+        judgement(seeds["metrics"]["judge"]),
+        training(tuned),
+        scores["table"],
+        scores["summary"],
+        "The paper's claims that this run can be asked about (notebook 05 has the others):",
+        claims.table([row for row in rows if row["ours"]]),
+        f"Measured on {facts['cores']} cores ({facts['system']}), Python {facts['python']}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def ends(name: str, manifest: Record) -> list[str]:
+    """Return a stage's name, what went into its first step and what came out of its last, with their units."""
+    rows = manifest["funnel"]
+    first, last = rows[0], rows[-1]
+    return [name, f"{first['in']:,} {first['unit']}", f"{last['out']:,} {last['unit']}"]
 
 
 def training(manifest: Record) -> str:
@@ -163,7 +206,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.runner.reference", description=__doc__)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--run", default="")
+    parser.add_argument("--restamp", action="store_true", help="take over the code's stamps from an equal replay")
     arguments = parser.parse_args()
+    if arguments.restamp:
+        changed = restamp(arguments.run or f"{Path(arguments.profile).stem}-replay", arguments.profile)
+        print(f"{len(changed)} stamps changed")
+        return
     folder = promote(arguments.run or Path(arguments.profile).stem, arguments.profile)
     if arguments.profile == "laptop":
         write_readme()

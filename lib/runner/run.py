@@ -4,28 +4,28 @@ import argparse
 import fcntl
 import json
 import os
-import re
 import shutil
-import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import yaml
+import nbformat
 
 from lib import sandbox
 from lib.core import models
 from lib.core.cli import command
-from lib.core.notebooks import check_types, parameter_defaults
 from lib.core.paths import ROOT, run_folder, shown
-from lib.core.progress import SAID, clock
-from lib.core.records import StudyError
-from lib.core.study import NOTEBOOKS, read_manifest, undone
+from lib.core.progress import clock
+from lib.core.records import StudyError, write_text
+from lib.core.study import STAGES, Stage, read_manifest, source_of, undone, with_ancestors, with_role
+from lib.runner.console import Console, errors_into, to_go
+from lib.runner.executed import tidied
+from lib.runner.profiles import settle
 
-HEARTBEAT = 60  # seconds between two lines on how far the study is
+Parameters = dict[str, dict[str, Any]]  # of each stage, by name
+RUN_GIB, REPLAY_GIB = 3, 0.2  # disk that a run takes at most, with a tuned model and without
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TOKENIZERS_PARALLELISM": "false",
@@ -39,99 +39,6 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-
-
-class Loader(yaml.SafeLoader):
-    """YAML as people write it: 1e-5 is a number."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*(?:\.[\d_]*)?(?:[eE][-+]?\d+)|\d[\d_]*\.[\d_]*|\.\d+(?:[eE][-+]?\d+)?|\.inf|\.nan)$"),
-    list("-+0123456789."),
-)
-
-
-def load_profile(profile: str) -> dict[str, dict[str, Any]]:
-    """Return {notebook: {parameter: value}} of a profile, every name and type checked.
-
-    A profile is the name of a file in notebooks/params, or the path of a YAML file of one's own.
-    Raises StudyError for an unknown profile, notebook or parameter, or a wrong type.
-    """
-    folder = ROOT / "notebooks" / "params"
-    path = Path(profile) if profile.endswith(".yaml") else folder / f"{profile}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise StudyError(f"PROFILE={profile} is unknown; choose {known}, or give the path of a YAML file")
-    try:
-        sections = yaml.load(path.read_text(), Loader) or {}  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    for name, values in sections.items():
-        if name not in NOTEBOOKS:
-            raise StudyError(f"{path}: there is no notebook {name}; the study has {', '.join(NOTEBOOKS)}")
-        check_types(name, values or {}, parameter_defaults(name))
-    return {name: parameter_defaults(name) | (sections.get(name) or {}) for name in NOTEBOOKS}
-
-
-def settle(profile: str, options: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return every notebook's parameters: the profile's, with the command line's RUN, MODEL and ENGINE over them."""
-    settled = load_profile(profile)
-    run = Path(profile).stem + ("-replay" if options.get("ENGINE") == "replay" else "")
-    for values in settled.values():
-        values["RUN"] = run
-        values.update({key: value for key, value in options.items() if value and key in values})
-    return settled
-
-
-class Console:
-    """Passes on what a notebook says (study.say), and tells once a minute how far the study is."""
-
-    def __init__(self, name: str, cells: int, title: str, minutes_left: float | None = None) -> None:
-        self.name, self.cells, self.title, self.minutes_left = name, cells, title, minutes_left
-        self.cell, self.started = 0, time.monotonic()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def write(self, text: str) -> None:
-        """Print the lines that are meant for the terminal, marked with the notebook's number."""
-        for line in text.splitlines():
-            if line.startswith(SAID):
-                print(f"  {self.name[:2]} │ {line.removeprefix(SAID).rstrip()}", flush=True)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def on_cell(self, cell: object, cell_index: int) -> None:
-        """Remember which cell runs (nbclient's hook)."""
-        self.cell = cell_index + 1
-
-    def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT):
-            elapsed = time.monotonic() - self.started
-            left = f", {to_go(self.minutes_left - elapsed / 60)}" if self.minutes_left else ""
-            self.write(f"{SAID}… {self.title}, cell {self.cell} of {self.cells}, {clock(elapsed)}{left}")
-
-    def __enter__(self) -> "Console":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-
-
-@contextmanager
-def errors_into(log: TextIO) -> Iterator[None]:
-    """Send this process's standard error, which a kernel inherits, to a log: libraries write warnings there from C."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left: float | None = None) -> None:
@@ -166,7 +73,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
         except PapermillExecutionError as error:
             raise StudyError(
                 f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"  The cells up to there are in {partial}, the log in {log}. Mend it, then run the same command again."
+                f"  The cells up to there are in {partial}, the log in {log}. Fix it, then run the same command again."
             ) from error
         except DeadKernelError as error:
             raise StudyError(
@@ -176,7 +83,9 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
             ) from error
     if read_manifest(parameters["RUN"], name) is None:
         raise StudyError(f"{name} ran but did not reach its last cell: its stage has no manifest; see {partial}")
-    partial.replace(folder / f"{name}.ipynb")
+    book = tidied(nbformat.read(partial, as_version=4), parameters)
+    write_text(folder / f"{name}.ipynb", nbformat.writes(book) + "\n")
+    partial.unlink()
 
 
 def expected_minutes(name: str, profile: str) -> float | None:
@@ -191,66 +100,77 @@ def outlook(names: list[str], profile: str) -> float | None:
     return None if None in minutes else sum(value for value in minutes if value is not None)
 
 
-def to_go(minutes: float | None) -> str:
-    """Say how long it may take from here, judged by the reference run on its machine."""
-    return "time to go not known for this profile" if minutes is None else f"about {max(1, round(minutes))} min to go"
-
-
-def prepare(parameters: dict[str, dict[str, Any]], names: list[str]) -> None:
-    """Do what must not fail late: kernel environment, disk space, the sandbox, the model's weights."""
+def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
+    """Do what must not fail late: kernel environment, other runs, disk space, the sandbox, the models' weights."""
     os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
-    run = run_folder(parameters[NOTEBOOKS[0]]["RUN"])
-    run.mkdir(parents=True, exist_ok=True)
-    if (free := shutil.disk_usage(run).free / 2**30) < 3:
+    run = run_folder(parameters[stages[0].name]["RUN"])
+    for need in (need for stage in stages for need in stage.needs if ":" in need):
+        other, name, _ = source_of(need, run.name)
+        if read_manifest(other, name) is None:
+            raise StudyError(f"{need} is needed and not finished: run `make {name[:2]} RUN={other}` first")
+    models_needed = {name for stage in stages if (name := model_of(parameters[stage.name]))}
+    needed = RUN_GIB if models_needed else REPLAY_GIB
+    if (free := shutil.disk_usage(run).free / 2**30) < needed:
         raise StudyError(
-            f"{run} has {free:.1f} GiB free and a run needs 3: free some space or set STUDY_RUNS elsewhere"
+            f"{run} has {free:.1f} GiB free and a run needs {needed}: free some space or set STUDY_RUNS elsewhere"
         )
-    if {"03_execution_filtering", "05_evaluation"} & set(names):
+    if any({"filtering", "evaluation"} & set(stage.roles) for stage in stages):
         sandbox.check()
-    for name in names:
-        if "MODEL" in parameters[name] and parameters[name].get("ENGINE") not in ("replay", "server"):
-            models.resolve(parameters[name]["MODEL"])
+    for name in sorted(models_needed):
+        models.resolve(name)
 
 
-def run_study(names: list[str], profile: str, options: dict[str, str]) -> None:
-    """Run the given notebooks and what they need, in order; those already done are left as they are."""
+def model_of(parameters: dict[str, Any]) -> str:
+    """Return the model whose weights a stage loads here, "" for none."""
+    elsewhere = parameters.get("ENGINE") in ("replay", "server") or parameters.get("REPLAY")
+    return "" if elsewhere else parameters.get("MODEL", "")
+
+
+def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -> None:
+    """Run stages and what they need, in order; those already done are left as they are."""
     parameters = settle(profile, options)
-    run = parameters[NOTEBOOKS[0]]["RUN"]
-    last = max(names)
-    if parameters["02_self_oss_instruct"]["ENGINE"] == "replay":
-        last = min(last, "03_execution_filtering")  # from there on a model is needed
-    wanted = [name for name in NOTEBOOKS if name <= last]
+    wanted = with_ancestors(stages)
+    run = parameters[wanted[0].name]["RUN"]
     folder = run_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        prepared = False
+        for number, stage in enumerate(wanted, 1):
+            name, place = stage.name, f"[{number}/{len(wanted)}]"
+            reason = undone(run, name, parameters[name])
+            if reason is None:
+                print(f"{place} {name}: done before", flush=True)
+                continue
+            left = wanted[number - 1 :]
+            if not prepared:
+                prepare(parameters, left)
+                prepared = True
+            ahead = [each.name for each in left if each is stage or undone(run, each.name, parameters[each.name])]
+            minutes = None if options.get("ENGINE") == "replay" else outlook(ahead, profile)
+            print(f"{place} {name} ({reason}) · {to_go(minutes)}", flush=True)
+            run_notebook(name, parameters[name], f"notebook {number} of {len(wanted)}", minutes)
+    report(run, wanted)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; StudyError when another process does."""
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StudyError(f"another process is running RUN={run}; wait for it or choose another RUN=") from None
-        prepared = False
-        for number, name in enumerate(wanted, 1):
-            reason = undone(run, name, parameters[name])
-            if reason is None:
-                print(f"[{number}/{len(wanted)}] {name}: done before", flush=True)
-                continue
-            if not prepared:
-                prepare(parameters, wanted[number - 1 :])
-                prepared = True
-            ahead = [later for later in wanted[number - 1 :] if later == name or undone(run, later, parameters[later])]
-            minutes = None if parameters[name].get("ENGINE") == "replay" else outlook(ahead, profile)
-            print(f"[{number}/{len(wanted)}] {name} ({reason}) · {to_go(minutes)}", flush=True)
-            run_notebook(name, parameters[name], f"notebook {number} of {len(wanted)}", minutes)
-    report(run, scored=NOTEBOOKS[-1] in wanted)
-    if last < max(names):
-        print("ENGINE=replay ends here: 04 and 05 need a model (run them with ENGINE=vllm)", flush=True)
+            raise StudyError(
+                f"another process is running RUN={folder.name}; wait for it or choose another RUN="
+            ) from None
+        yield
 
 
-def report(run: str, scored: bool) -> None:
-    """Print the scores of a run that reached them just now or before, and where everything lies."""
-    path = run_folder(run) / "05_evaluation" / "scores.json"
-    if scored:
-        scores = json.loads(path.read_text())
-        print(f"\n{scores['table']}\n\n{scores['summary']}\n")
+def report(run: str, stages: Sequence[Stage]) -> None:
+    """Print the scores of a run whose evaluation was asked for, and where everything lies."""
+    for stage in stages:
+        if "evaluation" in stage.roles:
+            scores = json.loads((run_folder(run) / stage.name / "scores.json").read_text())
+            print(f"\n{scores['table']}\n\n{scores['summary']}\n")
     print(f"Records, figures and executed notebooks: {shown(run_folder(run))}", flush=True)
 
 
@@ -258,7 +178,7 @@ def command_line() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m lib.runner.run", description=__doc__)
     parser.add_argument(
-        "what", nargs="?", default="study", help="study, or the number of a notebook with what it needs"
+        "what", nargs="?", default="study", help="study, or the number of a notebook, with what it needs"
     )
     parser.add_argument("--profile", default="laptop")
     for option in ("run", "model", "engine"):
@@ -267,14 +187,15 @@ def command_line() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the study or one notebook with what it needs."""
+    """Run the stages of a role, or one stage, with what they need."""
     arguments = command_line()
-    names = [name for name in NOTEBOOKS if arguments.what in ("study", name, name[:2])]
-    if not names:
-        raise StudyError(f"{arguments.what!r} is neither study nor a notebook's number, 01 to 05")
+    stages = with_role(arguments.what) or [each for each in STAGES if arguments.what in (each.name, each.number)]
+    if not stages:
+        known = ", ".join(stage.number for stage in STAGES)
+        raise StudyError(f"{arguments.what!r} is neither study nor a notebook's number: {known}")
     options = {"RUN": arguments.run, "MODEL": arguments.model, "ENGINE": arguments.engine}
     started = time.monotonic()
-    run_study(names, arguments.profile, options)
+    run_stages(stages, arguments.profile, options)
     print(f"finished in {clock(time.monotonic() - started)}")
 
 

@@ -1,14 +1,22 @@
-"""A stage's manifest is the truth about it: what it read, what it wrote, and why the rest is not there."""
+"""The graph of stages, and a stage's manifest: what it read, what it wrote, and why it has to be run again."""
 
+import json
+import subprocess
+import sys
 import time
 
 import pytest
 
 from lib.core import study
-from lib.core.notebooks import check_types, parameter_defaults
-from lib.core.progress import clock
+from lib.core.notebooks import check_types, notebook_hash, parameter_defaults
+from lib.core.paths import ROOT, run_folder
+from lib.core.progress import Progress, clock
 from lib.core.records import StudyError
-from lib.core.study import NOTEBOOKS, Stage, undone
+from lib.core.stage_run import TIME, StageRun, start
+from lib.core.study import STAGES, Stage, only, source_of, stage_of, undone, with_ancestors, with_role
+
+NAMES = [stage.name for stage in STAGES]
+SEEDS, TASKS = NAMES[:2]
 
 
 @pytest.fixture
@@ -22,63 +30,184 @@ def parameters(name, **changes):
 
 
 def finished(name, **changes):
-    stage = Stage(name, parameters(name, **changes))
+    stage = StageRun(name, parameters(name, **changes))
     stage.write("seeds.jsonl", [{"id": "a"}])
     stage.finish()
     return stage
 
 
+def test_the_graph_can_run_in_its_order_and_every_stage_has_its_notebook():
+    for place, stage in enumerate(STAGES):
+        assert {need for need in stage.needs if ":" not in need} <= set(NAMES[:place])
+        assert (ROOT / "notebooks" / f"{stage.name}.ipynb").is_file() and stage_of(stage.number) is stage
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == set(NAMES)
+    assert [only(role) for role in ("curation", "synthesis", "filtering", "training", "evaluation")] == NAMES
+    assert [stage.name for stage in with_role("study")] == NAMES
+
+
+def test_what_a_stage_reads_of_its_parents_is_what_it_needs():
+    """The stages that a notebook names are those that its row names."""
+    for stage in STAGES:
+        text = (ROOT / "notebooks" / f"{stage.name}.ipynb").read_text()
+        code = "".join(
+            "".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+        ).replace(f'start("{stage.name}"', "")
+        assert {name for name in NAMES if f'"{name}' in code} <= set(stage.needs), stage.name
+
+
+def test_ancestors_are_those_of_the_same_run(monkeypatch):
+    rows = (Stage("01_a"), Stage("02_b", ("01_a",)), Stage("03_c", ("pool:01_a",)), Stage("04_d", ("02_b", "03_c")))
+    monkeypatch.setattr(study, "STAGES", rows)
+    assert [stage.name for stage in with_ancestors([rows[3]])] == ["01_a", "02_b", "03_c", "04_d"]
+    assert [stage.name for stage in with_ancestors([rows[2]])] == ["03_c"]
+    with pytest.raises(StudyError, match="there is no stage 09; the study has 01_a, 02_b"):
+        stage_of("09")
+
+
+def test_an_input_names_its_run_its_stage_and_its_file():
+    assert source_of("01_a/model/x.json", "mine") == ("mine", "01_a", "model/x.json")
+    assert source_of("pool:01_a/x", "mine") == ("pool", "01_a", "x") and source_of("01_a", "mine") == (
+        "mine",
+        "01_a",
+        "",
+    )
+
+
 def test_a_stage_is_done_only_while_everything_matches(runs):
-    first, second = NOTEBOOKS[:2]
-    assert undone("t", first, parameters(first)) == "not run yet"
-    finished(first)
-    assert undone("t", first, parameters(first)) is None
-    assert "SHUFFLE_SEED changed" in str(undone("t", first, parameters(first, SHUFFLE_SEED=1)))
-    child = Stage(second, parameters(second))
-    assert child.read(first, "seeds.jsonl") == [{"id": "a"}]
-    assert undone("t", second, parameters(second)) == "not finished"
+    assert undone("t", SEEDS, parameters(SEEDS)) == "not run yet"
+    finished(SEEDS)
+    assert undone("t", SEEDS, parameters(SEEDS)) is None
+    assert "SHUFFLE_SEED changed" in str(undone("t", SEEDS, parameters(SEEDS, SHUFFLE_SEED=1)))
+    child = StageRun(TASKS, parameters(TASKS))
+    assert child.read(SEEDS, "seeds.jsonl") == [{"id": "a"}]
+    assert undone("t", TASKS, parameters(TASKS)) == "not finished"
     child.finish()
-    assert undone("t", second, parameters(second)) is None
-    assert undone("t", second, parameters(second, ENGINE="replay")) is None  # how, not what
-    parent = Stage(first, parameters(first))
+    assert undone("t", TASKS, parameters(TASKS)) is None
+    assert undone("t", TASKS, parameters(TASKS, ENGINE="replay")) is None  # how, not what
+    parent = StageRun(SEEDS, parameters(SEEDS))
     parent.write("seeds.jsonl", [{"id": "b"}])
     parent.finish()
-    assert undone("t", second, parameters(second)) == f"its input {first}/seeds.jsonl changed"
+    assert undone("t", TASKS, parameters(TASKS)) == f"its input {SEEDS}/seeds.jsonl changed"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the repository's code and data that a test may edit, as the study sees it."""
+    import shutil
+
+    root = tmp_path / "copy"
+    for folder in ("lib", "notebooks", "data/judge", "data/corpora", "data/benchmarks"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in ("lib.core.study", "lib.core.notebooks"):
+        monkeypatch.setattr(f"{module}.ROOT", root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("lib/curate/rules.py", "\nSOMETHING = 1\n"),  # imported by the notebook
+        ("lib/overlap/fingerprints.py", "\nSOMETHING = 1\n"),  # imported by what it imports
+        ("data/judge/system.md", "More.\n"),
+    ],
+)
+def test_changed_code_or_data_makes_a_stage_stale_and_is_named(runs, copy, file, text):
+    finished(SEEDS)
+    assert undone("t", SEEDS, parameters(SEEDS)) is None
+    (copy / file).write_text((copy / file).read_text() + text)
+    assert undone("t", SEEDS, parameters(SEEDS)) == f"stale: {file} changed"
+
+
+def test_comments_docstrings_and_layout_make_nothing_stale(runs, copy):
+    finished(SEEDS)
+    path = copy / "lib/curate/order.py"
+    path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n\n# a comment\n")
+    book = copy / "notebooks" / f"{SEEDS}.ipynb"
+    book.write_text(book.read_text().replace("Seed curation: real functions", "Seeds: functions"))
+    assert undone("t", SEEDS, parameters(SEEDS)) is None
+    before = notebook_hash(SEEDS)
+    book.write_text(book.read_text().replace("left = survey.found", "left = survey.found + 0"))
+    assert notebook_hash(SEEDS) != before
+    assert undone("t", SEEDS, parameters(SEEDS)) == f"stale: notebooks/{SEEDS}.ipynb changed"
+
+
+def test_folders_that_are_loaded_by_path_count_as_a_whole():
+    """The harness runs in the box and an oracle is sent as text: no import tells."""
+    reads = study.reads(only("evaluation"))
+    assert {"lib/sandbox/harness.py", "lib/sandbox/cell.py", "lib/evaluate/oracles/evoeval.py"} <= reads.keys()
+    assert {"lib/evaluate/benchmarks/mbpp.py", "data/claims.yaml"} <= reads.keys()
+    assert not any(path.startswith(("lib/runner", "lib/curate")) for path in reads)
+
+
+def test_another_runs_stage_can_be_an_input(runs):
+    other = StageRun(SEEDS, parameters(SEEDS) | {"RUN": "pool"})
+    child = StageRun(TASKS, parameters(TASKS))
+    with pytest.raises(StudyError, match=r"not finished in run 'pool': run make 01 RUN=pool"):
+        child.read(f"pool:{SEEDS}", "seeds.jsonl")
+    other.write("seeds.jsonl", [{"id": "a"}])
+    other.finish()
+    assert child.read(f"pool:{SEEDS}", "seeds.jsonl") == [{"id": "a"}]
+    child.finish()
+    assert undone("t", TASKS, parameters(TASKS)) is None
+    other.write("seeds.jsonl", [{"id": "b"}])
+    other.finish()
+    assert undone("t", TASKS, parameters(TASKS)) == f"its input pool:{SEEDS}/seeds.jsonl changed"
 
 
 def test_an_altered_or_missing_file_is_not_read(runs):
-    first, second = NOTEBOOKS[:2]
-    child = Stage(second, parameters(second))
+    child = StageRun(TASKS, parameters(TASKS))
     with pytest.raises(StudyError, match="make 01"):
-        child.read(first, "seeds.jsonl")
-    stage = finished(first)
+        child.read(SEEDS, "seeds.jsonl")
+    stage = finished(SEEDS)
     stage.path("seeds.jsonl").write_text('{"id":"z"}\n')
     with pytest.raises(StudyError, match="not what 01_seed_curation wrote"):
-        child.read(first, "seeds.jsonl")
+        child.read(SEEDS, "seeds.jsonl")
     stage.path("seeds.jsonl").unlink()
-    assert "missing or was altered" in str(undone("t", first, parameters(first)))
+    assert "missing or was altered" in str(undone("t", SEEDS, parameters(SEEDS)))
 
 
 def test_starting_a_stage_takes_its_manifest_away(runs):
-    name = NOTEBOOKS[0]
-    finished(name)
-    study.start(name, parameters(name))
-    assert undone("t", name, parameters(name)) == "not finished"
+    finished(SEEDS)
+    start(SEEDS, parameters(SEEDS))
+    assert undone("t", SEEDS, parameters(SEEDS)) == "not finished"
 
 
 def test_earlier_seconds_count_only_where_the_same_was_asked(runs):
-    name = NOTEBOOKS[1]
-    stage = Stage(name, parameters(name))
-    stage.started -= 1000
+    stage = StageRun(TASKS, parameters(TASKS))
+    stage.stopwatch.earlier = 1000
     stage.finish()
     for changes, expected in (({"ENGINE": "replay"}, 1000), ({"DECKS": 3}, 0)):
-        again = Stage(name, parameters(name, **changes))
-        again.resumed()
-        assert again.started == pytest.approx(time.time() - expected, abs=60)
+        again = StageRun(TASKS, parameters(TASKS, **changes)).stopwatch
+        assert again.seconds() == pytest.approx(expected, abs=60)
+        again.stop()
+
+
+def test_the_time_of_a_killed_stage_is_kept(runs):
+    code = f"""
+import time
+from lib.core import stage_run
+from lib.core.notebooks import parameter_defaults
+stage_run.HEARTBEAT = 0.05
+stage = stage_run.StageRun({SEEDS!r}, parameter_defaults({SEEDS!r}) | {{"RUN": "t"}})
+stage.stopwatch.earlier = 500
+print("at work", flush=True)
+time.sleep(600)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None and killed.stdout.readline() == "at work\n"
+    deadline = time.monotonic() + 30
+    kept = run_folder("t") / SEEDS / TIME
+    while not kept.exists() or json.loads(kept.read_text())["seconds"] < 500:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    stage = StageRun(SEEDS, parameters(SEEDS))
+    assert stage.finish()["seconds"] >= 500
 
 
 def test_nothing_leaves_the_funnel_without_a_reason(runs):
-    stage = Stage(NOTEBOOKS[0], parameters(NOTEBOOKS[0]))
+    stage = StageRun(SEEDS, parameters(SEEDS))
     stage.step("length", 10, 7, {"long": 2, "short": 1})
     stage.step("samples", 7, 28)
     with pytest.raises(ValueError, match="the reasons explain 2"):
@@ -102,7 +231,7 @@ def test_unknown_names_and_wrong_types_are_refused():
 @pytest.mark.parametrize("run", ["", "..", "a/b", ".hidden"])
 def test_a_run_is_a_plain_folder_name(run):
     with pytest.raises(StudyError, match="not a folder name"):
-        study.run_folder(run)
+        run_folder(run)
 
 
 def test_durations_read_as_people_say_them():
@@ -111,8 +240,8 @@ def test_durations_read_as_people_say_them():
 
 def test_progress_tells_the_time_left_from_what_was_done_now(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("lib.core.study.time.monotonic", lambda: now[0])
-    progress = study.Progress("work", 100, "items", done=40, every=10)
+    monkeypatch.setattr("lib.core.progress.time.monotonic", lambda: now[0])
+    progress = Progress("work", 100, "items", done=40, every=10)
     now[0] = 5
     progress.update(41)  # no line is due
     now[0] = 20

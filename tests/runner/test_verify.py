@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from lib.core.paths import ROOT
-from lib.core.study import NOTEBOOKS
-from lib.runner.verify import OK, UNTOLD, WRONG, verify
+from lib.core.records import StudyError
+from lib.core.study import STAGES, Stage
+from lib.runner.verify import OK, UNDECIDED, WRONG, Check, verify
 from lib.runner.verify.__main__ import main
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
-SEEDS, GENERATED, FILTERED, TRAINED, SCORED = NOTEBOOKS
-MANIFESTS = {name: json.loads((LAPTOP / name / "manifest.json").read_text()) for name in NOTEBOOKS}
+SEEDS, GENERATED, FILTERED, TRAINED, SCORED = NAMES = [stage.name for stage in STAGES]
+MANIFESTS = {name: json.loads((LAPTOP / name / "manifest.json").read_text()) for name in NAMES}
 SCORES = json.loads((LAPTOP / SCORED / "scores.json").read_text())
 ROW = SCORES["scores"][-1]  # a score, and what its line is called
 PASS = f"pass@1 of {ROW['model']} on {ROW['benchmark']} (%)"
@@ -59,7 +60,7 @@ class Run:
         sha256 = hashlib.sha256(data).hexdigest()
         if file in json.loads((self.folder / stage / "manifest.json").read_text())["outputs"]:
             self.manifest(stage, lambda made: made["outputs"].update({file: {"sha256": sha256, "bytes": len(data)}}))
-        for later in NOTEBOOKS:
+        for later in NAMES:
             name = f"{stage}/{file}"
             self.manifest(
                 later, lambda made, name=name: name in made["inputs"] and made["inputs"].update({name: sha256})
@@ -109,13 +110,13 @@ def score(made, value, width=0.07):
 def test_a_run_that_equals_the_reference_holds(run, capsys):
     checks = run.checks()
     assert not run.wrong() and run.status() == 0
-    untold = {key for key, check in checks.items() if check.mark == UNTOLD}
+    undecided = {key for key, check in checks.items() if check.mark == UNDECIDED}
     # the model's weights are not kept; the paper claims more than one run can speak about
-    assert {(TRAINED, "files")} <= untold and {(TRAINED, "files")} >= {key for key in untold if key[0] != "claim"}
+    assert {(TRAINED, "files")} <= undecided and {(TRAINED, "files")} >= {key for key in undecided if key[0] != "claim"}
     records = [check.said for check in checks.values() if check.what.endswith(".jsonl")]
     assert len(records) >= 7 and all("same verdict" in said or said.startswith("all ") for said in records)
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"{len(checks) - len(untold)} ok, 0 !!, {len(untold)} --"
+    assert last == f"{len(checks) - len(undecided)} ok, 0 !!, {len(undecided)} --"
 
 
 def test_an_altered_file_is_named(run):
@@ -185,7 +186,7 @@ def test_an_equal_program_must_have_an_equal_verdict_but_a_timeout_may_come_and_
     failed = [place for place, row in enumerate(rows) if row["verdict"] == "fail"][:2]
     run.edit(FILTERED, "verdicts.jsonl", lambda rows: set_row(rows, failed[0], verdict="timeout", detail=""))
     check = run.checks()[FILTERED, "verdicts.jsonl"]
-    assert (check.mark, run.status()) == (UNTOLD, 0) and "1 differ by a timeout" in check.said
+    assert (check.mark, run.status()) == (UNDECIDED, 0) and "1 differ by a timeout" in check.said
     run.edit(FILTERED, "dataset.jsonl", lambda rows: rows.pop())
     assert run.checks()[FILTERED, "dataset.jsonl"].said.endswith("(made from other verdicts)") and run.status() == 0
     run.edit(FILTERED, "verdicts.jsonl", lambda rows: set_row(rows, failed[1], verdict="pass"))
@@ -216,11 +217,11 @@ def test_other_completions_are_a_rate_and_excuse_what_is_made_from_them(run):
     assert f"{asked - asked // 10:,} of the {asked:,} (sampled)" in checks[GENERATED, "completions"].said
     assert "(90." in checks[GENERATED, "completions"].said
     responses = checks[GENERATED, "responses.jsonl"]
-    assert responses.mark == UNTOLD and responses.said.endswith("(made from other completions)")
+    assert responses.mark == UNDECIDED and responses.said.endswith("(made from other completions)")
     assert f"{made - 9:,} records are the same" in responses.said and run.status() == 0
     run.edit(FILTERED, "dataset.jsonl", lambda rows: set_row(rows, instruction="other"))
     dataset = run.checks()[FILTERED, "dataset.jsonl"]
-    assert dataset.mark == UNTOLD and "made from other inputs" in dataset.said
+    assert dataset.mark == UNDECIDED and "made from other inputs" in dataset.said
 
 
 def test_a_yield_may_differ_within_its_interval_only(run):
@@ -254,7 +255,7 @@ def test_the_held_out_loss_must_fall(run):
     run.edit(TRAINED, "log.jsonl", lambda rows: loss(rows, float("nan")))
     assert (TRAINED, "held-out loss") in run.wrong()
     run.edit(TRAINED, "log.jsonl", lambda rows: [row.pop("held_out_loss", None) for row in rows])
-    assert run.checks()[TRAINED, "held-out loss"].mark == UNTOLD
+    assert run.checks()[TRAINED, "held-out loss"].mark == UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_a_score_must_lie_within_the_intervals(run, value, mark):
 def test_a_score_of_another_version_or_of_nothing_is_not_compared(run):
     run.scores(lambda made: [row.update(version="9") or score(made, 0.9) for row in made["scores"]])
     check = run.checks()[SCORED, PASS]
-    assert check.mark == UNTOLD and check.said.startswith("9, ") and ROW["version"] in check.said
+    assert check.mark == UNDECIDED and check.said.startswith("9, ") and ROW["version"] in check.said
     run.edit(SCORED, SAMPLES, lambda rows: set_row(rows, verdict="cheat"))
     assert run.checks()[SCORED, SAMPLES].said.endswith("(another version of a benchmark)")
     run.scores(lambda made: made["scores"].pop())
@@ -300,10 +301,10 @@ def test_a_benchmark_that_only_one_side_could_score_is_no_fault(run, tmp_path, m
     where = "in the reference" if mine else "here"
     assert not [check for check in checks.values() if check.mark == WRONG]
     found = checks[SCORED, "funnel"]
-    assert found.mark == UNTOLD and found.said.endswith(f"in one only (Other+ is not scored {where})")
+    assert found.mark == UNDECIDED and found.said.endswith(f"in one only (Other+ is not scored {where})")
     if not mine:
         found = checks[SCORED, "samples_other.jsonl"]
-        assert (found.mark, found.said) == (UNTOLD, "is missing (Other+ is not scored here)")
+        assert (found.mark, found.said) == (UNDECIDED, "is missing (Other+ is not scored here)")
     run.manifest(SCORED, lambda made: made["funnel"][0].update(out=1))
     run.edit(SCORED, SAMPLES, lambda rows: set_row(rows, verdict="cheat"))
     wrong = {key for key, check in run.checks(reference).items() if check.mark == WRONG}
@@ -326,7 +327,7 @@ def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     assert flipped.mark == WRONG and flipped.said.endswith(": holds; in the reference: does not hold")
     assert run.checks(reference)[SCORED, f"difference, {name} (points)"].mark == WRONG
     unclear = judged(higher | {"low": -0.1}, lower)
-    assert unclear.mark == UNTOLD and unclear.said.endswith("cannot be told; in the reference: does not hold")
+    assert unclear.mark == UNDECIDED and unclear.said.endswith("cannot be told; in the reference: does not hold")
 
 
 def test_the_papers_value_is_judged_with_the_number_of_examples_that_were_trained_on(run):
@@ -354,7 +355,7 @@ def test_what_was_asked_otherwise_is_said_and_excuses_what_follows(run):
         (FILTERED, "dataset.jsonl"),
         (SCORED, PASS),
     ):
-        assert checks[key].mark == UNTOLD and "N_SEEDS is 24" in checks[key].said
+        assert checks[key].mark == UNDECIDED and "N_SEEDS is 24" in checks[key].said
     assert run.status() == 0
     # but what comes before, and the verdict of an equal program, have no excuse
     run.edit(SEEDS, "seeds.jsonl", lambda rows: set_row(rows, code="altered"))
@@ -367,16 +368,16 @@ def test_another_models_figures_are_not_compared(run):
         run.manifest(stage, lambda made: made["parameters"].update(MODEL="other"))
     checks = run.checks()
     for stage in (GENERATED, FILTERED, SCORED):
-        assert checks[stage, "figures"].mark == UNTOLD and "MODEL is 'other'" in checks[stage, "figures"].said
+        assert checks[stage, "figures"].mark == UNDECIDED and "MODEL is 'other'" in checks[stage, "figures"].said
     assert not [key for key in checks if key[1].startswith("pass@1")]
-    assert {check.mark for key, check in checks.items() if key[0] == "claim"} == {UNTOLD}
+    assert {check.mark for key, check in checks.items() if key[0] == "claim"} == {UNDECIDED}
     assert checks[SEEDS, "funnel"].mark == checks[TRAINED, "held-out loss"].mark == OK
 
 
 def test_another_installation_is_said(run):
     run.manifest(SCORED, lambda made: made["environment"]["packages"].update(torch="9"))
     check = run.checks()["run", "environment"]
-    assert check.mark == UNTOLD and "torch 9 (" in check.said
+    assert check.mark == UNDECIDED and "torch 9 (" in check.said
 
 
 @pytest.mark.parametrize("damage", [b"not gzip", gzip.compress(b"{}"), None])
@@ -400,20 +401,50 @@ def test_an_unfinished_run_has_its_own_status(run, capsys):
     assert run.status() == 1  # what is there is wrong all the same
 
 
-def test_nothing_to_verify_says_what_to_do(run, capsys):
+def test_nothing_to_verify_says_what_to_do(run):
     shutil.rmtree(run.folder)
-    assert run.status() == 2
-    assert "run `make study RUN=mine` first" in capsys.readouterr().err
-    assert main(["--run", "mine", "--reference", "absent"]) == 2
-    assert "make reference" in capsys.readouterr().err
-    assert main(["--run", "../mine"]) == 2
-    assert "is not a folder name" in capsys.readouterr().err
+    with pytest.raises(StudyError, match="run `make study RUN=mine` first"):
+        run.status()
+    with pytest.raises(StudyError, match="make reference"):
+        main(["--run", "mine", "--reference", "absent"])
+    with pytest.raises(StudyError, match="is not a folder name"):
+        main(["--run", "../mine"])
     unpack(LAPTOP, run.folder)
     for damaged in ("{", "{}", "[]"):
         (run.folder / SEEDS / "manifest.json").write_text(damaged)
-        assert run.status() == 2
-        error = capsys.readouterr().err
-        assert "is no manifest" in error and "run `make 01` again" in error and error.count("\n") == 1
+        with pytest.raises(StudyError, match=r"is no manifest .*run `make 01` again$"):
+            run.status()
+
+
+def test_changed_code_is_told_and_is_no_reason(run):
+    """A record that came out otherwise is wrong, whatever was changed in the code that made it."""
+    path = "lib/select/selection.py"
+    run.manifest(FILTERED, lambda made: made["reads"].update({path: "0" * 16}))
+    checks = run.checks()
+    assert (checks[FILTERED, "code"].mark, checks[FILTERED, "settings"].mark) == (UNDECIDED, OK)
+    assert checks[FILTERED, "code"].said.startswith(f"changed: {path};") and run.status() == 0
+    run.edit(FILTERED, "dataset.jsonl", lambda rows: set_row(rows, response="altered"))
+    assert set(run.wrong()) == {(FILTERED, "dataset.jsonl")} and run.status() == 1
+
+
+def test_other_data_are_a_reason(run):
+    run.manifest(GENERATED, lambda made: made["reads"].update({"data/exemplars/01_limit_readings.md": "0" * 16}))
+    run.edit(GENERATED, "concepts.jsonl", lambda rows: rows.pop())
+    check = run.checks()[GENERATED, "concepts.jsonl"]
+    assert check.mark == UNDECIDED and "01_limit_readings.md changed" in check.said
+
+
+def test_a_sixth_notebook_takes_no_check_away(run, monkeypatch):
+    """A row more in the graph, after the evaluation: everything is verified as before."""
+    before = run.checks()
+    more = Stage("06_more", (SCORED,), (), ("beyond",))
+    for module in ("lib.core.study", "lib.runner.verify", "lib.runner.verify.finished"):
+        monkeypatch.setattr(f"{module}.STAGES", (*STAGES, more))
+    assert run.checks() == before and run.status() == 0
+    shutil.copytree(run.folder / SEEDS, run.folder / more.name)
+    assert run.checks() == before | {
+        (more.name, "stage"): Check(UNDECIDED, more.name, "stage", "is not in the reference")
+    }
 
 
 def test_make_verify_is_the_command(run, tmp_path):

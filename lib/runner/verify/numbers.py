@@ -4,8 +4,11 @@ import math
 
 from lib.core.records import Record
 from lib.core.statistics import Estimate, unpaired, wilson
+from lib.core.study import Stage, only
 from lib.evaluate import claims
-from lib.runner.verify.finished import OK, UNTOLD, WRONG, Check, Finished, some
+from lib.runner.verify.finished import OK, UNDECIDED, Check, Finished, Reasons, because, first_of, mark
+
+EMPTY: Record = {"scores": [], "comparisons": {}}
 
 
 def agree(pairs: list[tuple[Estimate, Estimate]]) -> list[bool]:
@@ -18,11 +21,8 @@ def agree(pairs: list[tuple[Estimate, Estimate]]) -> list[bool]:
     return [each.low <= 0 <= each.high for each in apart]
 
 
-def funnel(run: Finished, reference: Finished, stage: str, excuse: str, alone: str = "") -> Check:
-    """Compare the share of records that each step let through, with Wilson intervals.
-
-    `excuse` is why any difference, `alone` why a step that only one of the two has is no fault.
-    """
+def funnel(run: Finished, reference: Finished, stage: str, reasons: Reasons) -> Check:
+    """Compare the share of records that each step let through, with Wilson intervals."""
     theirs, ours = ({row["step"]: row for row in each.manifests[stage]["funnel"]} for each in (reference, run))
     steps = {
         step: (there, here)
@@ -36,9 +36,8 @@ def funnel(run: Finished, reference: Finished, stage: str, excuse: str, alone: s
     ]
     lone = [f"{step} is in one only" for step in theirs.keys() ^ ours.keys()]
     if outside or lone:
-        reason = excuse or ("" if outside else alone)
-        said = some(outside + sorted(lone), 4) + (f" ({reason})" if reason else "")
-        return Check(UNTOLD if reason else WRONG, stage, "funnel", said)
+        reason = reasons.asked or ("" if outside else reasons.benchmarks)
+        return Check(mark(False, reason), stage, "funnel", first_of(outside + sorted(lone), 4) + because(reason))
     same = sum(ours[step]["out"] == theirs[step]["out"] and ours[step]["in"] == theirs[step]["in"] for step in steps)
     rest = "" if same == len(steps) else ", the others within their intervals"
     return Check(OK, stage, "funnel", f"{same} of {len(steps)} steps as in the reference{rest}")
@@ -51,35 +50,35 @@ def _share(row: Record) -> Estimate | None:
     return Estimate(row["out"] / row["in"], *wilson(row["out"], row["in"]), row["in"])
 
 
-def training(run: Finished, reference: Finished) -> Check:
+def training(run: Finished, reference: Finished, stage: str) -> Check:
     """The loss on held-out examples must be lower after training than before."""
     losses = []
     for each in (run, reference):
-        rows = sorted((each.records("04_sft", "log.jsonl") or {}).values(), key=lambda row: row["step"])
+        rows = sorted((each.records(stage, "log.jsonl") or {}).values(), key=lambda row: row["step"])
         found = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
         losses.append((found[0], found[-1]) if len(found) > 1 else (math.nan, math.nan))
     (first, last), there = losses
     if math.isnan(first):
-        return Check(UNTOLD, "04_sft", "held-out loss", "was not measured")
+        return Check(UNDECIDED, stage, "held-out loss", "was not measured")
     said = f"{first:.3f} before, {last:.3f} after ({there[0]:.3f} and {there[1]:.3f} there)"
-    return Check(OK if last < first else WRONG, "04_sft", "held-out loss", said)
+    return Check(mark(last < first, ""), stage, "held-out loss", said)
 
 
-def scores(run: Record, reference: Record, excuse: str) -> list[Check]:
+def scores(run: Finished, reference: Finished, stage: str, reasons: Reasons) -> list[Check]:
     """Compare each score and each comparison of the reference with the run's, by their intervals."""
-    theirs, ours = _figures(reference), _figures(run)
+    theirs, ours = (_figures(each.scores() or EMPTY) for each in (reference, run))
     checks, kept = [], []
     for name, (version, estimate) in theirs.items():
         if name not in ours:
-            checks.append(Check(UNTOLD, "05_evaluation", name, "is not scored in this run"))
+            checks.append(Check(UNDECIDED, stage, name, "is not scored in this run"))
         elif ours[name][0] != version:
-            checks.append(Check(UNTOLD, "05_evaluation", name, f"{ours[name][0]} here, {version} there"))
+            checks.append(Check(UNDECIDED, stage, name, f"{ours[name][0]} here, {version} there"))
         else:
             kept.append((name, estimate, ours[name][1]))
     within = agree([(there, here) for _, there, here in kept])
     for (name, there, here), fits in zip(kept, within, strict=True):
-        said = f"{_said(here)}, {_said(there)} there" + ("" if fits or not excuse else f" ({excuse})")
-        checks.append(Check(OK if fits else UNTOLD if excuse else WRONG, "05_evaluation", name, said))
+        said = f"{_said(here)}, {_said(there)} there" + ("" if fits else because(reasons.asked))
+        checks.append(Check(mark(fits, reasons.asked), stage, name, said))
     return checks
 
 
@@ -121,14 +120,13 @@ def _said(figure: Estimate) -> str:
     return f"{100 * figure.value:.1f} ({100 * figure.low:.1f} to {100 * figure.high:.1f}, n = {figure.n})"
 
 
-def claimed(run: Finished, reference: Finished, excuse: str, foreign: str) -> list[Check]:
+def claimed(run: Finished, reference: Finished, stage: Stage, reasons: Reasons) -> list[Check]:
     """Compare what the two runs say about each of the paper's claims that either can speak about.
 
-    The same verdict is as it must be; another is WRONG, or UNTOLD with an excuse; `foreign`, another model, proves
-    nothing either way.
+    The same verdict is as it must be; another is WRONG unless there is a reason. Another model proves nothing.
     """
     checks, silent = [], 0
-    judged = [_judged(each) for each in (run, reference)]
+    judged = [_judged(each, stage.name) for each in (run, reference)]
     for key in {**judged[1], **judged[0]}:
         ours, theirs = (rows.get(key) for rows in judged)
         if not any(row and row["ours"] for row in (ours, theirs)):
@@ -137,18 +135,19 @@ def claimed(run: Finished, reference: Finished, excuse: str, foreign: str) -> li
         here, there = (row["verdict"] if row else claims.UNTOLD for row in (ours, theirs))
         row = ours or theirs or {}
         said = f"{row['claim'].rstrip('.')} ({row['table']}): {here}; in the reference: {there}"
-        excused = excuse or claims.UNTOLD in (here, there)
-        mark = OK if here == there != claims.UNTOLD and not foreign else UNTOLD if excused else WRONG
-        checks.append(Check(mark, "claim", f"{key[0]} on {key[1]}", said))
+        open_ = reasons.asked or reasons.model or claims.UNTOLD in (here, there)
+        fits = here == there != claims.UNTOLD and not reasons.model
+        checks.append(Check(mark(fits, "open" if open_ else ""), "claim", f"{key[0]} on {key[1]}", said))
     said = f"{silent} more, about which neither run can say anything"
-    return [*checks, Check(UNTOLD, "claim", "others of the paper", said)] if silent else checks
+    return [*checks, Check(UNDECIDED, "claim", "others of the paper", said)] if silent else checks
 
 
-def _judged(each: Finished) -> dict[tuple[str, str], Record]:
+def _judged(each: Finished, stage: str) -> dict[tuple[str, str], Record]:
+    """The claims judged by a run's scores, by claim and benchmark."""
     made = each.scores()
     if made is None:
         return {}
-    tuned = each.manifests.get("04_sft")
+    tuned = each.manifests.get(only("training"))
     examples = tuned["funnel"][-1]["out"] if tuned else 0
-    rows = claims.judge(claims.load(), made, each.manifests["05_evaluation"]["parameters"]["MODEL"], examples)
+    rows = claims.judge(claims.load(), made, each.manifests[stage]["parameters"]["MODEL"], examples)
     return {(row["id"], row["benchmark"]): row for row in rows}
