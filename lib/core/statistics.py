@@ -1,4 +1,4 @@
-"""What a score is worth: pass@k, intervals over problems and seeds, comparisons and what they could have shown."""
+"""Statistics of scores: pass@k, intervals over problems and seeds, paired comparisons and their power."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 CONFIDENCE = 0.95
-POWER = 0.8  # Cohen's convention (1988): a difference that is there is found four times in five
+POWER = 0.8  # the convention of Cohen (1988)
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Comparison:
     """Two models on the same `n` problems: `difference` (after - before) with its 95 % interval, as fractions.
 
     `gained` problems are solved only after, `lost` only before; `p` is McNemar's exact two-sided p-value.
-    With `rates` a problem has a share of right answers for each model: `gained` have a higher one after, `lost` a lower
-    one, and `p` is the sign test's, which is the same sum but does not see how large the changes are.
+    With `rates`, each model has a share of correct answers to a problem: `gained` problems have a higher one after,
+    `lost` a lower one, and `p` is the sign test's: the same sum, which ignores how large the changes are.
     """
 
     difference: float
@@ -42,14 +42,14 @@ class Comparison:
 
     @cached_property
     def detectable(self) -> float | None:
-        """The smallest difference that so many problems could have shown (`smallest_detectable`), as a fraction.
+        """The smallest difference that `n` problems could have shown (`smallest_detectable`), as a fraction.
 
-        None when there is none, and for rates, whose changes are not of 1 each.
+        None if there is none, and for rates, whose changes are not all of size 1.
         """
         return None if self.rates else smallest_detectable(self.n, self.gained + self.lost)
 
     def in_words(self) -> str:
-        """Return what these numbers support, in a sentence; in two when they cannot tell the models apart."""
+        """Return a sentence on what these numbers support; a second one on power if they are inconclusive."""
         points = f"{100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
         test = "sign test" if self.rates else "McNemar"
         if self.low <= 0 <= self.high:
@@ -64,10 +64,11 @@ class Comparison:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval (Wilson, 1927) of a share of `n` > 0 independent cases, as fractions."""
-    share, z = successes / n, 1.959964
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+    """Return the 95 % score interval (Wilson 1927) of a share of `n` > 0 independent cases, as fractions."""
+    from scipy.stats import binomtest  # half a second, which few who draw a figure need
+
+    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -81,7 +82,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 
 def estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
-    """Return the mean of one value a problem with its percentile-bootstrap interval over problems."""
+    """Return the mean of one value per problem with its percentile-bootstrap interval over problems."""
     low, high = bootstrap(np.asarray(values, dtype=float), resamples, seed)
     return Estimate(float(np.mean(values)), low, high, len(values))
 
@@ -89,9 +90,9 @@ def estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
 def compare(before: Sequence[float], after: Sequence[float], resamples: int, seed: int) -> Comparison:
     """Return the paired comparison of two models on the same problems in the same order.
 
-    A value is the share of right answers to a problem in [0, 1], of one answer its verdict; where any is not 0 or 1
-    the comparison is one of rates. The bootstrap resamples problems, keeping each problem's pair together. ValueError
-    when the lengths differ.
+    A value is a problem's share of correct answers, in [0, 1]; with one answer per problem it is 0 or 1, and any other
+    value makes it a comparison of rates. The bootstrap resamples problems and keeps each problem's pair together.
+    Raises ValueError if the lengths differ.
     """
     if len(before) != len(after):
         raise ValueError(f"a paired comparison needs the same problems: {len(before)} before, {len(after)} after")
@@ -104,12 +105,12 @@ def compare(before: Sequence[float], after: Sequence[float], resamples: int, see
 
 
 def estimate_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int) -> Estimate:
-    """Return the mean over training seeds and problems, its interval from both being drawn anew.
+    """Return the mean over training seeds and problems, with an interval from resampling both.
 
-    `values[s][i]` is seed s on problem i, or its difference from the untuned model there. Every seed meets the same
-    problems, so seeds and problems are resampled independently of each other and crossed (Owen 2007, the pigeonhole
-    bootstrap). With S seeds the part that comes from them is too small by about (S - 1) / S, and 0 for one seed.
-    ValueError when there is nothing to resample or the seeds' problems differ in number.
+    `values[s][i]` is the score of seed s on problem i, or its difference from the untuned model's. All seeds have the
+    same problems, so seeds and problems are resampled independently and crossed (Owen 2007, the pigeonhole bootstrap).
+    With S seeds, the variance between seeds is underestimated by a factor of about (S - 1) / S: it is 0 for one seed.
+    Raises ValueError if there is nothing to resample or the numbers of problems differ.
     """
     if len({len(row) for row in values}) != 1:
         raise ValueError(f"every seed needs the same problems, not {[len(row) for row in values]} of them")
@@ -127,23 +128,23 @@ def estimate_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int)
 def unpaired(before: Estimate, after: Estimate, among: int = 1) -> Estimate:
     """Return the difference after - before of two independent estimates, from their own intervals.
 
-    The intervals' arms are joined as root of the sum of squares (Newcombe 1998, method 10). `among` is how many such
-    differences are looked at together: the interval is widened so that all of them hold with 95 % (Bonferroni).
+    The distances from value to bound are combined as the root of their sum of squares (Newcombe 1998, method 10).
+    `among` is how many such differences are considered together: all their intervals hold with 95 % (Bonferroni).
     """
     tail = (1 - CONFIDENCE) / 2
-    wider = NormalDist().inv_cdf(1 - tail / among) / NormalDist().inv_cdf(1 - tail)
+    scale = NormalDist().inv_cdf(1 - tail / among) / NormalDist().inv_cdf(1 - tail)
     value = after.value - before.value
     down = math.hypot(after.value - after.low, before.high - before.value)
     up = math.hypot(after.high - after.value, before.value - before.low)
-    return Estimate(value, value - wider * down, value + wider * up, min(before.n, after.n))
+    return Estimate(value, value - scale * down, value + scale * up, min(before.n, after.n))
 
 
 def smallest_detectable(n: int, flips: int) -> float | None:
-    """Return the smallest true difference in pass@1 that McNemar's exact test at 5 % finds in 80 % of samples.
+    """Return the smallest true difference in pass@1 that McNemar's exact test at 5 % detects with a power of 80 %.
 
-    A sample has `n` problems, and a problem changes sides as often as `flips` of n did, or as often as the difference
-    itself where that is more. The power is the exact sum over all numbers of flips (the unconditional setting of
-    Connor 1987, whose formula is its normal approximation). None when not even a difference of 1 is found.
+    A sample has `n` problems. A problem flips with probability `flips` / n, or with that of the difference itself if
+    that is more. The power is the exact sum over all numbers of flips (the unconditional setting of Connor 1987, whose
+    formula is its normal approximation). None if not even a difference of 1 is detected.
     """
     numbers = np.arange(n + 1)
     logs = np.array([math.lgamma(number + 1) for number in numbers])
@@ -153,11 +154,12 @@ def smallest_detectable(n: int, flips: int) -> float | None:
 
     def power(difference: float) -> float:
         rate = max(flips / n, difference)
-        rates = np.clip([rate, (rate - difference) / (2 * rate)], 1e-12, 1 - 1e-12)
-        some, against = np.log(rates)
-        none, towards = np.log1p(-rates)
-        of_total = np.exp(ways[n] + numbers * some + (n - numbers) * none)
-        return float(of_total @ (found * np.exp(ways + lost * against + (total - lost) * towards)).sum(axis=1))
+        # The probabilities of a flip, and of a flip being a loss.
+        probabilities = np.clip([rate, (rate - difference) / (2 * rate)], 1e-12, 1 - 1e-12)
+        log_flip, log_loss = np.log(probabilities)
+        log_same, log_gain = np.log1p(-probabilities)
+        of_total = np.exp(ways[n] + numbers * log_flip + (n - numbers) * log_same)
+        return float(of_total @ (found * np.exp(ways + lost * log_loss + (total - lost) * log_gain)).sum(axis=1))
 
     if n == 0 or power(1.0) < POWER:
         return None
@@ -179,7 +181,7 @@ def bootstrap(values: np.ndarray, resamples: int, seed: int) -> tuple[float, flo
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return the exact two-sided p-value that `gained` and `lost` flips are as likely: a binomial test at 1/2."""
-    flips = gained + lost
-    tail = sum(math.comb(flips, i) for i in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**flips)
+    """Return McNemar's exact two-sided p-value: `gained` and `lost` flips are equally likely under its hypothesis."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

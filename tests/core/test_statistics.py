@@ -1,4 +1,4 @@
-"""What a sample could have shown, several seeds, pass@k of many samples, and the difference of two estimates."""
+"""Intervals and tests by published examples, power by simulation, several seeds, and pass@k of many samples."""
 
 from dataclasses import asdict
 
@@ -20,11 +20,29 @@ from lib.core.statistics import (
 
 
 def found(n, flips, difference, samples=4000):
-    """The share of simulated samples in which McNemar's test finds a true difference, and the right way round."""
+    """Return the share of simulated samples in which McNemar's test finds a true difference with the right sign."""
     rate = max(flips / n, difference)
     odds = [(rate + difference) / 2, (rate - difference) / 2, 1 - rate]
     drawn = np.random.default_rng(5).multinomial(n, np.clip(odds, 0, 1), size=samples)
-    return np.mean([gained > lost and mcnemar(int(gained), int(lost)) <= 0.05 for gained, lost, _ in drawn])
+    pairs, counts = np.unique(drawn[:, :2], axis=0, return_counts=True)
+    return sum(counts[[gained > lost and mcnemar(int(gained), int(lost)) <= 0.05 for gained, lost in pairs]]) / samples
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilsons_interval_is_that_of_newcombes_examples(successes, n, low, high):
+    """Newcombe 1998, Two-sided confidence intervals for the single proportion, table I, method 3."""
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_mcnemars_p_value_is_twice_the_smaller_tail_and_at_most_one():
+    """Of 9 flips, 0 or 1 go one way in 10 of 512 cases."""
+    assert mcnemar(1, 8) == mcnemar(8, 1) == pytest.approx(2 * 10 / 512)
+    assert mcnemar(10, 5) == pytest.approx(0.3017578)
+    assert mcnemar(7, 7) == mcnemar(0, 0) == 1
 
 
 @pytest.mark.parametrize(("n", "flips"), [(164, 36), (40, 9), (378, 0)])
@@ -51,7 +69,7 @@ def test_more_problems_show_less_and_too_few_show_nothing():
     assert smallest_detectable(0, 0) is None
 
 
-def test_a_comparison_that_cannot_tell_says_what_it_could_have_told():
+def test_an_inconclusive_comparison_says_what_it_could_have_shown():
     unclear = compare([True] * 20 + [False] * 80, [False] * 8 + [True] * 22 + [False] * 70, 2000, 0)
     words = unclear.in_words()
     assert f"a true difference of {100 * smallest_detectable(100, 18):.1f} points or more" in words and "80 %" in words
@@ -61,7 +79,7 @@ def test_a_comparison_that_cannot_tell_says_what_it_could_have_told():
 
 
 def test_rates_of_several_samples_get_a_sign_test_and_no_smallest_difference():
-    """Ten small gains and two small losses: no problem was won or lost, so nothing is McNemar's."""
+    """Ten small gains and two small losses: no problem was won or lost, so McNemar's test does not apply."""
     before, after = [0.5] * 12 + [1.0] * 8, [0.6] * 10 + [0.4] * 2 + [1.0] * 8
     made = compare(before, after, 2000, 0)
     assert made.rates and made.detectable is None and (made.gained, made.lost, made.n) == (10, 2, 20)
@@ -73,7 +91,7 @@ def test_rates_of_several_samples_get_a_sign_test_and_no_smallest_difference():
 
 
 def test_pass_at_k_of_many_samples_has_an_interval_over_problems():
-    """Problems differ (all or none of 10 right), so ten times the samples leave the interval as wide as one sample."""
+    """All or none of a problem's 10 samples are correct, so the interval is as wide as with one sample."""
     counts = [10] * 30 + [0] * 70
     many = estimate([pass_at_k(10, correct, 1) for correct in counts], 5000, 0)
     one = estimate([correct == 10 for correct in counts], 5000, 0)
