@@ -23,9 +23,9 @@ def load(path: Path = CLAIMS) -> Record:
     return yaml.safe_load(path.read_text())
 
 
-def judge(paper: Record, scores: Record, model: str, examples: int = 0) -> list[Record]:
-    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned on so
-    many `examples` (0: not known).
+def judge(paper: Record, scores: Record, model: str, examples: int | None = None) -> list[Record]:
+    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned, and
+    `examples` on how many (None: not known).
 
     `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
     low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark, and
@@ -69,7 +69,7 @@ def _joined(sets: list[Record]) -> Record:
     return {key: mean, "low": mean - down, "high": mean + up, "n": n}
 
 
-def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int) -> Iterator[Record]:
+def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int | None) -> Iterator[Record]:
     stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     if "untested" in claim:
         said = "; ".join(f"{name} {_paper(claim, name, False, model)}" for name in stated)
@@ -123,7 +123,7 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
 
 
 def _value(
-    claim: Record, name: str, versions: Record, scores: Record, model: str, examples: int
+    claim: Record, name: str, versions: Record, scores: Record, model: str, examples: int | None
 ) -> tuple[str, str, str]:
     """Ours, verdict and why of "the score is the paper's" on a benchmark."""
     row = _score(scores, claim["better"], name)
@@ -136,8 +136,11 @@ def _value(
         return ours, UNTOLD, "another model than the paper's"
     if row["version"] != versions.get(name, row["version"]):
         return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
-    if 2 * examples < (needed := theirs[0].get("examples", 0)):
-        return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
+    if needed := theirs[0].get("examples"):
+        if examples is None:
+            return ours, UNTOLD, f"on how many examples it was tuned is not known; the paper's model: on {needed:,}"
+        if 2 * examples < needed:
+            return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
     inside = low <= theirs[0]["better"] / 100 <= high
     return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"
 

@@ -83,6 +83,13 @@ def test_another_model_never_has_the_papers_value():
     assert small["verdict"] == FAILS and small["paper"] == "27.4 (StarCoder2-3B)"
 
 
+def test_a_number_of_examples_that_is_not_known_is_not_0():
+    row = rows([score("after", 0.5)], {}, THEIRS, None)["tuned-value", "HumanEval+"]
+    assert row["verdict"] == UNTOLD and row["why"].startswith("on how many examples") and "74,000" in row["why"]
+    base = rows([score(RAW, 0.457)], {}, THEIRS, None)["base-value", "HumanEval+"]
+    assert base["verdict"] == HOLDS
+
+
 @pytest.mark.parametrize(("examples", "verdict"), [(0, UNTOLD), (100, UNTOLD), (36_999, UNTOLD), (37_000, FAILS)])
 def test_the_value_after_tuning_is_not_told_of_far_fewer_examples(examples, verdict):
     judged = rows([score("after", 0.5), score(RAW, 0.2)], {}, THEIRS, examples)

@@ -19,7 +19,7 @@ from lib.evaluate.__main__ import report
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, evalplus, evoeval, humaneval, humaneval_plus, load, mbpp
 from lib.evaluate.grading import grade, graded, run_programs
-from lib.evaluate.oracles.evoeval import alike
+from lib.evaluate.oracles import evoeval as evoeval_rules
 from lib.evaluate.scoring import score
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/benchmarks"
@@ -425,11 +425,41 @@ def test_evoeval_is_graded_by_its_rules_and_said_to_be_unpinned(tmp_path):
         load("evoeval-difficult", kept)
 
 
+OPEN, WALL = {"creative/26": (0, 1), "creative/30": (1, 0)}, [[0, 1, 0], [1, 1, 1], [0, 0, 0]]
+ROUTES = {
+    "creative/26": (["right", "right", "down"], ["up", "right", "right", "down"], ["left", "left"]),
+    "creative/30": ([(0, 0), (0, 1), (0, 2), (1, 2)], [(0, 0), (-1, 0), (-1, 1), (-1, 2), (0, 2)], [(0, 0), (0, -1)]),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_evoevals_routes_stay_inside_the_grid(name):
+    """Row -1 is no cell: a route over it would come back at the other end of the grid, behind the wall."""
+    free, wall = OPEN[name]
+    right, above, left = ROUTES[name]
+    room = [[free] * 3, [wall, wall, free]]
+    closed = [[wall if cell else free for cell in row] for row in WALL]
+    holds = evoeval_rules.judge(name, 0)
+    assert holds((room, (0, 0), (1, 2)), right, ["any"])
+    assert not holds((closed, (0, 0), (0, 2)), above, ["any"])
+    assert not holds(([[free, wall, free]], (0, 0), (0, -1)), left[:2], ["any"])
+    assert not holds((room, (0, 0), (1, 1)), right[:2], ["any"])
+    assert holds((closed, (0, 0), (0, 2)), [], []) and not holds((closed, (0, 0), (0, 2)), above, [])
+
+
 def test_evoeval_takes_an_array_of_floats_for_floats():
     """Close is equal, also to a list; another shape is not, and an array of whole numbers is no float."""
     half = np.array([0.5, 1.0])
-    assert alike(half, half + 1e-9) and alike(half, [0.5, 1.0]) and alike([[half]], [[half.astype(np.float32)]])
-    assert not alike(half, half + 1e-3) and not alike(half, half[:1]) and not alike([0.5, 1.0], np.array([0, 1]))
+    assert (
+        evoeval_rules.alike(half, half + 1e-9)
+        and evoeval_rules.alike(half, [0.5, 1.0])
+        and evoeval_rules.alike([[half]], [[half.astype(np.float32)]])
+    )
+    assert (
+        not evoeval_rules.alike(half, half + 1e-3)
+        and not evoeval_rules.alike(half, half[:1])
+        and not evoeval_rules.alike([0.5, 1.0], np.array([0, 1]))
+    )
 
 
 def test_evoevals_override_is_a_folder(tmp_path, monkeypatch):

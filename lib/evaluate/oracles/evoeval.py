@@ -49,17 +49,22 @@ def root_between(given: Any, got: Any, wanted: Any, _: float) -> bool:
     return low <= got <= high and abs(polynomial(coefficients, got)) <= 2e-2
 
 
+def inside(grid: Any, row: int, column: int) -> bool:
+    """Whether a grid has this cell; a negative index would find one at its other end."""
+    return 0 <= row < len(grid) and 0 <= column < len(grid[row])
+
+
 def maze(given: Any, got: Any, wanted: Any, _: float) -> bool:
     """Any way through, as a list of steps."""
     if not wanted:
         return got == []
     steps = {"right": (0, 1), "left": (0, -1), "up": (-1, 0), "down": (1, 0)}
-    grid, place, end = given
+    grid, (row, column), end = given
     for step in got:
-        place = (place[0] + steps[step][0], place[1] + steps[step][1])
-        if grid[place[0]][place[1]] == 1:
+        row, column = row + steps[step][0], column + steps[step][1]
+        if not inside(grid, row, column) or grid[row][column] == 1:
             return False
-    return place == end
+    return (row, column) == end
 
 
 def path(given: Any, got: Any, wanted: Any, _: float) -> bool:
@@ -68,7 +73,8 @@ def path(given: Any, got: Any, wanted: Any, _: float) -> bool:
         return got == []
     grid, start, end = given
     beside = all(abs(a - c) + abs(b - d) == 1 for (a, b), (c, d) in zip(got, got[1:], strict=False))
-    return got[0] == start and got[-1] == end and beside and all(grid[row][column] != 0 for row, column in got)
+    free = all(inside(grid, *cell) and grid[cell[0]][cell[1]] != 0 for cell in got)
+    return got[0] == start and got[-1] == end and beside and free
 
 
 def product(given: Any, got: Any, wanted: Any, _: float) -> bool:
