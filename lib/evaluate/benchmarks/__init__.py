@@ -1,21 +1,21 @@
 """The benchmarks by name, one module each."""
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
+from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
 
-# name -> module beside this one, and the keywords of its function `load`
-BENCHMARKS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "humaneval": ("humaneval", {}),
-    "humaneval+": ("humaneval_plus", {}),
-    "mbpp": ("mbpp", {"plus": False}),
-    "mbpp+": ("mbpp", {"plus": True}),
+# name -> the function that loads it, given a path or None
+BENCHMARKS: dict[str, Callable[[str | Path | None], Benchmark]] = {
+    "humaneval": humaneval.load,
+    "humaneval+": humaneval_plus.load,
+    "mbpp": partial(mbpp.load, plus=False),
+    "mbpp+": partial(mbpp.load, plus=True),
     **{
-        f"evoeval-{which}": ("evoeval", {"which": which})
+        f"evoeval-{which}": partial(evoeval.load, which=which)
         for which in ("difficult", "creative", "subtle", "combine", "tool_use")
     },
 }
@@ -28,5 +28,4 @@ def load(name: str, path: str | Path | None = None) -> Benchmark:
     """
     if name not in BENCHMARKS:
         raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
-    module, keywords = BENCHMARKS[name]
-    return importlib.import_module(f"lib.evaluate.benchmarks.{module}").load(path, **keywords)
+    return BENCHMARKS[name](path)
