@@ -3,11 +3,11 @@
 import argparse
 import gzip
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from lib.core.cli import command
 from lib.core.records import Journal, Record, StudyError, write_text
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load
@@ -104,36 +104,37 @@ def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
     return lines
 
 
-def main(words: list[str] | None = None) -> None:
-    """The command; ends with one line on standard error and status 2 when something is wrong."""
+def arguments() -> argparse.Namespace:
+    """Return the command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m lib.evaluate", description=__doc__)
     grade = parser.add_subparsers(dest="command", required=True).add_parser("grade", help="grade the samples of a file")
     grade.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
     grade.add_argument("--samples", required=True, type=Path, help="JSON lines: task_id and solution, or completion")
-    grade.add_argument("--data", type=Path, help="the benchmark's file; found or downloaded when left out")
-    grade.add_argument("--out", required=True, type=Path, help="a line a sample: " + ", ".join(SHOWN))
-    grade.add_argument("--workers", type=int, help="programs at once; one a core when left out")
-    given = parser.parse_args(words)
-    try:
-        if given.workers is not None and given.workers < 1:
-            raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one a core")
-        benchmark = load(given.benchmark, given.data)
-        found = solutions(benchmark, given.samples)
-        known = [pair for pair in found if pair[0] in benchmark.problems]
-        if len(known) < len(found):
-            print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: left out")
-        if not known:
-            raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
-        with partial_journal(given.out, (given.samples, given.data)) as journal:
-            samples = graded(benchmark, known, given.workers, journal)
-        lines = [json.dumps({name: sample.get(name) for name in SHOWN}) for sample in samples]
-        write_text(given.out, "\n".join(lines) + "\n")
-        journal.path.unlink()
-        print("\n".join(report(benchmark, samples)))
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    grade.add_argument("--data", type=Path, help="the benchmark's file; by default it is found or downloaded")
+    grade.add_argument("--out", required=True, type=Path, help="a line per sample: " + ", ".join(SHOWN))
+    grade.add_argument("--workers", type=int, help="programs at once; one per core by default")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Grade the samples of a file, write a line for each, print the scores."""
+    given = arguments()
+    if given.workers is not None and given.workers < 1:
+        raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one per core")
+    benchmark = load(given.benchmark, given.data)
+    found = solutions(benchmark, given.samples)
+    known = [pair for pair in found if pair[0] in benchmark.problems]
+    if len(known) < len(found):
+        print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: left out")
+    if not known:
+        raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
+    with partial_journal(given.out, (given.samples, given.data)) as journal:
+        samples = graded(benchmark, known, given.workers, journal)
+    lines = [json.dumps({name: sample.get(name) for name in SHOWN}) for sample in samples]
+    write_text(given.out, "\n".join(lines) + "\n")
+    journal.path.unlink()
+    print("\n".join(report(benchmark, samples)))
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

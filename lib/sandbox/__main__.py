@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lib.core.cli import command
 from lib.core.records import Record, StudyError
 from lib.sandbox import DEFAULT, check, run_programs
 from lib.sandbox.box import Limits
@@ -42,36 +42,37 @@ def programs(path: Path) -> Iterator[Record]:
         raise StudyError(f"cannot read {path}: {error}") from None
 
 
-def main(words: list[str] | None = None) -> None:
-    """The command; ends with one line on standard error and status 2 when something is wrong."""
+def arguments() -> argparse.Namespace:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m lib.sandbox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="try the walls, and say which tier holds here")
     run = commands.add_parser("run", help="judge the programs of a file")
     run.add_argument("file", type=Path, help="JSON lines with id, code, tests, perhaps entry and options {time, entry}")
-    run.add_argument("--workers", type=int, help="programs at once; one a core when left out")
+    run.add_argument("--workers", type=int, help="programs at once; one per core by default")
     run.add_argument("--packages", nargs="*", default=(), help="installed packages that programs may import")
     for name in ("cpu_seconds", "memory_mb", "output_kb"):
         value = getattr(DEFAULT, name)
-        run.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{value} when left out")
-    given = parser.parse_args(words)
-    try:
-        if given.command == "check":
-            print(check())
-            return
-        if not given.file.is_file():
-            raise StudyError(f"{given.file} is no file; it is read twice, so a pipe will not do")
-        if given.workers is not None and given.workers < 1:
-            raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one a core")
-        for _ in programs(given.file):  # all of the file is looked at before anything runs
-            pass
-        limits = Limits(given.cpu_seconds, given.memory_mb, output_kb=given.output_kb, packages=tuple(given.packages))
-        for verdict in run_programs(programs(given.file), limits, given.workers):
-            print(json.dumps({name: verdict[name] for name in SHOWN}), flush=True)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        run.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"default: {value}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check the sandbox, or judge a file's programs."""
+    given = arguments()
+    if given.command == "check":
+        print(check())
+        return
+    if not given.file.is_file():
+        raise StudyError(f"{given.file} is no file; it is read twice, so it cannot be a pipe")
+    if given.workers is not None and given.workers < 1:
+        raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one per core")
+    for _ in programs(given.file):  # the whole file is checked before anything runs
+        pass
+    limits = Limits(given.cpu_seconds, given.memory_mb, output_kb=given.output_kb, packages=tuple(given.packages))
+    for verdict in run_programs(programs(given.file), limits, given.workers):
+        print(json.dumps({name: verdict[name] for name in SHOWN}), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

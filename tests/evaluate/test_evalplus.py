@@ -508,6 +508,12 @@ def command(*words: str | Path) -> subprocess.CompletedProcess:
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
 
 
+def assert_refused(done: subprocess.CompletedProcess, complaint: str) -> None:
+    """The command has ended as all of the study's do: status 2 and one line on standard error."""
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("stopped: ") and complaint in done.stderr
+
+
 def test_anybodys_samples_are_graded(tmp_path):
     """A line a sample in the order of the samples; several of a task; what is missing, scored and unmended is said."""
     scored = benchmark("HumanEval+ v0.1.10")
@@ -578,7 +584,7 @@ def test_a_bad_place_for_the_verdicts_is_refused(out, complaint, tmp_path):
     samples = tmp_path / ("graded.partial" if out == "graded" else "samples.jsonl")
     samples.write_text('{"task_id": "HumanEval/0", "solution": ""}\n')
     done = command("--benchmark", "humaneval", "--samples", samples, "--out", tmp_path / out)
-    assert done.returncode == 2 and complaint in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert_refused(done, complaint)
     assert samples.read_text() == '{"task_id": "HumanEval/0", "solution": ""}\n'
     assert sorted(tmp_path.rglob("*")) == sorted([samples, tmp_path / "inner"])
 
@@ -603,5 +609,5 @@ def test_bad_samples_are_refused_before_anything_runs(text, complaint, tmp_path)
     done = command(
         "--benchmark", "humaneval", "--samples", tmp_path / "samples.jsonl", "--out", tmp_path / "out" / "graded.jsonl"
     )  # fmt: skip
-    assert done.returncode == 2 and complaint in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert_refused(done, complaint)
     assert not (tmp_path / "out").exists()

@@ -444,7 +444,7 @@ def test_the_command_names_a_bad_line_before_anything_runs(line: str, told: str,
     (tmp_path / "programs.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
     done = command("run", str(tmp_path / "programs.jsonl"))
     assert done.returncode == 2 and not done.stdout
-    assert told in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("stopped: ") and told in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 FLAGGED = """
