@@ -13,6 +13,29 @@ import yaml
 from lib.core.paths import ROOT
 
 
+SHARED = ROOT.parent / "shared"  # benchmark data and programs that are on no package index; not every checkout has them
+SLOW = os.environ.get("SLOW", "") not in ("", "0")
+LEFT_OUT = {
+    "shared": "need the data of ../shared, which is not beside this checkout",
+    "slow": "only add certainty, by repetition or size: make test SLOW=1 runs them",
+}
+left_out = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what cannot or need not run here; one line at the end says how much that was, and why."""
+    absent = {"shared": not SHARED.is_dir(), "slow": not SLOW}
+    reasons = [next((mark for mark in absent if absent[mark] and item.get_closest_marker(mark)), "") for item in items]
+    config.stash[left_out] = {mark: reasons.count(mark) for mark in absent if mark in reasons}
+    config.hook.pytest_deselected(items=[item for item, reason in zip(items, reasons, strict=True) if reason])
+    items[:] = [item for item, reason in zip(items, reasons, strict=True) if not reason]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for mark, count in config.stash.get(left_out, {}).items():
+        terminalreporter.write_line(f"{count} tests left out: they {LEFT_OUT[mark]}")
+
+
 class Runner:
     """Runs `python -m lib.runner.run` in a folder of runs that belongs to one test."""
 
@@ -42,7 +65,7 @@ class Runner:
     def fail(self, *arguments: str) -> str:
         process = self.start(*arguments)
         output, _ = process.communicate()
-        assert process.returncode == 1, output
+        assert process.returncode == 2, output
         return output
 
 

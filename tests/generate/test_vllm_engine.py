@@ -12,7 +12,7 @@ from lib.core.paths import ROOT
 PROGRAM = """
 import json
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems
-from lib import prompts
+from lib.synthesize import prompts
 from lib.generate import Request
 from lib.generate.vllm_engine import Vllm
 from lib.core.models import resolve

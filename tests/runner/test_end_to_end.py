@@ -5,15 +5,15 @@ import json
 import nbformat
 import pytest
 
-from lib.core.study import NOTEBOOKS
+from lib.core.study import STAGES
 
 
-@pytest.mark.slow
+@pytest.mark.engine
 def test_the_whole_study_runs_and_running_it_again_does_nothing(runner):
     output = runner.run("study", "--profile", "smoke")
     folder = runner.runs / "smoke"
     inputs = {}
-    for number, name in enumerate(NOTEBOOKS, 1):
+    for number, name in enumerate([stage.name for stage in STAGES], 1):
         assert f"[{number}/5] {name}" in output
         manifest = json.loads((folder / name / "manifest.json").read_text())
         assert manifest["funnel"]

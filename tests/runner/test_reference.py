@@ -8,10 +8,11 @@ import pytest
 
 from lib.core.paths import ROOT
 from lib.core.records import RECORD_TYPES, StudyError, file_sha256, read_records
-from lib.core.study import NOTEBOOKS
+from lib.core.study import STAGES, only
 from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
+NAMES = [stage.name for stage in STAGES]
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 
@@ -21,7 +22,7 @@ def test_the_readme_holds_the_references_numbers():
     assert block == reference.results().strip()
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stage_of_the_reference_is_whole(name):
     manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
     for file, facts in manifest["outputs"].items():
@@ -34,16 +35,16 @@ def test_a_stage_of_the_reference_is_whole(name):
     assert str(ROOT) not in json.dumps(book)
 
 
-@pytest.mark.parametrize("file", RECORD_TYPES)
-def test_the_records_are_what_their_types_say(file):
-    kind = RECORD_TYPES[file]
-    for record in read_records(LAPTOP / f"{file}.gz"):
+@pytest.mark.parametrize(("role", "file"), RECORD_TYPES)
+def test_the_records_are_what_their_types_say(role, file):
+    kind = RECORD_TYPES[role, file]
+    for record in read_records(LAPTOP / only(role) / f"{file}.gz"):
         assert kind.__required_keys__ <= record.keys() <= kind.__annotations__.keys()
 
 
 def test_the_references_figures_are_in_figures():
     names = {path.name[:2] for path in (ROOT / "figures").glob("*.png")}
-    assert names == {name[:2] for name in NOTEBOOKS}
+    assert names == {name[:2] for name in NAMES}
 
 
 def test_every_training_example_can_be_followed_back_to_its_source_line():
@@ -75,7 +76,7 @@ def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
 
 def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
     """A file that named this machine's folders is rewritten; the reference is not "altered" by that."""
-    stage, target = tmp_path / "run" / NOTEBOOKS[-1], tmp_path / "reference" / NOTEBOOKS[-1]
+    stage, target = tmp_path / "run" / only("evaluation"), tmp_path / "reference" / only("evaluation")
     (stage / "dataset").mkdir(parents=True)
     texts = {
         "scores.json": json.dumps({"model": str(ROOT / "data" / "model")}),

@@ -17,21 +17,22 @@ from conftest import descendants, made_function
 from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.records import StudyError, read_records
-from lib.core.study import NOTEBOOKS
-from lib.runner import run
+from lib.core.study import STAGES
+from lib.runner import profiles, run
 
+NAMES = [stage.name for stage in STAGES]
 PROFILES = ["smoke", "laptop", "gpu", "paper", "starcoder2"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_sets_only_what_the_notebooks_have(profile):
-    settled = run.settle(profile, {})
-    assert set(settled) == set(NOTEBOOKS)
+    settled = profiles.settle(profile, {})
+    assert list(settled) == NAMES
     assert all(values["RUN"] == profile for values in settled.values())
 
 
 def test_numbers_are_read_as_people_write_them():
-    values = yaml.load("[1e-5, 2E+3, 1.5, .5, 7, '1e-5', 1_000, -3e-2, v1e5]", run.Loader)  # noqa: S506
+    values = yaml.load("[1e-5, 2E+3, 1.5, .5, 7, '1e-5', 1_000, -3e-2, v1e5]", profiles.Loader)  # noqa: S506
     assert values == [1e-5, 2000.0, 1.5, 0.5, 7, "1e-5", 1000, -0.03, "v1e5"]
     assert [type(value) for value in values[:5]] == [float, float, float, float, int]
 
@@ -52,7 +53,7 @@ def test_bad_parameters_are_refused_before_anything_runs(runner, section, messag
 
 def test_an_unknown_profile_or_notebook_is_one_line(runner):
     output = runner.fail("study", "--profile", "tiny")
-    assert "PROFILE=tiny is unknown; choose gpu, laptop, paper, smoke, starcoder2" in output
+    assert output.count("\n") == 1 and "PROFILE=tiny is unknown; choose gpu, laptop, paper, smoke, starcoder2" in output
     assert "neither study nor a notebook's number" in runner.fail("07", "--profile", "smoke")
 
 
@@ -74,7 +75,7 @@ def toy(tmp_path, monkeypatch):
         return {"RUN": "toy", "N": 5}
 
     monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr("lib.core.study.ROOT", tmp_path)
+    monkeypatch.setattr("lib.core.notebooks.ROOT", tmp_path)
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
     return make
 
@@ -124,7 +125,7 @@ def test_killing_the_runner_takes_its_kernel_along(runner):
     assert below and not left
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_a_commented_literal_that_is_read_and_never_rebound(name):
     cells = notebook_cells(name)
     (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
@@ -140,7 +141,7 @@ def test_every_parameter_is_a_commented_literal_that_is_read_and_never_rebound(n
     assert not names & bound
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_has_the_shape_of_the_others(name):
     book = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())
     prose = " ".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")

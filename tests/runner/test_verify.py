@@ -148,7 +148,7 @@ def test_a_missing_file_is_wrong_and_a_missing_model_is_not(run):
 
 
 def test_an_altered_model_is_wrong(run):
-    (run.folder / TRAINED / "model").mkdir()
+    (run.folder / TRAINED / "model").mkdir(exist_ok=True)
     (run.folder / TRAINED / "model" / "model.safetensors").write_bytes(b"other weights")
     assert "model/model.safetensors was altered" in run.wrong()[TRAINED, "files"]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.core.records import StudyError
-from lib.core.study import Stage
+from lib.core.stage_run import StageRun
 from lib.overlap.contamination import Contamination
 from lib.select import distinct, selection, training_set
 from lib.select.selection import Options, preset
@@ -315,7 +315,7 @@ def selected(
 def test_the_steps_come_in_the_official_order_and_explain_every_record() -> None:
     given = world()
     made, steps = selected(preset("paper"), given, leak="Write3")
-    funnel = Stage.__new__(Stage)
+    funnel = StageRun.__new__(StageRun)
     funnel.funnel = []
     for step in steps:
         funnel.step(*step)  # raises unless the reasons explain what is missing
