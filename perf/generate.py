@@ -1,12 +1,12 @@
 """Seeds per hour of the three generation steps: `python -m perf.generate [SEEDS [SAMPLES]]`.
 
-Ours beside the official schedule (self_ossinstruct.py of the paper's repository, in our own words), on one loaded
-model, one machine, the same inputs and sampling: there every prompt has a fresh random sample of exemplars, and a batch
-must be finished before the next is begun. Its batches are those of its shell scripts (8, 8 and 16 prompts) and, for a
-second peer, those of its README (2,000, 2,000 and 500). The prefix cache is on for all and emptied before each. The
-seeds are the first of the recorded laptop run; the peers, whose prompts share nothing that more of them would share
-more of, get the first quarter of what ours gets. Beside the times stand the machine's measured bf16 matrix rate and the
-share of it that the model's arithmetic took.
+Ours is compared with the official schedule (self_ossinstruct.py of the paper's repository, reimplemented) on one loaded
+model, one machine, the same inputs and sampling. In the official one, every prompt has a fresh random sample of
+exemplars, and a batch must be finished before the next begins. The batches are those of its shell scripts (8, 8 and 16
+prompts) and, as a second peer, those of its README (2,000, 2,000 and 500). The prefix cache is on for all and emptied
+before each. The seeds are the first of the recorded laptop run; the peers get the first quarter of ours, because more
+prompts would not make theirs share more. The table also has the machine's measured bf16 matrix rate and the share of it
+that the model's arithmetic took.
 """
 
 import sys
@@ -39,24 +39,24 @@ SCHEMES = {
 
 
 class Schedule:
-    """An engine that finishes a batch before it begins the next, and starts with an empty prefix cache."""
+    """An engine that finishes each batch before the next and starts with an empty prefix cache."""
 
     def __init__(self, engine: Vllm, batch: int) -> None:
         self.engine, self.batch, self.seconds = engine, batch, 0.0
         self.revision, self.version = engine.revision, engine.version
 
     def load(self) -> None:
-        """Forget all prefixes."""
+        """Empty the prefix cache."""
         assert self.engine._llm is not None
         self.engine._llm.reset_prefix_cache()
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield completions, the clock running."""
+        """Yield completions and measure the time."""
         start = time.perf_counter()
         waiting, first = iter(requests), 0
         while batch := list(islice(waiting, self.batch)):
-            for place, completion in self.engine.generate(batch):
-                yield first + place, completion
+            for index, completion in self.engine.generate(batch):
+                yield first + index, completion
             first += len(batch)
         self.seconds = time.perf_counter() - start
 
@@ -65,11 +65,11 @@ class Schedule:
         return self.engine.count_tokens(text)
 
     def close(self) -> None:
-        """The engine goes on."""
+        """Do nothing: the engine is used again."""
 
 
 def arithmetic(folder: Path, computed: int, generated: int) -> float:
-    """Return the operations of the model's matrices for prompt tokens computed and tokens generated."""
+    """Return the operations of the model's matrices for `computed` prompt tokens and `generated` tokens."""
     layers, head = matrices(folder)
     return 2.0 * layers * (computed + generated) + 2.0 * head * generated
 

@@ -1,4 +1,4 @@
-"""A Ray cluster, joined or started here, and the rows of its datasets as they come."""
+"""A Ray cluster, joined or started here, and the rows of its datasets as they arrive."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_LOG_LEVEL": "ERROR",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_process_group_cleanup_enabled": "1",  # whatever a killed worker had started is killed too
+    "RAY_process_group_cleanup_enabled": "1",  # kills what a killed worker had started
 }
 
 
 def connect(address: str, workers: int) -> bool:
-    """Join the Ray cluster at `address`, or start one here when it is "", and tell whether that was still to be done.
+    """Join the Ray cluster at `address`, or start one here if it is ""; return False if already connected.
 
-    Every node must see this checkout and the model at the same paths, and have the same Python packages.
-    Raises StudyError when there is no such cluster.
+    Every node needs this checkout and the model at the same paths, and the same Python packages.
+    Raises StudyError if there is no such cluster.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -40,7 +40,7 @@ def connect(address: str, workers: int) -> bool:
     shared = [name for name in os.environ if name.startswith("VLLM_") or name == "HF_HUB_OFFLINE"]
     here: dict[str, Any] = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
     try:
-        if ":" in address:  # Ray itself would try for a quarter of an hour
+        if ":" in address:  # Ray itself would keep trying for a quarter of an hour
             host, _, port = address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=20).close()
         ray.init(
@@ -54,15 +54,15 @@ def connect(address: str, workers: int) -> bool:
         raise StudyError(f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = -1  # an engine may well wait between two stages
-    context.target_max_block_size = 1  # byte: each row travels as soon as it is there
+    context.execution_no_progress_timeout_s = -1  # an engine may be idle between two steps
+    context.target_max_block_size = 1  # byte, so that each row is sent at once
     return True
 
 
 def arriving(dataset: "Dataset") -> Iterator[Record]:
-    """Yield a dataset's rows as soon as they are there; its own iterators wait for the next one, which may not come.
+    """Yield a dataset's rows as soon as they exist; its own iterators also wait for the next row, which may not come.
 
-    Raises StudyError when Ray gives up: it has tried again what it can.
+    Raises StudyError when Ray gives up, after its own retries.
     """
     import ray
 
@@ -71,6 +71,6 @@ def arriving(dataset: "Dataset") -> Iterator[Record]:
             for block in bundle.blocks:
                 rows: Any = ray.get(cast("Any", block.ref))
                 yield from rows.to_pylist()
-    except Exception as error:  # Ray's own, or whatever Ray Data stumbles over when a worker dies at the wrong moment
+    except Exception as error:  # Ray's own, or any that Ray Data hits when a worker dies at the wrong moment
         why = last_line(str(error))[:300]
-        raise StudyError(f"Ray gave up: {why}; what is complete is stored: mend that and run again") from error
+        raise StudyError(f"Ray gave up: {why}; finished work is stored: fix the cause and run again") from error

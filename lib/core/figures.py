@@ -1,4 +1,4 @@
-"""Every plot of the study; one palette, one style, titles that say what is counted."""
+"""Every plot of the study: one palette, one style, titles that say what is counted."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -39,21 +39,21 @@ mpl.rcParams.update(STYLE)
 
 
 def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure and its axes, as pyplot does, but closed: a notebook shows it once, where a cell ends with it."""
+    """Return a figure and its axes like pyplot's, but closed: a notebook shows it once, as the value of its cell."""
     figure, axes = plt.subplots(rows, columns, **options)
     plt.close(figure)
     return figure, axes
 
 
 def funnel(rows: list[Record], title: str) -> Figure:
-    """Draw a stage's funnel: one bar a step, what is left in colour and what was dropped in grey."""
+    """Draw a stage's funnel: one bar per step, remaining records in colour, dropped ones in grey."""
     figure, axes = subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
     largest = max(max(row["in"], row["out"]) for row in rows)
-    for place, row in enumerate(rows):
-        axes.barh(place, row["in"], color=PALETTE["light"])
-        axes.barh(place, row["out"], color=PALETTE["main"])
+    for index, row in enumerate(rows):
+        axes.barh(index, row["in"], color=PALETTE["light"])
+        axes.barh(index, row["out"], color=PALETTE["main"])
         label = f"{row['out']:,}" + (f"  (−{row['in'] - row['out']:,})" if row["out"] < row["in"] else "")
-        axes.text(max(row["in"], row["out"]) + largest * 0.01, place, label, va="center", fontsize=9)
+        axes.text(max(row["in"], row["out"]) + largest * 0.01, index, label, va="center", fontsize=9)
     axes.set_yticks(range(len(rows)), [row["step"] for row in rows])
     axes.set_xlim(0, largest * 1.18)
     axes.invert_yaxis()
@@ -74,7 +74,7 @@ def bars(counts: pd.Series, title: str, unit: str) -> Figure:
 
 
 def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
-    """Draw how `values`, measured in `unit`, are spread, with their median."""
+    """Draw the distribution of `values`, measured in `unit`, with its median."""
     figure, axes = subplots(figsize=(7.5, 2.6))
     axes.hist(values, bins=40, color=PALETTE["main"])
     median = statistics.median(values)
@@ -106,16 +106,16 @@ def prefix_cache(cost: dict[str, Record]) -> Figure:
 
 
 def scores(rows: Sequence[Record], title: str) -> Figure:
-    """Draw pass@1 with its 95 % interval, a colour a model; `rows` as `evaluate.score` makes them, with a `model`."""
+    """Draw pass@1 with its 95 % interval, one colour per model; `rows` come from `evaluate.score`, plus `model`."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
     models = list(dict.fromkeys(row["model"] for row in rows))
     shades = [PALETTE[name] for name in ("grey", "accent", "main", "good", "bad")]
-    colours = {model: shades[place % len(shades)] for place, model in enumerate(models)}
-    for place, row in enumerate(rows):
+    colours = {model: shades[index % len(shades)] for index, model in enumerate(models)}
+    for index, row in enumerate(rows):
         value, low, high = (100 * row["pass@1"][key] for key in ("value", "low", "high"))
         colour = colours[row["model"]]
-        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
-        axes.annotate(f"{value:.1f}", (value, place - 0.15), ha="center", va="bottom", fontsize=9)
+        axes.errorbar(value, index, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=4, lw=2)
+        axes.annotate(f"{value:.1f}", (value, index - 0.15), ha="center", va="bottom", fontsize=9)
     axes.set_yticks(
         range(len(rows)), [f"{row['benchmark']}, {row['model']} (n = {row['pass@1']['n']})" for row in rows]
     )
@@ -127,7 +127,7 @@ def scores(rows: Sequence[Record], title: str) -> Figure:
 
 
 def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
-    """Draw one square a problem, by task id -> (passed before, passed after), in the order of the ids' numbers."""
+    """Draw one square per problem in the order of the ids' numbers; `pairs` maps ids to (passed before, after)."""
     kinds = {
         (True, True): ("solved by both", "main"),
         (False, True): ("gained", "good"),
@@ -138,9 +138,9 @@ def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
     columns = 28
     figure, axes = subplots(figsize=(7.5, 1.0 + 0.27 * -(-len(ordered) // columns)))
     for (before, after), (label, colour) in kinds.items():
-        places = [place for place, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
-        x, y = [place % columns for place in places], [place // columns for place in places]
-        axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(places)})")
+        squares = [index for index, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
+        x, y = [index % columns for index in squares], [index // columns for index in squares]
+        axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(squares)})")
     axes.set_xlim(-0.6, columns - 0.4)
     axes.set_ylim((len(ordered) - 1) // columns + 0.6, -0.6)
     axes.axis("off")
@@ -150,12 +150,12 @@ def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
 
 
 def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
-    """Draw the share that passed in each group, given (passed, n) by name, with 95 % Wilson intervals."""
+    """Draw the share that passed in each group, from its (passed, n), with 95 % Wilson intervals."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
-    for place, (passed, n) in enumerate(counts.values()):
+    for index, (passed, n) in enumerate(counts.values()):
         low, high = wilson(passed, n)
-        axes.plot([100 * low, 100 * high], [place, place], color=PALETTE["grey"], lw=2)
-        axes.plot(100 * passed / n, place, "o", color=PALETTE["main"])
+        axes.plot([100 * low, 100 * high], [index, index], color=PALETTE["grey"], lw=2)
+        axes.plot(100 * passed / n, index, "o", color=PALETTE["main"])
     axes.set_yticks(range(len(counts)), [f"{name} (n = {n:,})" for name, (_, n) in counts.items()])
     axes.set_ylim(len(counts) - 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -165,15 +165,15 @@ def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
 
 
 def training(log: Sequence[Record], title: str) -> Figure:
-    """Draw a training log: the loss of each update with the held-out loss, the learning rate, and the gradient norm."""
+    """Draw a training log: the loss of each update and on held-out examples, the learning rate, the gradient norm."""
     updates = [row for row in log if "loss" in row]
     held_out = [row for row in log if "held_out_loss" in row]
     steps = [row["step"] for row in updates]
     figure, (top, middle, bottom) = subplots(3, 1, figsize=(7.5, 5.4), sharex=True, height_ratios=[3, 1, 1])
     top.plot(steps, [row["loss"] for row in updates], color=PALETTE["main"], label="training batch")
-    places, losses = [row["step"] for row in held_out], [row["held_out_loss"] for row in held_out]
-    top.plot(places, losses, "o--", color=PALETTE["accent"], label="held-out examples")
-    top.set_ylabel("loss (nats a token)")
+    held_out_steps, losses = [row["step"] for row in held_out], [row["held_out_loss"] for row in held_out]
+    top.plot(held_out_steps, losses, "o--", color=PALETTE["accent"], label="held-out examples")
+    top.set_ylabel("loss (nats per token)")
     top.legend(frameon=False)
     middle.plot(steps, [row["learning_rate"] for row in updates], color=PALETTE["grey"])
     middle.set_ylabel("learning rate")
@@ -186,7 +186,7 @@ def training(log: Sequence[Record], title: str) -> Figure:
 
 
 def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure:
-    """Draw the held-out losses of several training logs over their updates; `n` examples are held out."""
+    """Draw the held-out loss of several training logs by update; `n` examples are held out."""
     figure, axes = subplots(figsize=(7.5, 3.2))
     for (name, log), colour in zip(logs.items(), ("main", "accent", "good", "bad"), strict=False):
         rows = [row for row in log if "held_out_loss" in row]
@@ -198,20 +198,20 @@ def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure
             label=name,
         )
     axes.set_xlabel("update")
-    axes.set_ylabel("loss (nats a token)")
+    axes.set_ylabel("loss (nats per token)")
     axes.set_title(f"{title} (n = {n:,} examples)")
     axes.legend(frameon=False)
     return figure
 
 
 def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
-    """Draw a table of counts: a bar for each row, stacked from its columns."""
+    """Draw a table of counts: one bar per row, stacked from its columns."""
     figure, axes = subplots(figsize=(7.5, 1.1 + 0.36 * len(table)))
     left = [0] * len(table)
     colours = [PALETTE[name] for name in ("main", "accent", "good", "bad", "grey")]
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         widths = table[column].tolist()
-        axes.barh(range(len(table)), widths, left=left, color=colours[place % len(colours)], label=str(column))
+        axes.barh(range(len(table)), widths, left=left, color=colours[index % len(colours)], label=str(column))
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(table)), [str(name) for name in table.index])
     axes.invert_yaxis()
@@ -222,7 +222,7 @@ def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
 
 
 def positions(counts: pd.DataFrame, title: str) -> Figure:
-    """Draw how often each exemplar (row) stood in each position (column) as a map, with what chance would give."""
+    """Draw a heat map of how often each exemplar (row) was in each position (column), with the expected count."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.22 * len(counts)))
     prompts = counts.to_numpy().sum() / len(counts.columns)
     expected = prompts / len(counts)
@@ -230,22 +230,22 @@ def positions(counts: pd.DataFrame, title: str) -> Figure:
     image = axes.imshow(counts.to_numpy(), cmap=colours, aspect="auto", vmin=0, vmax=max(2 * expected, 1))
     axes.set_yticks(range(len(counts)), list(counts.index), fontsize=8)
     axes.set_xticks(range(len(counts.columns)), list(counts.columns))
-    axes.set_xlabel(f"position; by chance, a cell has {expected:.1f} ± {expected**0.5:.1f}")
+    axes.set_xlabel(f"position (expected by chance: {expected:.1f} ± {expected**0.5:.1f} in each cell)")
     axes.set_title(f"{title} (n = {prompts:,.0f})", fontsize=10)
     figure.colorbar(image, label="prompts")
     return figure
 
 
 def grouped(counts: pd.DataFrame, title: str) -> Figure:
-    """Draw a table of counts as shares of its columns: a group of bars for each row, in it one bar a column."""
+    """Draw a table of counts as shares of its columns: one group of bars per row, one bar per column."""
     figure, axes = subplots(figsize=(7.5, 1.1 + 0.2 * counts.size + 0.12 * len(counts)))
     colours = [PALETTE[name] for name in ("grey", "main", "accent", "good", "bad")]
     height = 0.8 / len(counts.columns)
     for number, column in enumerate(counts.columns):
         n = counts[column].sum()
-        places = [row + (number - (len(counts.columns) - 1) / 2) * height for row in range(len(counts))]
+        heights = [row + (number - (len(counts.columns) - 1) / 2) * height for row in range(len(counts))]
         shares = (100 * counts[column] / max(n, 1)).tolist()
-        axes.barh(places, shares, height * 0.9, color=colours[number % len(colours)], label=f"{column} (n = {n:,})")
+        axes.barh(heights, shares, height * 0.9, color=colours[number % len(colours)], label=f"{column} (n = {n:,})")
     axes.set_yticks(range(len(counts)), [str(name) for name in counts.index])
     axes.invert_yaxis()
     axes.set_xlabel("share of the column's total, %")

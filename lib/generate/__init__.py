@@ -1,4 +1,4 @@
-"""Generation: one protocol for every engine, and a cache in which each completion is stored when it arrives."""
+"""Generation: one protocol for every engine, and a cache that stores each completion when it arrives."""
 
 from lib.generate.engines import open_engine
 from lib.generate.protocol import Engine, Request, complete, cost, fits

@@ -1,4 +1,4 @@
-"""An engine's name -> the engine."""
+"""Opening an engine by its name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -22,19 +22,19 @@ ENGINES: dict[str, Callable[..., Engine]] = {
 def open_engine(
     name: str, model: str, max_seqs: int, options: Mapping[str, Any] | None = None, reference: Path | None = None
 ) -> Engine:
-    """Return the engine called `name` for a model; at most `max_seqs` sequences are decoded at once (by each worker).
+    """Return the engine called `name` for a model; it decodes at most `max_seqs` sequences at once (per worker).
 
-    `options` are the engine's own: those of its class, and for "vllm" and "ray" also any argument of vllm.LLM.
-    "replay" needs no model, only the recorded stage in the folder `reference`; "server" asks one that runs elsewhere.
-    Raises StudyError for an unknown engine, option or model before anything is loaded; an argument that vLLM does not
-    know is refused when it loads.
+    `options` are the arguments of its class; "vllm" and "ray" pass further ones on to vllm.LLM. "replay" needs no
+    model, only the recorded stage in the folder `reference`; "server" uses a server that runs elsewhere.
+    Raises StudyError for an unknown engine, option or model before anything is loaded; vLLM refuses arguments that it
+    does not know when it loads.
     """
     if name not in ENGINES:
         raise StudyError(f"ENGINE={name!r} is unknown; choose one of {', '.join(ENGINES)}")
     options = options or {}
     if name == "replay":
         if reference is None:
-            raise StudyError("ENGINE=replay holds no answers to this notebook's questions; use ENGINE=vllm")
+            raise StudyError("ENGINE=replay has no recorded completions for this notebook; use ENGINE=vllm")
         return Replay(recorded_revision(model, reference))
     kind = ENGINES[name]
     try:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from lib.generate.tokens import tokens_at_most as tokens_at_most  # for lib/curate/judge.py
 
-# An exemplar of a deck begins so; a completion that starts the next exemplar has said all it had to say.
+# The first line of each example; a completion that begins another example is finished.
 NEXT_EXAMPLE = "## Example"
 
 
 def prompt(system: str, shown: Sequence[str], query: str) -> str:
-    """Lay out a plain completion prompt: system text, numbered examples, and the query left open."""
+    """Lay out a plain completion prompt: system text, numbered examples, and the query, whose answer is missing."""
     blocks = [system, *(f"{NEXT_EXAMPLE} {number}\n{text}" for number, text in enumerate([*shown, query], 1))]
     return "\n\n".join(blocks).rstrip()

@@ -1,4 +1,4 @@
-"""The engine protocol: requests in, completions out as they finish, each known by what determines it."""
+"""The engine protocol: requests in, completions out as they finish, each identified by what determines it."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
@@ -12,7 +12,7 @@ from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to be made. `sample` tells apart several samples of the same prompt; 0 <= temperature."""
+    """One completion to be made; `sample` numbers several samples of the same prompt; temperature >= 0."""
 
     prompt: str
     temperature: float
@@ -22,25 +22,24 @@ class Request:
     sample: int = 0
 
     def id(self, revision: str) -> str:
-        """Return the id of the completion that a model of this revision owes to this request."""
+        """Return the id of this request's completion by a model of this revision."""
         return content_id(revision, asdict(self))
 
 
 class Engine(Protocol):
-    """What a notebook sees of an engine; which one it has is not its business."""
+    """What a notebook uses of an engine, the same for all of them."""
 
     revision: str
     version: str
 
     def load(self) -> None:
-        """Get ready to generate, if that is still to be done; a stage that needs no completion never calls it."""
+        """Get ready to generate, unless it is; not called if all completions are stored already."""
         ...
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield (place in `requests`, completion) as completions finish, in any order.
+        """Yield (index in `requests`, completion) as completions finish, in any order.
 
-        Requests are taken as there is room for them: never more than a few batches of them are held at once.
-
+        Requests are drawn when there is room for them, so that no more than a few batches are held at once.
         A completion has text, finish_reason ("stop" or "length"), prompt_tokens, cached_tokens, tokens.
         """
         ...
@@ -53,12 +52,12 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back the memory; the engine can't be used afterwards."""
+        """Free the memory; the engine cannot be used afterwards."""
         ...
 
 
 def stopped(text: str, stop: Iterable[str]) -> str | None:
-    """Return the text up to the first stop string in it, or None when it holds none."""
+    """Return the text before the first stop string, or None if there is none."""
     ends = [text.index(string) for string in stop if string in text]
     return text[: min(ends)] if ends else None
 
@@ -66,27 +65,26 @@ def stopped(text: str, stop: Iterable[str]) -> str | None:
 def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> Sequence[Record]:
     """Return a completion for each request, in their order; only those not in `cache` are generated.
 
-    Both sequences may be long and lazy: of each request, only its id is kept.
-
-    The cache is the checkpoint: each completion is stored the moment it arrives. Progress is printed as
-    completions and tokens per second, with the time left.
+    The cache is the checkpoint: each completion is stored the moment it arrives. Progress is printed under the name
+    `what`. Both sequences may be long and lazy: only the requests' ids are kept.
+    Raises StudyError if the engine leaves completions out.
     """
     ids = [request.id(engine.revision) for request in requests]
-    missing = [place for place, request_id in enumerate(ids) if request_id not in cache]
+    missing = [index for index, request_id in enumerate(ids) if request_id not in cache]
     if missing:
-        engine.load()  # before the clock starts, or the time left would be judged by the loading
+        engine.load()  # before the clock starts, so that loading does not spoil the estimate of the time left
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
     tokens = 0
     if missing:
-        # Closed, so that whatever is in flight ends when a completion can't be stored.
-        with closing(engine.generate(requests[place] for place in missing)) as arriving:
-            for count, (place, completion) in enumerate(arriving, 1):
-                cache.add({"id": ids[missing[place]], "engine": engine.version, **completion})
+        # Closed, so that requests in flight end if a completion cannot be stored.
+        with closing(engine.generate(requests[index] for index in missing)) as arriving:
+            for count, (index, completion) in enumerate(arriving, 1):
+                cache.add({"id": ids[missing[index]], "engine": engine.version, **completion})
                 tokens += completion["tokens"]
                 progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
         progress.close(f"{tokens:,} tokens at {tokens / progress.seconds():.0f} a second")
     if absent := [request_id for request_id in ids if request_id not in cache]:
-        raise StudyError(f"{what}: the engine stopped without {len(absent)} completions; run again to go on")
+        raise StudyError(f"{what}: the engine left out {len(absent)} completions; run again to continue")
     return Lazy(ids, cache.__getitem__)
 
 
@@ -103,7 +101,7 @@ def fits(engine: Engine, cache: Journal, text: str, limit: int) -> bool:
 
 
 def cost(completions: Iterable[Record]) -> Record:
-    """Return what a step's completions cost: counts, prompt and completion tokens, and the cached share of prompts."""
+    """Return what a step's completions cost: their number, and the tokens of prompts (cached, computed) and texts."""
     spent = Counter[str]()
     for completion in completions:
         spent["completions"] += 1
@@ -116,5 +114,5 @@ def cost(completions: Iterable[Record]) -> Record:
 
 
 def sampling_seed(seed: int, step: str, parent: str, sample: int = 0) -> int:
-    """Return the seed of one completion: it depends on what is asked, not on when or beside what it runs."""
+    """Return the seed of one completion, which depends on the request alone, not on when it runs or with which."""
     return int(content_id(seed, step, parent, sample)[:8], 16) >> 1

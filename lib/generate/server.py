@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import openai
 
 CONNECT_SECONDS = 20  # to connect, and to list the models
-FAILURES = 3  # this many requests in a row without an answer, each tried again and again, set a URL aside
-STORED = "the completions so far are stored: see to the server, then run again to go on"
+FAILURES = 3  # requests in a row that failed with all their retries, after which a URL is no longer used
+STORED = "completions so far are stored: fix the server, then run again to continue"
 
 
 class _NoReplyError(Exception):
-    """Why a call brought no answer, in one line; `final` if the server refused it, so that no repetition helps."""
+    """A failed call: the reason in one line; `final` if the server refused it, so that retrying is useless."""
 
     def __init__(self, why: str, final: bool) -> None:
         super().__init__(why)
@@ -35,7 +35,7 @@ class _NoReplyError(Exception):
 
 @dataclass
 class _Endpoint:
-    """One URL, the slots for its requests in flight, and how many in a row it could not answer."""
+    """One URL, the slots for its requests in flight, and how many requests in a row failed."""
 
     url: str
     client: "openai.AsyncOpenAI"
@@ -47,9 +47,9 @@ class Server:
     """One model behind one or several base URLs; each has at most `max_seqs` requests in flight.
 
     A request waits `timeout` seconds for a reply and is sent up to 1 + `retries` times, with growing pauses, to each
-    URL in turn. `key` is by default that of the environment variable OPENAI_API_KEY; options are recorded with a run,
-    the environment is not. `extra` goes with every request: a server's own parameters, such as {"top_k": 0, "min_p": 0}
-    where it would otherwise cut the distribution that is sampled from. Raises StudyError for URLs that are none.
+    URL in turn. `key` defaults to the environment variable OPENAI_API_KEY: a run records its options, but not its
+    environment. `extra` is sent with every request: the server's own parameters, such as {"top_k": 0, "min_p": 0}
+    where its defaults would truncate the distribution. Raises StudyError for malformed URLs.
     """
 
     version = "openai-compatible server"
@@ -70,10 +70,10 @@ class Server:
         if not self.urls or not all(url.startswith(("http://", "https://")) for url in self.urls):
             raise StudyError(f"urls={urls!r}: give base URLs such as http://localhost:8000/v1")
         self.key = key or os.environ.get("OPENAI_API_KEY") or "none"
-        self.revision = f"{model} as served"  # a server does not tell its weights
+        self.revision = f"{model} as served"  # a server does not say which weights it has
 
     def load(self) -> None:
-        """Ask every URL for its models; StudyError when one cannot be reached or does not serve this one."""
+        """Ask every URL for its models; StudyError if one cannot be reached or does not serve this model."""
         with start_blocking_portal() as portal:
             for url in self.urls:
                 served = portal.call(self._models, url)
@@ -95,17 +95,17 @@ class Server:
         return [model.id for model in page.data]
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield (place, completion) as they finish; of each URL's requests, one batch is in flight and one waits.
+        """Yield (index, completion) as they finish; for each URL, one batch is in flight and one waits.
 
-        Raises StudyError at once for what the server refuses, and when no URL is left that answers; for requests that
-        none could answer, after all others are through.
+        Raises StudyError at once if a server refuses a request or no URL is left that answers, and after all other
+        requests for those that no URL could answer.
         """
-        # Requests are drawn and completions stored in the caller's thread: their files are not made for two.
+        # Requests are drawn and completions stored in the caller's thread: their files are not thread-safe.
         waiting = iter(enumerate(requests))
         inbox: asyncio.Queue[tuple[int, Request]] = asyncio.Queue()
         done: SimpleQueue[tuple[int, Record | str] | Exception] = SimpleQueue()
         inside, lost, why = 0, 0, ""
-        with start_blocking_portal() as portal:  # an event loop in its own thread; leaving ends both
+        with start_blocking_portal() as portal:  # an event loop in a thread of its own; both end with the block
             serving = portal.start_task_soon(self._serve, inbox, done)
             while True:
                 while inside < 2 * self.max_seqs * len(self.urls) and (item := next(waiting, None)) is not None:
@@ -117,24 +117,24 @@ class Server:
                 if isinstance(finished, Exception):
                     raise finished
                 inside -= 1
-                place, completion = finished
+                index, completion = finished
                 if isinstance(completion, str):
                     lost, why = lost + 1, completion
                 else:
-                    yield place, completion
+                    yield index, completion
             serving.cancel()
         if lost:
             raise StudyError(f"{lost} requests had no answer ({why}); {STORED}")
 
     def count_tokens(self, text: str) -> int:
-        """Return a bound: a server does not give its tokenizer away."""
+        """Return a bound: the protocol of these servers does not count tokens."""
         return tokens_at_most(text)
 
     def close(self) -> None:
-        """Nothing to give back: connections end with `generate`."""
+        """Nothing to free: connections end with `generate`."""
 
     def _client(self, url: str) -> "openai.AsyncOpenAI":
-        import openai  # half a second, for which only those wait who ask a server
+        import openai  # takes half a second, which no other engine should cost
 
         limits = httpx2.Limits(max_keepalive_connections=self.max_seqs)
         http = openai.DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [_refuse_other]})
@@ -146,12 +146,12 @@ class Server:
     async def _serve(
         self, inbox: asyncio.Queue[tuple[int, Request]], done: SimpleQueue[tuple[int, Record | str] | Exception]
     ) -> None:
-        """Answer what comes into `inbox` until cancelled; the first error ends all that is in flight."""
+        """Answer the requests in `inbox` until cancelled; the first error ends all requests in flight."""
 
         async def work(endpoints: list[_Endpoint]) -> None:
             while True:
-                place, request = await inbox.get()
-                done.put((place, await self._answer(request, endpoints)))
+                index, request = await inbox.get()
+                done.put((index, await self._answer(request, endpoints)))
 
         try:
             async with AsyncExitStack() as stack:
@@ -167,7 +167,7 @@ class Server:
             done.put(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
-        """Return the arguments of the call for a request; what it leaves open is not sent."""
+        """Return the arguments of the call for a request, without those that it leaves open."""
         optional = {"stop": list(request.stop) or None, "seed": request.seed}
         return {
             "model": self.model,
@@ -180,7 +180,7 @@ class Server:
         }
 
     async def _answer(self, request: Request, endpoints: list[_Endpoint]) -> Record | str:
-        """Return the completion of the first endpoint that answers, or why none of those left did."""
+        """Return the completion of the first endpoint that answers, or the reason why none did."""
         why = "no URL is left"
         for endpoint in endpoints:
             async with endpoint.slots:
@@ -191,10 +191,10 @@ class Server:
                 except _NoReplyError as error:
                     why = f"{endpoint.url}: {error}"
                     if error.final:
-                        raise StudyError(f"{why}; mend MODEL, the options or the server, then run again") from None
+                        raise StudyError(f"{why}; fix MODEL, ENGINE_OPTIONS or the server, then run again") from None
                     endpoint.failures += 1
                     if endpoint.failures == FAILURES:
-                        say(f"{why}; set aside after {FAILURES} requests without an answer")
+                        say(f"{why}; no longer used after {FAILURES} failed requests in a row")
                     continue
                 if endpoint.failures < FAILURES:
                     endpoint.failures = 0
@@ -205,7 +205,7 @@ class Server:
 
 
 async def _refuse_other(response: httpx2.Response) -> None:
-    """Raise for a reply that is not what was asked for, as if the connection had broken: it is asked for again."""
+    """Treat a malformed reply as a broken connection, so that the client retries."""
     if not response.is_success:
         return
     await response.aread()
@@ -224,7 +224,7 @@ async def _refuse_other(response: httpx2.Response) -> None:
 
 
 async def _reply(call: Awaitable[Any]) -> Any:
-    """Return the result of a call of the client; raise _NoReplyError, whose line has a bounded length, if it fails."""
+    """Return the result of a client's call; raise _NoReplyError, with at most 300 characters, if it fails."""
     import openai
 
     try:
@@ -242,7 +242,7 @@ async def _reply(call: Awaitable[Any]) -> Any:
 
 def _completion(completion: Any, stop: tuple[str, ...]) -> Record:
     choice, usage = completion.choices[0], completion.usage
-    cut = stopped(choice.text, stop)  # some servers leave the stop string in, or know only some of several
+    cut = stopped(choice.text, stop)  # some servers keep the stop string, or heed only some of several
     details = usage.prompt_tokens_details
     return {
         "text": choice.text if cut is None else cut,

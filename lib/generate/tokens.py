@@ -24,5 +24,5 @@ def _tokenizer(path: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()  # some files ask for it, and a truncated text would count too little
+    tokenizer.no_truncation()  # which some files ask for; a truncated text would be counted short
     return tokenizer

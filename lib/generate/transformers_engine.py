@@ -1,4 +1,4 @@
-"""In-process transformers with its continuous batching: for a machine with a GPU on which vLLM does not run."""
+"""In-process transformers with continuous batching, for a GPU machine on which vLLM does not run."""
 
 import gc
 import importlib.metadata
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from transformers.generation.continuous_batching import ContinuousBatchingManager
     from transformers.generation.continuous_batching.requests import GenerationOutput
 
-# On a GPU the key-value cache takes what memory is free. On a CPU that would be the whole machine's: there it holds
-# 65,536 tokens (a block has 256), and the mask of a step, which has a column for each of them, stays at 130 MB.
+# On a GPU the key-value cache takes all free memory. On a CPU that would be all of the machine's, so it is limited to
+# 65,536 tokens (256 per block), and a step's attention mask, with a column for each of them, to 130 MB.
 CPU_SIZES: dict[str, Any] = {"num_blocks": 256, "max_batch_tokens": 1024}
 
 
 class Transformers:
     """A transformers model in bf16, on the GPU if there is one; `max_seqs` sequences are decoded at once.
 
-    Its batching knows no seed of a single request: sampling is seeded once a run, from the run's first request, and
-    what is drawn depends on which requests share a step. Greedy completions have no such freedom, but for rounding.
-    It does not tell how much of a prompt it found in its cache: `cached_tokens` is 0.
+    Its batching has no seed per request: sampling is seeded once per run of neighbouring sampled requests, from the
+    first of them, and depends on which requests share a step. Greedy completions differ by rounding only.
+    It does not report how much of a prompt was cached: `cached_tokens` is 0.
     """
 
     def __init__(self, model: Model, max_seqs: int) -> None:
@@ -48,8 +48,8 @@ class Transformers:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # what it says is raised below
-        # Without flash attention each sequence of a step is also held against the others' keys, and masked.
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # errors are raised below
+        # Without flash attention each sequence of a step also attends to the others' keys, masked.
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
         path = str(self.model.path)
         lm: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation=attention)
@@ -60,10 +60,10 @@ class Transformers:
         self._ends = ends if isinstance(ends, list) else [-1 if ends is None else ends]
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield (place, completion) as they finish; two batches at most wait inside.
+        """Yield (index, completion) as they finish; at most two batches are held.
 
-        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. StudyError when a
-        prompt fills the window or the memory does not suffice.
+        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. Raises StudyError if a
+        prompt fills the window or memory is too small.
         """
         assert self._lm is not None, "load() comes first"
         for greedy, run in itertools.groupby(enumerate(requests), lambda item: item[1].temperature == 0):
@@ -85,15 +85,15 @@ class Transformers:
                 output = manager.get_result(timeout=1)
                 if output is None and not manager.is_running():
                     raise _broken(manager.background_thread_status.fatal_error)
-                if output is None or output.request_id not in inside:  # what it still says of a cancelled one
+                if output is None or output.request_id not in inside:  # of a cancelled request
                     continue
                 if output.error is not None:
                     raise _broken(output.error)
-                place, request = inside[output.request_id]
+                index, request = inside[output.request_id]
                 if (completion := self._completion(request, output)) is not None:
                     del inside[output.request_id]
                     manager.cancel_request(output.request_id)
-                    yield place, completion
+                    yield index, completion
         finally:
             manager.stop(hard_stop=True)
 
@@ -101,7 +101,7 @@ class Transformers:
         from transformers import GenerationConfig
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-        # A request's own temperature is heard only where the run has one that is not 1.
+        # A request's own temperature is heeded only if the run's is not 1.
         sampling: dict[str, Any] = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 0.5}
         return self._lm.init_continuous_batching(
             GenerationConfig(eos_token_id=self._ends, **sampling),
@@ -109,13 +109,13 @@ class Transformers:
                 max_requests_per_batch=self.max_seqs,
                 per_request_processors=True,
                 seed=seed,
-                auto_switch_to_flash=False,  # it might fetch a kernel from the hub
-                use_async_batching=False,  # a step ahead of what is known, it would go on with cancelled requests
+                auto_switch_to_flash=False,  # would fetch a kernel from the hub
+                use_async_batching=False,  # it would run a step ahead, with cancelled requests
                 **(CPU_SIZES if self._lm.device.type == "cpu" else {}),
             ),
         )
 
-    def _add(self, manager: "ContinuousBatchingManager", place: int, request: Request) -> None:
+    def _add(self, manager: "ContinuousBatchingManager", index: int, request: Request) -> None:
         prompt = self._tokenizer(request.prompt)["input_ids"]
         room = self._window - len(prompt)
         if room < 1:
@@ -125,17 +125,17 @@ class Transformers:
         own: dict[str, Any] = {"temperature": float(request.temperature)} if request.temperature else {}
         manager.add_request(
             prompt,
-            request_id=str(place),
+            request_id=str(index),
             max_new_tokens=min(request.max_tokens, room),
-            streaming=bool(request.stop),  # to see a stop string when it is written: it knows end tokens only
+            streaming=bool(request.stop),  # shows a stop string at once: batching itself knows end tokens only
             **own,
         )
 
     def _completion(self, request: Request, output: "GenerationOutput") -> Record | None:
-        """Return the completion if its tokens are all there or hold a stop string, else None."""
+        """Return the completion if it is finished or holds a stop string, else None."""
         tokens = output.generated_tokens
         if not output.is_finished():
-            # A stop string of n bytes that has just been completed lies in the last n tokens.
+            # A stop string of n bytes that has just been completed lies within the last n tokens.
             tail = self._text(tokens[-1 - max(len(stop.encode()) for stop in request.stop) :])
             if not any(stop in tail for stop in request.stop):
                 return None
@@ -169,4 +169,4 @@ class Transformers:
 
 
 def _broken(error: object) -> StudyError:
-    return StudyError(f"transformers broke off ({error}); choose a smaller MAX_SEQS, or a smaller MODEL")
+    return StudyError(f"transformers failed ({error}); choose a smaller MAX_SEQS or a smaller MODEL")

@@ -1,4 +1,4 @@
-"""In-process vLLM, on a CPU or a GPU: continuous batching, prefix caching, a seed for every request."""
+"""In-process vLLM on a CPU or a GPU: continuous batching, prefix caching, a seed per request."""
 
 import gc
 import importlib.metadata
@@ -17,10 +17,10 @@ from lib.generate.tokens import count_tokens
 if TYPE_CHECKING:
     import vllm
 
-# Prompt and completion together: eight exemplars take about 2,500 tokens, the paper's window was 3,000 (section 6).
+# Prompt and completion together; the paper's window was 3,000 (section 6).
 CONTEXT_TOKENS = 4096
 SETTINGS = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives and dies with this process: nothing is left over
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine ends with this process, however it ends
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
@@ -29,14 +29,14 @@ SETTINGS = {
 
 
 def engine_arguments(max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, Any]:
-    """Return the arguments that vLLM is started with, here and on a cluster; `others` are added or take precedence."""
+    """Return the arguments that start vLLM, here and on a cluster; `others` are added or take precedence."""
     return {
         "dtype": "bfloat16",
         "max_model_len": CONTEXT_TOKENS,
         "max_num_seqs": max_seqs,
         "enable_prefix_caching": True,
-        # vLLM 0.32 on a CPU crashes on seeded sampling when a prompt is prefilled in chunks
-        # ("CPU Generator does not use offset"), so every prompt must fit one step.
+        # vLLM 0.32 on a CPU crashes in seeded sampling if a prompt is prefilled in chunks ("CPU Generator does not
+        # use offset"), so every prompt must fit into one step.
         "enable_chunked_prefill": on_gpu,
         "max_num_batched_tokens": CONTEXT_TOKENS,
         "enforce_eager": not on_gpu,
@@ -46,7 +46,7 @@ def engine_arguments(max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, An
 
 
 def sampling(request: Request) -> dict[str, Any]:
-    """Return the arguments of the SamplingParams that a request asks for."""
+    """Return the arguments of a request's SamplingParams."""
     return {
         "temperature": float(request.temperature),
         "max_tokens": request.max_tokens,
@@ -58,8 +58,8 @@ def sampling(request: Request) -> dict[str, Any]:
 class Vllm:
     """A vLLM engine for one local model; `max_seqs` sequences are decoded at once.
 
-    `arguments` are passed on to vllm.LLM (tensor_parallel_size, gpu_memory_utilization, ...); several engines side by
-    side, each with its share of the requests, are the Ray engine's `workers`.
+    `arguments` are passed on to vllm.LLM (tensor_parallel_size, gpu_memory_utilization, ...). For several engines side
+    by side, each with its share of the requests, see the Ray engine's `workers`.
     """
 
     def __init__(self, model: Model, max_seqs: int = 64, **arguments: Any) -> None:
@@ -71,7 +71,7 @@ class Vllm:
         self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
         self.version = f"vllm {importlib.metadata.version('vllm' if self.on_gpu else 'vllm-cpu')}"
         self.arguments = arguments
-        self._tickets = itertools.count()  # none is given twice
+        self._tickets = itertools.count()  # unique also across calls
         self._llm: vllm.LLM | None = None
 
     def load(self) -> None:
@@ -85,13 +85,13 @@ class Vllm:
         arguments = engine_arguments(self.max_seqs, self.on_gpu, **self.arguments)
         try:
             self._llm = vllm.LLM(str(self.model.path), **arguments)
-        except (TypeError, ValueError) as error:  # an argument it does not know, a window that does not fit
+        except (TypeError, ValueError) as error:  # an unknown argument, a window that does not fit
             why = " ".join(str(error).split())[:300]
-            remedy = "mend ENGINE_OPTIONS or choose a smaller MODEL"
+            remedy = "fix ENGINE_OPTIONS or choose a smaller MODEL"
             raise StudyError(f"vLLM refuses {self.model.name}: {why}; {remedy}") from error
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
-        """Yield (place, completion) as they finish; two batches at most wait inside, so memory is bounded."""
+        """Yield (index, completion) as they finish; at most two batches are held, so memory is bounded."""
         assert self._llm is not None, "load() comes first"
         from vllm import SamplingParams
 
@@ -109,7 +109,7 @@ class Vllm:
                 for output in engine.step():
                     if output.finished:
                         yield inside.pop(output.request_id), _completion(output)
-        finally:  # an interrupted call leaves nothing behind that the next one would be given
+        finally:  # after an interrupted call, the next one must not get its completions
             engine.abort_request(list(inside))
 
     def count_tokens(self, text: str) -> int:

@@ -1,1 +1,1 @@
-"""Ways to make training data: Self-OSS-Instruct, with its prompts and exemplars."""
+"""Methods to make training data: Self-OSS-Instruct, with its prompts and exemplars."""

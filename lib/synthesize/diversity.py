@@ -1,4 +1,4 @@
-"""How varied a set of texts is, measured without a model: by its words and their sequences."""
+"""The diversity of a set of texts, measured by words and n-grams, without a model."""
 
 import math
 import random
@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from lib.core.records import Record
 
-NGRAM = 4  # words in a sequence; BLEU's longest
-DRAWS = 200
+NGRAM = 4  # words; the longest of BLEU
+DRAWS = 200  # random subsets
 
 
 def words(text: str) -> list[str]:
@@ -18,43 +18,43 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def sequences(text: str) -> list[tuple[str, ...]]:
-    """Return all runs of four words of a text, in their order."""
+def ngrams(text: str) -> list[tuple[str, ...]]:
+    """Return all n-grams of four words of a text, in their order."""
     found = words(text)
-    return [tuple(found[place : place + NGRAM]) for place in range(len(found) - NGRAM + 1)]
+    return [tuple(found[index : index + NGRAM]) for index in range(len(found) - NGRAM + 1)]
 
 
-def single(texts: Sequence[str]) -> float:
-    """Return the share of the four-word sequences, from 0 to 1, that occur only once in all the texts."""
-    counts = Counter(sequence for text in texts for sequence in sequences(text))
+def unique_ngrams(texts: Sequence[str]) -> float:
+    """Return the share of n-grams, from 0 to 1, that occur only once in all the texts."""
+    counts = Counter(ngram for text in texts for ngram in ngrams(text))
     return sum(count == 1 for count in counts.values()) / max(counts.total(), 1)
 
 
-def entropy(texts: Sequence[str]) -> float:
+def word_entropy(texts: Sequence[str]) -> float:
     """Return the Shannon entropy of the distribution of single words, in bits."""
     counts = Counter(word for text in texts for word in words(text))
     return sum(-count / counts.total() * math.log2(count / counts.total()) for count in counts.values())
 
 
-def shared(texts: Sequence[str]) -> float:
-    """Return the mean share of a text's four-word sequences, from 0 to 1, that another of the texts has, too."""
-    sets = [set(sequences(text)) for text in texts]
-    holders = Counter(sequence for found in sets for sequence in found)
-    shares = [sum(holders[sequence] > 1 for sequence in found) / len(found) for found in sets if found]
+def shared_ngrams(texts: Sequence[str]) -> float:
+    """Return the mean over texts of the share of n-grams, from 0 to 1, that another of the texts also has."""
+    sets = [set(ngrams(text)) for text in texts]
+    holders = Counter(ngram for found in sets for ngram in found)
+    shares = [sum(holders[ngram] > 1 for ngram in found) / len(found) for found in sets if found]
     return statistics.fmean(shares) if shares else 0.0
 
 
 MEASURES: dict[str, Callable[[Sequence[str]], float]] = {
-    "four-word sequences that occur once": single,
-    "entropy of words (bits)": entropy,
-    "four-word sequences shared with another text": shared,
+    "four-word sequences that occur once": unique_ngrams,
+    "entropy of words (bits)": word_entropy,
+    "four-word sequences shared with another text": shared_ngrams,
 }
 
 
 def beside(texts: Sequence[str], others: Sequence[str], seed: int) -> dict[str, Record]:
-    """Measure random sets of `texts`, each as large as `others`, beside `others`: all measures grow with size.
+    """Measure random subsets of `texts` of the size of `others`, and `others`: all measures depend on the size.
 
-    Returns {measure: {"ours": mean of 200 sets, "low", "high": the middle 95 % of them, "exemplars": of `others`}}.
+    Returns {measure: {"ours": mean over 200 subsets, "low", "high": their middle 95 %, "exemplars": of `others`}}.
     """
     rng = random.Random(seed)
     size = min(len(texts), len(others))

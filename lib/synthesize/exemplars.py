@@ -18,9 +18,9 @@ FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One worked example shown to the model; `id` is its file's name without the ending.
+    """One worked example shown to the model; `id` is its file's name without the extension.
 
-    `reasoning` and `explanation` are sections of the older pipeline only, empty where an exemplar has none.
+    `reasoning` and `explanation` are sections of the older pipeline only, empty if an exemplar has none.
     """
 
     id: str
@@ -39,7 +39,7 @@ Deck = tuple[Exemplar, ...]
 
 
 def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]:
-    """Return the exemplars of a folder sorted by id; StudyError names the file and what it lacks."""
+    """Return the exemplars of a folder sorted by id; raise StudyError, with the file's name, for a missing part."""
     exemplars = []
     for path in sorted(folder.glob("[0-9]*.md")):
         match = FRONT.match(path.read_text())
@@ -73,18 +73,19 @@ def load_systems(path: Path = ROOT / "data" / "exemplars" / "system.md") -> dict
 
 
 def positions(dealt: Sequence[tuple[Deck, Record]], exemplars: Sequence[Exemplar]) -> pd.DataFrame:
-    """Count how often each exemplar (row, by id) stands in each position (column, from 1) of the prompts dealt."""
-    counts = Counter((exemplar.id, place) for deck, _ in dealt for place, exemplar in enumerate(deck, 1))
+    """Count how often each exemplar (row, by id) is in each position (column, from 1) of the prompts in `dealt`."""
+    counts = Counter((exemplar.id, position) for deck, _ in dealt for position, exemplar in enumerate(deck, 1))
     rows, columns = [exemplar.id for exemplar in exemplars], sorted({column for _, column in counts})
     return pd.DataFrame([[counts[row, column] for column in columns] for row in rows], index=rows, columns=columns)
 
 
 class Decks:
-    """The draws of exemplars that a step's prompts begin with (section C.1: 8, 8 and 1 shots).
+    """The ordered samples of exemplars with which a step's prompts begin (paper, section C.1: 8, 8 and 1 shots).
 
-    The paper draws an ordered sample of exemplars anew for every prompt: `count` 0 does that. A deck is such a draw
-    shown to many prompts, so that the engine computes their common beginning once; `count` is the number of decks.
-    As many decks as there are exemplars, or a multiple, show every exemplar equally often in every position.
+    The paper draws a sample for every prompt, as `count` 0 does. A deck is a sample that many prompts share, so that
+    the engine computes their common prefix once; `count` is the number of decks. If it is a multiple of the number of
+    exemplars, every exemplar is equally often in every position.
+    Raises StudyError for more shots than exemplars.
     """
 
     def __init__(self, exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> None:
@@ -94,14 +95,14 @@ class Decks:
         self.drawn = [self.balanced(number) for number in range(count)]
 
     def draw(self, key: object) -> Deck:
-        """Return the ordered sample, without replacement, that belongs to `key`."""
+        """Return the ordered sample, without replacement, for `key`."""
         rng = random.Random(content_id(self.seed, "deck", self.shots, key))
         return tuple(rng.sample(self.exemplars, self.shots))
 
     def balanced(self, number: int) -> Deck:
-        """Return a row of a random Latin square: by itself a random ordered sample, like any other draw.
+        """Return row `number` of a series of random Latin squares; each row is a random ordered sample by itself.
 
-        A square has a row for each exemplar and shows each of them once in each position; then comes the next square.
+        A square has as many rows as there are exemplars and has each of them once in each position.
         """
         square, row = divmod(number, len(self.exemplars))
         rng = random.Random(content_id(self.seed, "square", self.shots, square))
@@ -110,13 +111,13 @@ class Decks:
         return tuple(order[(row + column) % len(order)] for column in columns)
 
     def deal(self, step: str, items: Sequence[Record]) -> list[tuple[Deck, Record]]:
-        """Give each seed, or record made from one, its deck, and group by deck while its beginning is warm.
+        """Return each seed, or record made from one, with its deck, grouped by deck so that its prefix stays cached.
 
-        What a seed gets depends on the seed alone, so no record depends on what became of its neighbours.
+        The deck depends on the seed alone, so no record depends on whether its neighbours were dropped.
         """
         ordered = sorted(items, key=lambda item: item["id"])
         if not self.drawn:
             return [(self.draw([step, item["id"]]), item) for item in ordered]
         numbers = [int(content_id("deck", item.get("seed", item["id"])), 16) % len(self.drawn) for item in ordered]
         dealt = sorted(zip(numbers, range(len(ordered)), strict=True))
-        return [(self.drawn[number], ordered[place]) for number, place in dealt]
+        return [(self.drawn[number], ordered[index]) for number, index in dealt]

@@ -1,8 +1,8 @@
-"""What the model reads and writes: the prompts of the three steps in three styles, and the way back from a response.
+"""The prompts of the three steps in three styles, and the parsing of responses.
 
 Prompts are plain text for a model that continues text: a system text, numbered examples, and one more example that
-stops where the answer should begin. The structure and its markers are those of the official pipelines; the system
-texts and the exemplars are the study's own (data/exemplars).
+stops where the answer should begin. Their structure and markers are those of the official pipelines; the system texts
+and the exemplars are the study's own (data/exemplars).
 """
 
 import ast
@@ -28,11 +28,11 @@ _COMMENT_LINE = re.compile(r"(?:^[ \t]*\n)?^[ \t]*#.*\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Style:
-    """How one pipeline words its prompts and how its responses are read back.
+    """The wording of one pipeline's prompts and the parsing of its responses.
 
     `systems` holds the system text of each step ("s->c", "c->i", "i->r", "s->i"). `asks` lays out an instruction and
-    `answers` an exemplar's response with tests, both given the example's number; `split` undoes it. `final` makes
-    what the tuned model learns to write out of a response and chance.
+    `answers` an exemplar's response with tests, both given the example's number; `split` separates the two again.
+    `final` makes the text that the tuned model learns to write from a response, with a source of chance.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Style:
     final: Callable[[str, random.Random], str]
 
     def concepts(self, deck: Deck, snippet: str) -> str:
-        """Ask for the concepts in a snippet (S->C)."""
+        """Return the prompt for the concepts in a snippet (S->C)."""
         shown = [f"### Snippet\n{e.snippet}\n\n### Concepts\n{', '.join(e.concepts)}" for e in deck]
         return prompt(self.systems["s->c"], shown, f"### Snippet\n{fenced(snippet)}\n\n### Concepts")
 
     def instruction(self, deck: Deck, category: str, difficulty: str, concepts: Sequence[str]) -> str:
-        """Ask for a task with given properties (C->I)."""
+        """Return the prompt for a task with given properties (C->I)."""
         layout = f"### {self.property_header}\n{{}}\n\n### {self.task_header}"
         shown = [
             layout.format(self.described(e.category, e.difficulty, e.concepts)) + f"\n{e.instruction}" for e in deck
@@ -60,27 +60,27 @@ class Style:
         return prompt(self.systems["c->i"], shown, layout.format(self.described(category, difficulty, concepts)))
 
     def inspired(self, deck: Deck, snippet: str) -> str:
-        """Ask for a task straight from a snippet (S->I), the ablation of the paper's Table 10."""
+        """Return the prompt for a task straight from a snippet (S->I), the ablation of the paper's Table 10."""
         layout = "### Snippet\n{}\n\n### Task"
         shown = [layout.format(e.snippet) + f"\n{e.instruction}" for e in deck]
         return prompt(self.systems["s->i"], shown, layout.format(fenced(snippet)))
 
     def response(self, deck: Deck, instruction: str) -> str:
-        """Ask for a response and its tests (I->R); concepts and properties are not shown."""
+        """Return the prompt for a response and its tests (I->R), without concepts and properties."""
         shown = [f"{self.asks(e.instruction, n)}\n{self.answers(e, n)}" for n, e in enumerate(deck, 1)]
         return prompt(self.systems["i->r"], shown, self.asks(instruction, len(deck) + 1))
 
     def described(self, category: str, difficulty: str, concepts: Sequence[str]) -> str:
-        """Return the four lines that steer a task, in this pipeline's order."""
+        """Return the four lines of a task's properties, in this pipeline's order."""
         lines = {
             "category": category, "language": LANGUAGE, "difficulty": difficulty, "concepts": ", ".join(concepts),
         }  # fmt: skip
         return "\n".join(f"{key}: {lines[key]}" for key in self.properties)
 
     def pools(self, exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], list[Exemplar]]:
-        """Return the exemplars for tasks and those for responses: all and all, but for the older pipeline.
+        """Return the exemplars for tasks and those for responses: all of them, except in the older pipeline.
 
-        It knew functions only, and ten of its exemplars had a response in four sections.
+        It has functions only, and ten of its exemplars have a response in four sections.
         """
         if self.name != "starcoder2":
             return list(exemplars), list(exemplars)
@@ -89,21 +89,22 @@ class Style:
 
 
 def split_tags(text: str) -> tuple[str, str] | None:
-    """The response and the tests of a raw completion, or None when it does not hold exactly one of each."""
+    """Return the response and the tests of a raw completion, or None unless it has exactly one of each."""
     parts = _TAGGED.split(text)
     return (parts[0].strip(), parts[1].strip()) if len(parts) == 2 else None
 
 
 def split_headers(text: str) -> tuple[str, str] | None:
-    """The same for numbered headers: all before the one tests header, and all after it."""
+    """Return the text before the one tests header and the text after it, or None."""
     parts = _NUMBERED.split(text)
     return (parts[0].strip(), parts[1].strip()) if len(parts) == 2 else None
 
 
 def split_sections(text: str) -> tuple[str, str] | None:
-    """The same for four sections, each once and in order; the tests hold one block, and what follows it is cut.
+    """Return the response and the tests of four sections, each once and in order, or None.
 
-    The response keeps its tags: `final_sections` needs them. (Official sanitize_data.py, first pass.)
+    The tests must have one code block; the text after it is cut. The response keeps its tags, which `final_sections`
+    needs. (The older official pipeline's sanitize_data.py, first pass.)
     """
     if tuple(_SECTION.findall(text)) != TAGS:
         return None
@@ -115,11 +116,11 @@ def split_sections(text: str) -> tuple[str, str] | None:
 
 
 def final_sections(response: str, rng: random.Random) -> str:
-    """The response without tags: reasoning and explanation each kept with probability 0.5, comment lines cut.
+    """Return the response without tags: reasoning and explanation are each kept with probability 0.5.
 
-    (Official sanitize_data.py, second pass.) That pass also drops the tests, unless the instruction speaks of tests;
-    here they are kept in their own field, and never in the response. It also cuts lines of strings that look like
-    comments; here code stays as it was run.
+    Comment lines are cut. (The older official pipeline's sanitize_data.py, second pass.) That pass also drops the
+    tests, unless the instruction mentions tests; here they have their own field and are never in the response. It also
+    cuts lines of strings that look like comments; here the code does what it did.
     """
     _, _, reasoning, _, implementation, _, explanation = map(str.strip, _SECTION.split(response))
     reasoned, explained = rng.random() < 0.5, rng.random() < 0.5
@@ -128,7 +129,7 @@ def final_sections(response: str, rng: random.Random) -> str:
 
 
 def _without_comments(code: str) -> str:
-    """The code without lines that are comments; unchanged where that would change what it does, as inside a string."""
+    """Return the code without comment lines, or unchanged if that would change what it does, as inside a string."""
     bare = _COMMENT_LINE.sub("", code)
     try:
         same = ast.dump(ast.parse(bare)) == ast.dump(ast.parse(code))
@@ -150,7 +151,7 @@ def _four_sections(exemplar: Exemplar, number: int) -> str:
 def style(name: str, systems: Mapping[str, str]) -> Style:
     """Return a style by name; StudyError for an unknown one. `systems` is what `load_systems` returns.
 
-    "paper" is the newer official pipeline's, the paper's. "headers" is its variant for models that ignore tags.
+    "paper" is the paper's, the newer official pipeline's. "headers" is its variant for models that ignore tags.
     "starcoder2" is the older pipeline's, of StarCoder2-Instruct.
     """
     newer = ("category", "language", "difficulty", "concepts")

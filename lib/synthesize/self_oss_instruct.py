@@ -1,4 +1,4 @@
-"""Self-OSS-Instruct (section 2.2): seed to concepts, concepts to instruction, instruction to responses with tests."""
+"""Self-OSS-Instruct (paper, section 2.2): seed to concepts to instruction to responses with tests."""
 
 import random
 import re
@@ -17,13 +17,13 @@ MAX_CONCEPT_WORDS = 6
 MAX_CONCEPTS = 5  # the exemplars have two to five
 MIN_INSTRUCTION_WORDS = 8
 CODE_MARKS = re.compile(r"[`={}()\[\]<>#;\\]|\breturn\b|\bdef\b")
-# Tasks whose answer needs what the sandbox denies can never pass; they are counted out before responses are paid for.
+# Tasks that need what the sandbox denies can never pass; they are dropped before responses are generated.
 OUT_OF_REACH = re.compile(
     r"\b(files?|directory|folder|csv|database|sql|url|http\w*|api|web|server|socket|network|stdin|keyboard|"
     r"user input|command[- ]line|gui|plot|image|random(?:ly)?|current (?:date|time))\b",
     re.IGNORECASE,
 )
-# Names that are no everyday words, and everyday words only where they must mean the language.
+# Names that are not everyday words, and everyday words where they can only mean the language.
 OTHER_LANGUAGE = re.compile(
     r"\b(?i:java|javascript|typescript|node\.js|golang|php|kotlin|haskell|scala|fortran|matlab|cobol)\b|"
     r"\b(?:in|using) (?:C|R|Go|Rust|Ruby|Swift|Perl|Bash)\b|\bC(?:\+\+|#)"
@@ -37,23 +37,23 @@ UNDRAWN: Properties = ("undrawn", "undrawn")  # of a task made straight from a s
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn: temperature 0.7 in the paper (section C.1), at most 1,536 tokens there."""
+    """The sampling parameters of a step; in the paper, temperature 0.7 and at most 1,536 tokens (section C.1)."""
 
     temperature: float
     max_tokens: int
     seed: int
 
     def request(self, prompt: str, stop: tuple[str, ...], step: str, parent: str, sample: int = 0) -> Request:
-        """Return the request for a prompt that `step` makes from the record `parent`; both determine its seed."""
+        """Return the request for a prompt that `step` makes from the record with the id `parent`."""
         seed = sampling_seed(self.seed, step, parent, sample)
         return Request(prompt, self.temperature, self.max_tokens, stop, seed, sample)
 
 
 @dataclass
 class Step:
-    """What one step made: its records, why some completions gave none, and all completions.
+    """The result of one step: its records, the reasons for which others were dropped, and all completions.
 
-    `notes` counts what was cleaned away inside completions, those that gave no record included.
+    `notes` counts what was removed from completions, including those of dropped records.
     """
 
     records: Sequence[Record]
@@ -63,7 +63,7 @@ class Step:
 
 
 def generated(deck: Deck, request: Request, completion: Record, engine: Engine) -> Record:
-    """Return what every generated record carries: exemplars, seed, request, model and engine."""
+    """Return what every generated record has: exemplars, seed, request, model and engine."""
     return {
         "exemplars": [exemplar.id for exemplar in deck],
         "sampling_seed": request.seed,
@@ -74,7 +74,10 @@ def generated(deck: Deck, request: Request, completion: Record, engine: Engine) 
 
 
 def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
-    """Return the concepts of a completion's first line in lower case, and what else stood there (official: all)."""
+    """Return the concepts in a completion's first line, in lower case, and counts of rejected items by fault.
+
+    The official code keeps all items.
+    """
     concepts, faults = [], Counter[str]()
     for item in text.strip().split("\n")[0].split(","):
         concept = re.sub(r"\s+", " ", item).strip(" .*-").lower()
@@ -93,17 +96,15 @@ def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
     return concepts, faults
 
 
-def draw_properties(
-    seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]
-) -> tuple[str, str]:
-    """Draw (category, difficulty) with the given weights (the paper's: 2:1:1 and uniform), once for each parent."""
+def draw_properties(seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]) -> Properties:
+    """Draw category and difficulty for a parent with the given weights (the paper's: 2:1:1 and uniform)."""
     rng = random.Random(content_id(seed, "properties", parent))
     category = rng.choices(list(categories), list(categories.values()))[0]
     return category, rng.choices(list(difficulties), list(difficulties.values()))[0]
 
 
 def instruction_fault(text: str, max_words: int) -> str | None:
-    """Return why a task can't be used, or None."""
+    """Return why a task cannot be used, or None."""
     words = len(text.split())
     if words < MIN_INSTRUCTION_WORDS:
         return f"shorter than {MIN_INSTRUCTION_WORDS} words"
@@ -121,7 +122,7 @@ def instruction_fault(text: str, max_words: int) -> str | None:
 
 
 def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[str]) -> list[Record]:
-    """Keep the first record of each text in `field`, white space aside; the others are counted in `reasons`."""
+    """Keep the first record of each text in `field`, ignoring white space and case; count the others in `reasons`."""
     seen: set[str] = set()
     kept = []
     for record in records:
@@ -135,9 +136,9 @@ def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[s
 
 
 def fitting(engine: Engine, cache: Journal, seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:
-    """Keep the seeds whose prompt fits the model's window; the others are counted in `reasons`.
+    """Keep the seeds whose prompt fits the model's window; count the others in `reasons`.
 
-    A prompt that no engine takes would stop the run at the same place each time.
+    A prompt that the engine refuses would stop every run at the same point.
     """
     kept = [seed for seed in seeds if fits(engine, cache, seed["code"], SNIPPET_TOKENS)]
     if len(kept) < len(seeds):
@@ -146,11 +147,11 @@ def fitting(engine: Engine, cache: Journal, seeds: Sequence[Record], reasons: Co
 
 
 def require_records(step: Step, what: str) -> Step:
-    """Return a step that made something; StudyError when it made nothing to go on with."""
+    """Return the step; raise StudyError if it has no records for the next step."""
     if not step.records:
         why = ", ".join(f"{reason}: {count}" for reason, count in step.reasons.items())
         raise StudyError(
-            f"not one {what} could be used ({why}); raise N_SEEDS or the token limits, or try another MODEL"
+            f"no usable {what} was generated ({why}); raise N_SEEDS or the token limits, or try another MODEL"
         )
     return step
 
@@ -161,7 +162,7 @@ def concepts_request(style: Style, deck: Deck, seed: Record, sampling: Sampling)
 
 
 def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batch: int) -> Record:
-    """Return how many of the requests get the same text when asked for all at once and in batches of `batch`."""
+    """Return how many of the requests get the same text all at once as in batches of `batch`."""
     once = complete(engine, [replace(request, sample=1) for request in requests], cache, "asked at once")
     again = []
     for start in range(0, len(requests), batch):
@@ -174,7 +175,7 @@ def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batc
 def ask_concepts(
     engine: Engine, cache: Journal, style: Style, decks: Decks, seeds: Sequence[Record], sampling: Sampling
 ) -> Step:
-    """Step S->C: one completion a seed; a seed without two sound concepts is counted out."""
+    """Step S->C: one list of concepts per seed; seeds with fewer than two usable concepts are dropped."""
     reasons = Counter[str]()
     dealt = decks.deal("concepts", fitting(engine, cache, seeds, reasons))
     requests = Lazy(dealt, lambda pair: concepts_request(style, *pair, sampling))
@@ -182,7 +183,7 @@ def ask_concepts(
     records = []
     for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
         text = completion["text"]
-        if completion["finish_reason"] == "length":  # the last one may be half a word
+        if completion["finish_reason"] == "length":  # the last concept may be incomplete
             text = text.rpartition(",")[0]
             step.notes["cut off at the token limit"] += 1
         concepts, faults = parse_concepts(text)
@@ -206,7 +207,7 @@ def ask_instructions(
     weights: tuple[dict[str, int], dict[str, int]],
     max_words: int,
 ) -> Step:
-    """Step C->I: one task for each list of concepts; `weights` are those of the categories and of the difficulties."""
+    """Step C->I: one task per list of concepts; `weights` are those of the categories and of the difficulties."""
 
     def prompt(deck: Deck, parent: Record, properties: Properties) -> str:
         return style.instruction(deck, *properties, parent["concepts"])
@@ -227,7 +228,7 @@ def ask_direct(
     sampling: Sampling,
     max_words: int,
 ) -> Step:
-    """Step S->I, the ablation of the paper's Table 10: one task straight from each seed; no properties are drawn."""
+    """Step S->I, the ablation of the paper's Table 10: one task straight from each seed, without drawn properties."""
 
     def prompt(deck: Deck, seed: Record, _: Properties) -> str:
         return style.inspired(deck, seed["code"])
@@ -247,7 +248,7 @@ def _ask_tasks(
     max_words: int,
     reasons: Counter[str],
 ) -> Step:
-    """Ask for one task for each (exemplars, parent, properties); dropped tasks are counted in `reasons`."""
+    """Generate one task for each (exemplars, parent, properties); count the dropped ones in `reasons`."""
     requests = Lazy(asked, lambda one: sampling.request(prompt(*one), (NEXT_EXAMPLE,), "instruction", one[1]["id"]))
     step = Step([], reasons, complete(engine, requests, cache, "instructions"))
     records = []
@@ -279,33 +280,33 @@ def ask_responses(
     sampling: Sampling,
     samples: int,
 ) -> Step:
-    """Step I->R: `samples` responses with tests for each task; those cut off at the limit are counted out.
+    """Step I->R: `samples` responses with tests per task; those cut off at the token limit are dropped.
 
-    The records are lazy and sorted by id: ten samples of a hundred thousand tasks need not fit into memory.
+    The records are lazy and sorted by id, because ten samples of a hundred thousand tasks may not fit into memory.
     """
     dealt = decks.deal("response", instructions)
 
-    def request(place: int) -> Request:
-        (deck, task), sample = dealt[place // samples], place % samples
+    def request(index: int) -> Request:
+        (deck, task), sample = dealt[index // samples], index % samples
         prompt = style.response(deck, task["instruction"])
         return sampling.request(prompt, style.stop, "response", task["id"], sample)
 
     def record(key: tuple[str, int]) -> Record:
-        identity, place = key
-        (deck, task), completion = dealt[place // samples], completions[place]
-        return generated(deck, request(place), completion, engine) | {
+        identity, index = key
+        (deck, task), completion = dealt[index // samples], completions[index]
+        return generated(deck, request(index), completion, engine) | {
             "id": identity,
             "parent": task["id"],
             "seed": task["seed"],
-            "sample": place % samples,
+            "sample": index % samples,
             "text": completion["text"].strip(),
             "tokens": completion["tokens"],
         }
 
     completions = complete(engine, Lazy(range(samples * len(dealt)), request), cache, "responses")
     keys = [
-        (content_id("response", dealt[place // samples][1]["id"], completion["id"]), place)
-        for place, completion in enumerate(completions)
+        (content_id("response", dealt[index // samples][1]["id"], completion["id"]), index)
+        for index, completion in enumerate(completions)
         if completion["finish_reason"] != "length"
     ]
     reasons = +Counter({"cut off at the token limit": len(completions) - len(keys)})  # no entry when there are none

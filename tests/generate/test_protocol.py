@@ -1,4 +1,4 @@
-"""The cache is the checkpoint: what is stored is never asked for twice, whatever becomes of the engine."""
+"""The cache is the checkpoint: a stored completion is never generated again, even if the engine dies."""
 
 import json
 import tracemalloc
@@ -10,7 +10,7 @@ from lib.generate import Request, complete, cost, fits, open_cache, open_engine
 
 
 class Echo:
-    """Answers a request with its prompt, in reverse order, and remembers what it was asked; dies on demand."""
+    """Answers requests with their prompts, in reverse order, and records them; dies on demand."""
 
     revision, version = "r1", "echo"
 
@@ -21,7 +21,7 @@ class Echo:
         self.loads += 1
 
     def generate(self, requests):
-        assert self.loads, "asked before it was loaded"
+        assert self.loads, "used before it was loaded"
         requests = list(requests)
         for count, place in enumerate(reversed(range(len(requests)))):
             if count == self.dies_after:
@@ -46,19 +46,19 @@ def test_completions_come_back_in_request_order(tmp_path):
         assert [record["text"] for record in records] == [request.prompt for request in REQUESTS]
 
 
-def test_a_broken_off_batch_is_completed_without_asking_twice(tmp_path):
+def test_an_interrupted_batch_is_completed_without_repeating_requests(tmp_path):
     first, second = Echo(dies_after=4), Echo()
     with Journal(tmp_path / "cache.jsonl") as cache, pytest.raises(KeyboardInterrupt):
         complete(first, REQUESTS, cache, "test")
     with Journal(tmp_path / "cache.jsonl") as cache:
         complete(second, REQUESTS, cache, "test")
         unneeded = Echo()
-        complete(unneeded, REQUESTS, cache, "test")  # all is stored: it is neither loaded nor asked
+        complete(unneeded, REQUESTS, cache, "test")  # all is stored: neither loaded nor used
     assert (second.loads, unneeded.loads, unneeded.asked) == (1, 0, [])
     assert sorted(first.asked + second.asked) == sorted(request.prompt for request in REQUESTS)
 
 
-def test_what_is_in_flight_ends_when_a_completion_cannot_be_stored(tmp_path):
+def test_requests_in_flight_end_when_a_completion_cannot_be_stored(tmp_path):
     ended = []
 
     class Streaming(Forgetful):
@@ -90,7 +90,7 @@ def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
         open_engine("replay", "m", 8, reference=tmp_path)
     with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=\{'speed': 9\}.*speed.*Server"):
         open_engine("server", "m", 8, {"speed": 9})
-    with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=.*Transformers"):  # before the model is looked for
+    with pytest.raises(StudyError, match=r"ENGINE_OPTIONS=.*Transformers"):  # before the model is resolved
         open_engine("transformers", "no such model", 8, {"speed": 9})
     open_cache(tmp_path / "cache.jsonl", "replay", tmp_path).close()
 
@@ -110,7 +110,7 @@ def test_a_replay_finds_too_long_what_the_recorded_run_found_too_long(tmp_path):
 
 
 class Forgetful(Echo):
-    """Answers at once and remembers nothing; counts how far ahead requests are drawn."""
+    """Answers at once, in order, and records nothing."""
 
     def generate(self, requests):
         for place, request in enumerate(requests):
@@ -127,7 +127,7 @@ def test_many_requests_take_little_memory(tmp_path):
         assert sum(len(record["text"]) for record in records) == 2000 * count
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 600 * count + 40 * size  # ids and places, and what is in flight; all prompts would be 60 MB
+    assert peak < 600 * count + 40 * size  # ids, and requests in flight; all prompts would take 60 MB
 
 
 def test_a_steps_cost_adds_up():

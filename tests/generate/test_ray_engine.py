@@ -1,4 +1,4 @@
-"""Two vLLM workers on Ray: the completions of one process, whoever dies; and the sandbox as a stage of Ray Data."""
+"""Two vLLM workers on Ray give the completions of one process, also if one is killed; the sandbox on Ray Data."""
 
 import json
 import os
@@ -29,19 +29,19 @@ HEADS = [f"def {name}_{n}(numbers):" for n in (1, 2) for name in NAMES]
 PROMPTS = [f'{head}\\n    "Return it for a list of numbers."\\n' for head in HEADS]
 REQUESTS = [Request(prompt, 0.0, 24, ("\\n\\n",), seed=n or None) for n, prompt in enumerate(PROMPTS)]
 MODEL = "smollm2-135m-instruct"
-def tell(*what):
+def report(*what):
     print("FOUND" + json.dumps(what), flush=True)
 """
 VLLM = """
 engine = open_engine("vllm", MODEL, 4)
 engine.load()
-tell(sorted(engine.generate(REQUESTS)))
+report(sorted(engine.generate(REQUESTS)))
 """
-# Each line that comes in is a word of command; what comes out is told line by line.
+# Each input line is a command; each output line reports an event.
 RAY = """
 def lazily(times):
     for n in range(times * len(REQUESTS)):
-        tell("drawn", n)
+        report("drawn", n)
         yield REQUESTS[n % len(REQUESTS)]
 
 engine = open_engine("ray", MODEL, 2, {"workers": 2})
@@ -50,17 +50,17 @@ for command in sys.stdin:
     try:
         engine.load()
         for place, completion in engine.generate(lazily(int(times))):
-            tell("done", place, completion)
+            report("done", place, completion)
             if command == "abandon":
                 break
-        tell("end")
+        report("end")
     except StudyError as error:
-        tell("error", str(error))
+        report("error", str(error))
 """
 
 
 class Driver:
-    """A process that drives the engine, and what it tells."""
+    """A process that drives the engine, and its reports."""
 
     def __init__(self):
         command = [sys.executable, "-c", COMMON + RAY]
@@ -70,8 +70,8 @@ class Driver:
     def say(self, command):
         self.process.stdin.write(command + "\n")
 
-    def told(self):
-        """Yield what is told until the command has ended."""
+    def reports(self):
+        """Yield the reports until the command has ended."""
         for line in self.process.stdout:
             if line.startswith("FOUND"):
                 what = json.loads(line.removeprefix("FOUND"))
@@ -81,7 +81,7 @@ class Driver:
 
     def ask(self, command):
         self.say(command)
-        return list(self.told())
+        return list(self.reports())
 
     def below(self, title):
         """Return the pids of the processes below the driver whose command line has `title`."""
@@ -112,58 +112,62 @@ def expected():
     return dict(json.loads(done.stdout.split("FOUND", 1)[1])[0])
 
 
-def same(told, expected):
-    """Return how many of the completions told are those of the one process, once each is known to be there once."""
-    done = {place: completion for kind, place, completion in (what for what in told if what[0] == "done")}
-    places = [what[1] for what in told if what[0] == "done"]
+def same(reports, expected):
+    """Assert that each completion is reported once; return how many are those of the one process."""
+    done = {place: completion for kind, place, completion in (what for what in reports if what[0] == "done")}
+    places = [what[1] for what in reports if what[0] == "done"]
     assert sorted(places) == list(range(len(places))) and not len(places) % len(expected)
     uncached = {place: completion | {"cached_tokens": 0} for place, completion in expected.items()}
     return sum(completion == uncached[place % len(expected)] for place, completion in done.items())
 
 
 def test_two_workers_complete_as_one_process_does(driver, expected):
-    told = driver.ask("generate 1")
+    reports = driver.ask("generate 1")
     assert len(driver.below("VLLM::EngineCore")) == 2
     assert {completion["finish_reason"] for completion in expected.values()} == {"stop", "length"}
-    assert same(told, expected) >= 15  # of 16
+    assert same(reports, expected) >= 15  # of 16
     drawn = [
-        len([what for what in told[:at] if what[0] == "drawn"]) for at, what in enumerate(told) if what[0] == "done"
+        len([what for what in reports[:at] if what[0] == "drawn"])
+        for at, what in enumerate(reports)
+        if what[0] == "done"
     ]
-    assert all(ahead - done <= 8 for done, ahead in enumerate(drawn)), "more is drawn than there is room for"
+    assert all(ahead - done <= 8 for done, ahead in enumerate(drawn)), (
+        "requests are drawn before there is room for them"
+    )
 
 
-def test_workers_that_are_killed_lose_nothing_and_repeat_nothing(driver, expected):
-    driver.ask("abandon 1")  # what is left of this must not be taken for what comes next
+def test_killed_workers_lose_nothing_and_repeat_nothing(driver, expected):
+    driver.ask("abandon 1")  # its remaining completions must not be taken for those of the next call
     driver.say("generate 4")
-    told = []
-    for what in driver.told():
-        told.append(what)
-        if len(told) == 20:
+    reports = []
+    for what in driver.reports():
+        reports.append(what)
+        if len(reports) == 20:
             below = driver.below("ray::MapWorker"), driver.below("VLLM::EngineCore")
             assert [len(pids) for pids in below] == [2, 2]
             os.kill(below[0][0], signal.SIGKILL)  # one worker as a whole ...
             (other,) = [pid for pid in below[1] if pid in descendants(below[0][1])]
             os.kill(other, signal.SIGKILL)  # ... and the engine of the other
-    assert told[-1] == ["end"]
-    assert same(told, expected) >= 60  # of 64
+    assert reports[-1] == ["end"]
+    assert same(reports, expected) >= 60  # of 64
     assert not [pid for pids in below for pid in pids if pid in driver.below("VLLM::EngineCore")]
 
 
-def test_more_damage_ends_in_one_line_and_leaves_nothing_behind(driver):
+def test_a_broken_pipeline_ends_in_one_line_and_leaves_no_process(driver):
     driver.say("generate 50")
-    told = []
-    for what in driver.told():
-        told.append(what)
-        if len(told) == 20:
+    reports = []
+    for what in driver.reports():
+        reports.append(what)
+        if len(reports) == 20:
             everything = descendants(driver.process.pid)
             (drawing,) = driver.below("drawn")
             os.kill(drawing, signal.SIGKILL)
-    assert told[-1][0] == "error" and "run again" in told[-1][1] and "\n" not in told[-1][1]
+    assert reports[-1][0] == "error" and "run again" in reports[-1][1] and "\n" not in reports[-1][1]
     wait_until_dead(everything)
 
 
-def test_a_driver_that_is_killed_leaves_nothing_behind(driver):
-    driver.say("generate 1")  # all is loaded anew
+def test_a_killed_driver_leaves_no_process(driver):
+    driver.say("generate 1")  # loads everything again
     while not driver.below("VLLM::EngineCore"):
         time.sleep(0.5)
     below = kill_nine(driver.process)  # before Ray knows that they are ready
@@ -171,7 +175,7 @@ def test_a_driver_that_is_killed_leaves_nothing_behind(driver):
     wait_until_dead(below)
 
 
-def test_programs_judged_on_a_cluster_get_the_verdicts_of_one_process():
+def test_programs_run_on_a_cluster_get_the_verdicts_of_one_process():
     code = "def f(x):\n    return x + 1\n"
     programs = [{"id": f"pass {n}", "code": code, "tests": f"assert f({n}) == {n + 1}"} for n in range(5)]
     programs += [{"id": f"fail {n}", "code": code, "tests": f"assert f({n}) == {n}"} for n in range(4)]
@@ -181,17 +185,17 @@ def test_programs_judged_on_a_cluster_get_the_verdicts_of_one_process():
     programs += [{"id": "entry", "code": code, "tests": "def check(f):\n    assert f(1) == 2\n", "entry": "f"}]
     programs += [{"id": "no UTF-8", "code": "def f():\n    return '\ud800'\n", "tests": "assert f()"}]
     limits = Limits(cpu_seconds=1.0)
-    judging = run_on_ray(iter(programs), limits, workers=2)
-    judged = [next(judging)]
-    os.kill(below(os.getpid(), "ray::MapBatches")[0], signal.SIGKILL)  # its programs are judged again
-    judged += judging
+    running = run_on_ray(iter(programs), limits, workers=2)
+    verdicts = [next(running)]
+    os.kill(below(os.getpid(), "ray::MapBatches")[0], signal.SIGKILL)  # its programs are run again
+    verdicts += running
     one = list(run_programs(programs, limits))
     assert {verdict["verdict"] for verdict in one} == {"pass", "fail", "timeout", "error"}
-    for verdict in judged + one:
+    for verdict in verdicts + one:
         assert min(verdict.pop(name) for name in ("seconds", "cpu_seconds", "memory_mb")) >= 0
-    assert sorted(judged, key=lambda verdict: verdict["id"]) == sorted(one, key=lambda verdict: verdict["id"])
+    assert sorted(verdicts, key=lambda verdict: verdict["id"]) == sorted(one, key=lambda verdict: verdict["id"])
 
 
-def test_a_cluster_that_is_not_there_is_named():
+def test_a_missing_cluster_is_named():
     with pytest.raises(StudyError, match="ray start --head"):
         next(run_on_ray([{}], address="127.0.0.1:1"))

@@ -1,4 +1,4 @@
-"""The engine for OpenAI-compatible servers: against vLLM's, llama.cpp's, and one that does all that servers may do."""
+"""The engine for OpenAI-compatible servers: with vLLM's, llama.cpp's, and a simulated one with every kind of fault."""
 
 import asyncio
 import json
@@ -153,7 +153,7 @@ def until(true):
     return true()
 
 
-def test_a_request_is_sent_as_it_is_and_its_answer_told_in_full(rogue, monkeypatch):
+def test_a_request_is_sent_unchanged_and_its_answer_returned_in_full(rogue, monkeypatch):
     server = rogue()
     monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
     seeded = Request("p", 0.7, 5, ("x", "y"), seed=3, sample=1)
@@ -210,7 +210,7 @@ TROUBLE = {
 }
 
 
-def test_what_may_pass_is_asked_for_again_and_every_completion_comes_once(rogue):
+def test_transient_faults_are_retried_and_every_completion_comes_once(rogue):
     troubles = list(TROUBLE.values())
     server = rogue(
         lambda body, attempt: (
@@ -256,7 +256,7 @@ def test_a_refusal_stops_the_other_requests_too(rogue):
     assert sorted(server.attempts) == ["p0", "p1", "p2", "p3"]
 
 
-def test_a_url_that_dies_is_set_aside_and_the_other_one_gets_the_rest(rogue, capsys):
+def test_a_url_that_dies_is_no_longer_used_and_the_other_one_gets_the_rest(rogue, capsys):
     def act(body, attempt):
         if sum(second.attempts.values()) > 6:
             second.die()
@@ -270,7 +270,7 @@ def test_a_url_that_dies_is_set_aside_and_the_other_one_gets_the_rest(rogue, cap
     answers = list(Server("m", 2, [first.url, second.url], retries=1).generate(asked(60)))
     assert sorted(place for place, _ in answers) == list(range(60))
     assert all(completion["text"] == f"p{place}" for place, completion in answers)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "set aside" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no longer used" in line]
     assert second.url in line
     assert first.most <= 2
 
@@ -282,10 +282,10 @@ def test_a_request_that_one_url_cannot_answer_moves_on_to_the_next(rogue, capsys
     assert len(completions) == 20
     assert (completions[0]["text"], completions[1]["text"]) == ("second", "first")
     assert (first.attempts["p0"], second.attempts["p1"]) == (2, 2)
-    assert "set aside" not in capsys.readouterr().out
+    assert "no longer used" not in capsys.readouterr().out
 
 
-def test_a_request_that_none_can_answer_is_named_when_all_others_are_through(rogue):
+def test_a_request_that_no_url_can_answer_is_named_after_all_others(rogue):
     def act(body, attempt):
         return (500, {}, refusal("boom")) if body["prompt"] == "p0" else (200, {}, answer("x"))
 
@@ -298,16 +298,16 @@ def test_a_request_that_none_can_answer_is_named_when_all_others_are_through(rog
     assert (first.attempts["p0"], second.attempts["p0"]) == (2, 2)
 
 
-def test_failures_that_do_not_come_in_a_row_set_no_url_aside(rogue, capsys):
+def test_failures_that_are_not_in_a_row_exclude_no_url(rogue, capsys):
     bad = {"p0", "p4", "p8", "p12", "p16"}
     server = rogue(lambda body, attempt: (500, {}, "{}") if body["prompt"] in bad else (200, {}, answer("x")))
     with pytest.raises(StudyError, match="5 requests had no answer"):
         list(Server("m", 1, server.url, retries=1).generate(asked(20)))
     assert server.attempts == {f"p{n}": 2 if f"p{n}" in bad else 1 for n in range(20)}
-    assert "set aside" not in capsys.readouterr().out
+    assert "no longer used" not in capsys.readouterr().out
 
 
-def test_when_all_servers_are_gone_what_came_is_stored_and_the_next_run_asks_for_the_rest(rogue, tmp_path):
+def test_when_all_servers_are_gone_completions_are_stored_and_the_next_run_makes_the_rest(rogue, tmp_path):
     def act(body, attempt):
         if sum(first.attempts.values()) > 6:
             first.die()
@@ -326,7 +326,7 @@ def test_when_all_servers_are_gone_what_came_is_stored_and_the_next_run_asks_for
     assert second.attempts == {request.prompt: 1 for request in requests if request.prompt not in stored}
 
 
-def test_no_url_gets_more_than_max_seqs_requests_at_once_and_each_gets_as_many(rogue):
+def test_every_url_gets_max_seqs_requests_at_once_and_no_more(rogue):
     def act(server):
         def wait(body, attempt):
             with server().lock:
@@ -341,7 +341,7 @@ def test_no_url_gets_more_than_max_seqs_requests_at_once_and_each_gets_as_many(r
     assert (first.most, second.most) == (3, 3)
 
 
-def test_a_long_iterator_is_not_drawn_ahead_and_an_abandoned_one_leaves_nothing(rogue):
+def test_requests_are_drawn_lazily_and_an_abandoned_call_leaves_no_thread(rogue):
     drawn = 0
 
     def many():
@@ -382,7 +382,7 @@ def test_an_interrupt_ends_the_thread_and_its_connections(rogue):
     assert until(lambda: not client_threads() and not server.open)
 
 
-def test_an_error_of_the_requests_is_the_consumers(rogue):
+def test_an_error_in_the_requests_reaches_the_consumer(rogue):
     def failing():
         yield from asked(1)
         raise KeyError("no such seed")
@@ -401,7 +401,7 @@ def test_it_works_inside_a_running_event_loop(rogue):
     assert len(asyncio.run(notebook())) == 5
 
 
-def test_loading_tells_what_is_wrong_with_each_url(rogue):
+def test_loading_names_what_is_wrong_with_each_url(rogue):
     server, gone = rogue(), rogue()
     gone.die()
     Server("m", 2, [server.url, server.url]).load()
@@ -465,11 +465,11 @@ def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
                 assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
                 time.sleep(0.5)
         served = dict(engine.generate(GREEDY))
-        told = ("text", "finish_reason", "prompt_tokens", "tokens")
+        fields = ("text", "finish_reason", "prompt_tokens", "tokens")
         different = [
             (served[n], expected[n])
             for n in range(len(GREEDY))
-            if any(served[n][field] != expected[n][field] for field in told)
+            if any(served[n][field] != expected[n][field] for field in fields)
         ]
         assert not different
         again = [[completion for _, completion in sorted(engine.generate(SEEDED))] for _ in range(2)]
@@ -506,7 +506,7 @@ sys.stdin.read()
 """
 
 
-def test_llama_cpp_stops_where_it_is_told_and_repeats_what_is_seeded(tmp_path):
+def test_llama_cpp_heeds_stop_strings_and_seeds(tmp_path):
     gguf = tmp_path / "smollm.gguf"
     fetch_gguf("smollm2-135m-instruct", gguf)
     pipe = subprocess.PIPE

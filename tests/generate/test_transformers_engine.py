@@ -1,4 +1,4 @@
-"""The transformers engine says what plain generation says, draws requests as it goes and leaves nothing behind."""
+"""The transformers engine: the completions of plain generation, requests drawn lazily, no thread left."""
 
 import threading
 
@@ -38,14 +38,14 @@ def engine():
 
 @pytest.fixture
 def exact(engine):
-    """The engine with 32-bit weights: no rounding decides between two tokens."""
+    """The engine with 32-bit weights, so that no rounding decides between two tokens."""
     engine._lm.float()
     yield engine
     engine._lm.bfloat16()
 
 
 def plain(engine, request):
-    """Return what plain generation with the engine's own weights says: (text, finish_reason, number of tokens)."""
+    """Return (text, finish_reason, number of tokens) of plain generation with the engine's weights."""
     model, tokenizer = engine._lm, engine._tokenizer
     ends = model.generation_config.eos_token_id
     config = GenerationConfig(
@@ -63,14 +63,14 @@ def plain(engine, request):
 
 @pytest.fixture
 def steps(engine):
-    """The list grows by one with every step of the model."""
+    """A list that grows by one with every step of the model."""
     done = []
     hook = engine._lm.register_forward_hook(lambda *_: done.append(1))
     yield done
     hook.remove()
 
 
-def said(completion):
+def result(completion):
     return completion["text"], completion["finish_reason"], completion["tokens"]
 
 
@@ -78,21 +78,21 @@ def test_greedy_completions_are_those_of_plain_generation(exact, steps):
     completions = dict(exact.generate(iter(GREEDY)))
     assert len(steps) < 0.7 * sum(completion["tokens"] for completion in completions.values()), "not batched"
     for place, request in enumerate(GREEDY):
-        assert said(completions[place]) == plain(exact, request), request
+        assert result(completions[place]) == plain(exact, request), request
         assert not any(stop in completions[place]["text"] for stop in request.stop)
         assert completions[place]["prompt_tokens"] == len(exact._tokenizer(request.prompt)["input_ids"])
         assert completions[place]["cached_tokens"] == 0
     assert {completion["finish_reason"] for completion in completions.values()} == {"stop", "length"}
 
 
-def test_in_bf16_a_token_is_at_most_a_rounding_behind_the_best(engine):
-    """Where two tokens are as good as equal, the sequences that share a step may tip the balance."""
+def test_in_bf16_a_token_is_the_best_up_to_rounding(engine):
+    """If two tokens are nearly equal, the sequences that share a step may decide between them."""
     assert engine._lm.dtype == torch.bfloat16
     prompts = list(dict.fromkeys(request.prompt for request in GREEDY))
     checked = 0
     for place, completion in list(engine.generate(Request(prompt, 0, 30, ()) for prompt in prompts)):
         prompt, text = (engine._tokenizer(text)["input_ids"] for text in (prompts[place], completion["text"]))
-        if len(text) == completion["tokens"]:  # else the text is read in other pieces than it was written in
+        if len(text) == completion["tokens"]:  # else the text is tokenized otherwise than it was generated
             scores = engine._lm(torch.tensor([prompt + text])).logits[0, len(prompt) - 1 : -1].float()
             behind = scores.max(-1).values - scores[range(len(text)), text]
             assert behind.max() <= 0.5, (prompts[place], behind)  # a step of the scores is 0.125 or 0.25 here
@@ -100,14 +100,14 @@ def test_in_bf16_a_token_is_at_most_a_rounding_behind_the_best(engine):
     assert checked >= 3
 
 
-def test_a_stop_string_ends_the_work(engine, steps):
+def test_a_stop_string_ends_the_computation(engine, steps):
     once = Request("The capital of France is", 0, 400, (".",))
     completions = dict(engine.generate([once] * 2 * MAX_SEQS + [Request(COUNT, 0, 5, ())]))
     assert completions[0]["finish_reason"] == "stop"
     assert len(steps) < 100
 
 
-def test_requests_are_drawn_as_there_is_room(engine):
+def test_requests_are_drawn_when_there_is_room(engine):
     drawn = []
 
     def asked():
@@ -119,7 +119,7 @@ def test_requests_are_drawn_as_there_is_room(engine):
     assert most == 2 * MAX_SEQS and len(drawn) == 12
 
 
-def test_temperatures_may_be_mixed_and_each_is_heeded(exact):
+def test_temperatures_may_be_mixed(exact):
     greedy = Request(COUNT, 0, 12, ())
     cold, hot = Request(COUNT, 1e-4, 12, ()), Request(COUNT, 3.0, 12, ())
     asked = [greedy, cold, hot, hot, greedy]

@@ -1,4 +1,4 @@
-"""In-process vLLM for real: what is exact, what the prefix cache saves, and arguments it does not know."""
+"""In-process vLLM with a real model: what is exact, what the prefix cache saves, unknown arguments."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from lib.core.paths import ROOT
 
-# In a process of its own, as vLLM does not give back all it took.
+# In a process of its own, because vLLM does not free everything.
 PROGRAM = """
 import json
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems
@@ -43,7 +43,7 @@ for name, temperature in (("greedy", 0.0), ("sampled", 0.7)):
     found[name + " tokens"] = [made["tokens"] for made in at_once.values()]
 requests = [Request(query, 0.0, 12 + n, ("## Example",)) for n, query in enumerate(queries)]
 for _, completion in engine.generate(requests):
-    break  # as when a completion can't be stored: the others are on their way
+    break  # as when a completion cannot be stored: the others are in flight
 found["after"] = sorted(place for place, _ in engine.generate(requests[:3]))
 found["unfinished"] = engine._llm.llm_engine.has_unfinished_requests()
 print("FOUND" + json.dumps(found))
@@ -66,7 +66,7 @@ def test_most_sampled_completions_do_not_depend_on_the_batch(found):
     assert [one for one, _ in found["sampled"]] != [one for one, _ in found["greedy"]]
 
 
-def test_a_decks_beginning_comes_from_the_cache(found):
+def test_a_decks_prefix_comes_from_the_cache(found):
     assert found["sampled cached"] > 0.7 * found["sampled prompt"]
 
 
@@ -76,7 +76,7 @@ def test_completions_say_how_they_ended(found):
             assert 1 <= tokens <= 24 and (reason == "length" or tokens < 24) and reason in ("stop", "length")
 
 
-def test_an_abandoned_call_leaves_nothing_to_the_next(found):
+def test_an_abandoned_call_does_not_affect_the_next(found):
     assert found["after"] == [0, 1, 2] and not found["unfinished"]
 
 

@@ -6,25 +6,25 @@ import pytest
 
 from lib.synthesize import diversity
 
-ONE, OTHER = "a b c d e", "a b c d x"  # sequences: abcd, bcde and abcd, bcdx
+ONE, OTHER = "a b c d e", "a b c d x"  # n-grams: abcd, bcde and abcd, bcdx
 
 
-def test_sequences_are_of_words_in_lower_case():
-    found = diversity.sequences("Sort the LIST, in place!")
+def test_ngrams_are_of_words_in_lower_case():
+    found = diversity.ngrams("Sort the LIST, in place!")
     assert found == [("sort", "the", "list", "in"), ("the", "list", "in", "place")]
-    assert diversity.sequences("too short") == []
+    assert diversity.ngrams("too short") == []
 
 
 def test_measures_by_hand():
-    assert diversity.single([ONE, OTHER]) == 2 / 4
-    assert diversity.shared([ONE, OTHER]) == 1 / 2
-    assert diversity.shared([ONE, ONE]) == 1 and diversity.shared([ONE, "v w x y z"]) == 0
-    assert diversity.entropy(["a b", "c d"]) == 2 and diversity.entropy(["a a a a"]) == 0
-    assert diversity.entropy(["a a b c"]) == pytest.approx(1.5)
+    assert diversity.unique_ngrams([ONE, OTHER]) == 2 / 4
+    assert diversity.shared_ngrams([ONE, OTHER]) == 1 / 2
+    assert diversity.shared_ngrams([ONE, ONE]) == 1 and diversity.shared_ngrams([ONE, "v w x y z"]) == 0
+    assert diversity.word_entropy(["a b", "c d"]) == 2 and diversity.word_entropy(["a a a a"]) == 0
+    assert diversity.word_entropy(["a a b c"]) == pytest.approx(1.5)
     assert all(math.isfinite(measure([""])) for measure in diversity.MEASURES.values())
 
 
-def test_a_varied_set_is_told_from_a_monotonous_one():
+def test_a_varied_set_differs_from_a_monotonous_one():
     varied = [f"write f{n} that maps item{n} to value{n} by rule{n} now" for n in range(60)]
     same = ["write f that maps an item to a value by rule now"] * 60
     table = diversity.beside(varied, same[:20], seed=1)

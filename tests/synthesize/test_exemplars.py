@@ -33,7 +33,7 @@ def words(text: str) -> int:
 
 
 def ngrams(text: str) -> set[tuple[str, ...]]:
-    """All runs of 8 word tokens, case ignored."""
+    """All n-grams of 8 words, ignoring case."""
     tokens = re.findall(r"\w+", text.lower())
     return {tuple(tokens[i : i + NGRAM]) for i in range(len(tokens) - NGRAM + 1)}
 

@@ -309,6 +309,27 @@ def test_a_seed_that_overflows_the_window_is_counted_and_never_asked_about(tmp_p
     assert step.reasons == {"perhaps too long for the model's window": 1}
 
 
+def test_requests_carry_the_sampling_and_the_official_stop_strings(tmp_path):
+    seen: list[Request] = []
+    engine = Scripted(lambda request: seen.append(request) or ("sets, sums" if len(seen) == 1 else GOOD, "stop"))
+    deal, sampling = Decks(EXEMPLARS, 1, 1, 1), instruct.Sampling(0.7, 50, 9)
+    seeds = [{"id": "a", "code": "def f(x):\n    return x"}]
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        concepts = instruct.ask_concepts(engine, cache, PAPER, deal, seeds, sampling)
+        weights = {"function": 1}, {"easy": 1}
+        tasks = instruct.ask_instructions(engine, cache, PAPER, deal, concepts.records, sampling, weights, 90)
+        instruct.ask_responses(engine, cache, PAPER, deal, tasks.records, sampling, 1)
+        instruct.ask_responses(engine, cache, HEADERS, deal, tasks.records, sampling, 1)
+    assert [request.stop for request in seen] == [
+        ("## Example", "\n\n"), ("## Example",), ("## Example", "</tests>"), ("## Example", "### Instruction"),
+    ]  # fmt: skip
+    assert {(request.temperature, request.max_tokens) for request in seen} == {(0.7, 50)}
+    (task,) = tasks.records
+    keys = [("concepts", "a"), ("instruction", concepts.records[0]["id"]), *[("response", task["id"])] * 2]
+    assert [request.seed for request in seen] == [sampling_seed(9, *key) for key in keys]
+    assert (task["category"], task["difficulty"]) == ("function", "easy")
+
+
 def test_a_concept_that_may_be_half_a_word_is_left_out(tmp_path):
     engine = Scripted(lambda request: ("sets, sums, dynamic pro", "length"))
     with Journal(tmp_path / "cache.jsonl") as cache:
@@ -317,7 +338,7 @@ def test_a_concept_that_may_be_half_a_word_is_left_out(tmp_path):
     assert step.records[0]["concepts"] == ["sets", "sums"] and step.notes == {"cut off at the token limit": 1}
 
 
-def test_nothing_to_go_on_with_says_why(tmp_path):
+def test_a_step_without_records_names_the_reasons(tmp_path):
     engine = Scripted(lambda request: ("", "stop"))
     seeds = [{"id": "a", "code": "def f(x):\n    return x"}]
     with Journal(tmp_path / "cache.jsonl") as cache, pytest.raises(StudyError, match="fewer than two.*: 1"):
