@@ -1,4 +1,4 @@
-"""What the machine can do at most, its rate of bfloat16 matrix products, and what of it a model needs."""
+"""The peak of this machine, as its rate of bfloat16 matrix products, and the matrix products that a model needs."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ SIDE = 2048  # of the square matrices that are multiplied
 
 
 def matrix_rate() -> float:
-    """Return the bf16 multiply-adds of this machine in operations a second (two a multiply-add)."""
+    """Return the rate of bf16 matrix products in operations per second (a multiply-add is two)."""
     one, other = (torch.randn(SIDE, SIDE, dtype=torch.bfloat16) for _ in range(2))
     torch.mm(one, other)
     start, count = time.perf_counter(), 0
@@ -21,7 +21,7 @@ def matrix_rate() -> float:
 
 
 def matrices(folder: Path) -> tuple[int, int]:
-    """Return how many numbers a model's matrices have: those of all layers, and the head's."""
+    """Return the number of weights in a model's matrices: of all layers, and of the head."""
     config = AutoConfig.from_pretrained(folder)
     heads = config.hidden_size // config.num_attention_heads
     attention = config.hidden_size * heads * (2 * config.num_attention_heads + 2 * config.num_key_value_heads)

@@ -12,7 +12,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 @dataclass
 class Counter:
-    """A counter that only rises: `read` gives counts of `unit` joules, from 0 again after `wraps` counts (0: never)."""
+    """A rising counter: `read` returns counts of `unit` joules, which restart at 0 after `wraps` counts (0: never)."""
 
     read: Callable[[], int]
     unit: float
@@ -21,7 +21,7 @@ class Counter:
     counts: int = 0
 
     def update(self) -> float:
-        """Return the joules since the first update; right when no more than one turn lies between two updates."""
+        """Return the joules since the first update; correct if the counter wraps at most once between two updates."""
         value = self.read()
         self.counts += value - self.last + (self.wraps if value < self.last else 0)
         self.last = value
@@ -29,10 +29,10 @@ class Counter:
 
 
 class EnergyMeter:
-    """Counts the joules that CPU packages and visible GPUs use from now on, whatever else runs on them included.
+    """Counts the joules that CPU packages and visible GPUs use from now on, including whatever else runs on them.
 
-    `counters` says what is counted ("2 CPU packages (RAPL), 1 GPU (NVML)", "" for nothing). A package's counter turns
-    over after some minutes at full load (typically 2^18 J), so `joules` must be asked for more often than that.
+    `counters` names what is counted ("2 CPU packages (RAPL), 1 GPU (NVML)", "" for nothing). A package's counter wraps
+    after some minutes at full load (typically 2^18 J), so `joules` must be called more often than that.
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
@@ -42,15 +42,15 @@ class EnergyMeter:
         self.counters = ", ".join(f"{n} {what}{'s' * (n > 1)} ({how})" for n, what, how in named if n)
 
     def joules(self) -> float | None:
-        """Return the joules used since the meter was made; None when there is no counter or one cannot be read now."""
+        """Return the joules used since the meter was created; None without counters or when one cannot be read now."""
         try:
             return sum(counter.update() for counter in self._all) if self._all else None
-        except Exception:  # NVML's errors have no common base of ours; a measurement must not end a training
+        except Exception:  # NVML's errors are its own; a measurement must not end a training
             return None
 
 
 def usable(counters: list[Counter]) -> list[Counter]:
-    """Return the counters that can be read, set to zero (RAPL's are the superuser's alone on most machines)."""
+    """Return the counters that can be read, set to zero; on most machines only the superuser can read RAPL's."""
     found = []
     for counter in counters:
         try:
@@ -64,8 +64,8 @@ def usable(counters: list[Counter]) -> list[Counter]:
 def rapl(powercap: Path) -> list[Counter]:
     """Return a counter for each CPU package below `powercap` (Linux, Documentation/power/powercap; microjoules).
 
-    Only zones whose name begins with "package": other zones are parts of them (core, uncore), or contain them (psys),
-    and would count twice. Memory modules, discs and fans are in no package.
+    Only zones whose name begins with "package": other zones are parts of them (core, uncore) or contain them (psys) and
+    would be counted twice. Memory modules, disks and fans are in no package.
     """
     counters = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
@@ -81,12 +81,12 @@ def rapl(powercap: Path) -> list[Counter]:
 def nvml() -> list[Counter]:
     """Return a counter for each GPU that this process may use (Volta or newer; millijoules since the driver's start).
 
-    NVML knows nothing of CUDA_VISIBLE_DEVICES, so the devices are asked for by the identifiers that torch gives.
+    NVML ignores CUDA_VISIBLE_DEVICES, so devices are found by the identifiers that torch reports.
     """
     if not torch.cuda.is_available():
         return []
     try:
-        import pynvml  # nvidia-ml-py, which vLLM brings along on GPUs; not in the lock for CPUs  # pyright: ignore[reportMissingImports]
+        import pynvml  # nvidia-ml-py, which vLLM installs on GPUs; not in the lock for CPUs  # pyright: ignore[reportMissingImports]
 
         pynvml.nvmlInit()
         names = [f"GPU-{torch.cuda.get_device_properties(n).uuid}" for n in range(torch.cuda.device_count())]

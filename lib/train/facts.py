@@ -1,16 +1,19 @@
-"""What a training was, read from the live objects that did it: settings, dropout, hardware, losses."""
+"""What a training was, read from the live objects that did it: log, settings, dropout, hardware."""
 
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lib.core.records import Record
+from lib.train.recipe import totals
 
 
 def dropout(model: torch.nn.Module) -> float:
-    """Return the largest dropout probability among a model's live modules, as torch's layers or plain numbers."""
+    """Return the largest dropout probability in a model, of torch's layers and of modules that keep plain numbers."""
     rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     own = (item for module in model.modules() for item in vars(module).items())
     rates += [value for name, value in own if "drop" in name and isinstance(value, float)]
@@ -18,7 +21,7 @@ def dropout(model: torch.nn.Module) -> float:
 
 
 def hardware() -> str:
-    """Return the processor or GPU that trains, in words."""
+    """Return the name of the processor or GPU that trains."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
@@ -28,12 +31,12 @@ def hardware() -> str:
 
 
 def size(parameter: Any) -> int:
-    """Return how many numbers a parameter has, all of them where ZeRO-3 shards it."""
+    """Return how many numbers a parameter has, counting all shards of ZeRO-3."""
     return getattr(parameter, "ds_numel", parameter.numel())
 
 
 def settings(trainer: Any) -> Record:
-    """Return the effective hyper-parameters of a trainer that has run, each read from the live object that uses it."""
+    """Return the hyper-parameters of a trainer that has run, each read from the live object that uses it."""
     args, model, optimizer = trainer.args, trainer.model, trainer.optimizer
     group = optimizer.param_groups[0]
     lora = model.peft_config["default"] if hasattr(model, "peft_config") else None
@@ -62,4 +65,32 @@ def settings(trainer: Any) -> Record:
         "update clipping (Adafactor's own)": group["clip_threshold"],
         "types (trained, all)": f"{trained[0].dtype}, {model.dtype}".replace("torch.", ""),
         "seed": args.seed,
+    }
+
+
+def log_rows(history: Sequence[Record]) -> list[Record]:
+    """Return a trainer's history as rows: one per update (loss, ...), one per measurement (held_out_loss)."""
+    rows = []
+    for entry in history:
+        step = entry["step"]
+        if "eval_loss" in entry:
+            rows.append({"id": f"{step:07d}-held-out", "step": step, "held_out_loss": entry["eval_loss"]})
+        elif "loss" in entry:
+            kept = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds")
+            rows.append({"id": f"{step:07d}-update"} | {name: entry.get(name) for name in (*kept, "joules")})
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def facts_of(trainer: Any) -> Record:
+    """Return all that a PackedTrainer that has run records about its training, its log included."""
+    log = log_rows(trainer.state.log_history)
+    return {
+        "method": trainer.recipe.method,
+        "recipe": asdict(trainer.recipe),
+        "settings": settings(trainer),
+        "hardware": hardware(),
+        **totals(log),
+        "energy counters": trainer.watch.meter.counters,
+        "eos": trainer.processing_class.eos_token,
+        "log": log,
     }

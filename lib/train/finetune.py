@@ -1,4 +1,4 @@
-"""Supervised fine-tuning from a model and examples to a merged model: it can be killed, resumed and spread out.
+"""Supervised fine-tuning from a model and examples to a merged model; it can be killed, resumed and distributed.
 
 `python -m lib.train.finetune JOB` is one process of a training that `lib.train.launch` started.
 """
@@ -23,18 +23,18 @@ from lib.core.models import HUB, Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
 from lib.train import launch
-from lib.train.facts import dropout, hardware, settings
+from lib.train.facts import dropout, facts_of
 from lib.train.packing import ATTENTION, count_trained, mean_loss
-from lib.train.recipe import Recipe, Training, read_facts, totals
+from lib.train.recipe import Recipe, Training, read_facts
 from lib.train.template import encode, load_tokenizer, render_prompt, split
-from lib.train.trainer import SPARE, PackedTrainer, Watch, arguments, explained, last_checkpoint, log_rows
+from lib.train.trainer import SPARE, PackedTrainer, arguments, explained, last_checkpoint
 
 
 def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
-    """Return the base model with every dropout of its configuration forced to zero, as the paper's recipe asks.
+    """Return the base model with every dropout set to zero (the official repository's README).
 
-    `quantized` holds the weights in 4 bits (QLoRA: NF4, double quantization; Dettmers et al. 2023, section 3).
-    Raises StudyError for an architecture whose attention cannot be replaced: its examples would read each other.
+    `quantized` keeps the weights in 4 bits (QLoRA: NF4, double quantization; Dettmers et al. 2023, section 3).
+    Raises StudyError for an architecture whose attention cannot be replaced: packed examples would not stay apart.
     """
     config = AutoConfig.from_pretrained(model.path)
     for name, value in config.to_dict().items():
@@ -56,9 +56,10 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
 
 
 def trainable(model: Model, recipe: Recipe) -> Any:
-    """Return the base model with the parameters that the recipe's method trains; StudyError for an unknown method.
+    """Return the base model with the parameters that the recipe's method trains.
 
     lora, qlora: adapters beside every linear layer, in float32, alpha twice the rank; full: every weight.
+    Raises StudyError for an unknown method, for qlora without a GPU, and for a rank below 1.
     """
     if recipe.method == "full":
         return load_base(model, recipe.dtype)
@@ -72,7 +73,7 @@ def trainable(model: Model, recipe: Recipe) -> Any:
     rank = recipe.lora_rank
     if rank < 1:
         raise StudyError(f"LORA_RANK={rank} must be 1 or more; METHOD='full' trains every weight")
-    transformers.set_seed(recipe.seed)  # half of each adapter begins at random
+    transformers.set_seed(recipe.seed)  # half of each adapter starts at random values
     return get_peft_model(
         base,
         LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -82,10 +83,10 @@ def trainable(model: Model, recipe: Recipe) -> Any:
 def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path, distributed: str = "") -> Training:
     """Fine-tune `model` on examples {id, instruction, response} and return what it left in `folder`.
 
-    Writes model/ (merged, bfloat16), adapter/ (unless every weight is trained) and log.jsonl (`log_rows`). A killed
-    training goes on from its last checkpoint; a finished one of the same model, examples and recipe is returned.
+    Writes model/ (merged, bfloat16), adapter/ (unless every weight is trained) and log.jsonl (`facts.log_rows`). A
+    killed training resumes from its last checkpoint; a finished one of the same model, examples and recipe is returned.
     `distributed` names a configuration of `lib.train.launch`; "" trains in this process.
-    Raises StudyError when there is too little to train on, the disk is too small, or the loss stops being a number.
+    Raises StudyError when there is too little to train on, the disk is too small, or the loss is not a finite number.
     """
     fingerprint = fingerprint_of(model, examples, recipe)
     facts = finished(folder, fingerprint)
@@ -103,85 +104,72 @@ def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path
 
 
 def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> str:
-    """Return a hash of all that a training's result depends on; how much is in memory at once is not of it."""
+    """Return a hash of all that a training's result depends on; `micro_batch`, which only saves memory, is left out."""
     texts = sorted((example["id"], example["instruction"], example["response"]) for example in examples)
     return content_id(model.sha256, asdict(replace(recipe, micro_batch=0)), render_prompt(""), texts)
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:
-    """Return the facts of the finished training in `folder` when they are of this fingerprint, else None."""
+    """Return the facts of the finished training in `folder` if it has this fingerprint, else None."""
     facts = read_facts(folder)
     return facts if facts and facts["fingerprint"] == fingerprint else None
 
 
 def check_space(model: Model, recipe: Recipe, folder: Path, checkpoints: Path) -> None:
-    """Raise StudyError when the disk has no room for the merged model and three checkpoints, less those there are.
+    """Raise StudyError when the disk has no room for the merged model and three checkpoints; existing ones count.
 
     A checkpoint has all weights, or adapters of a few per cent of them, and Adafactor's means, which are small.
     """
     weights = sum(path.stat().st_size for path in model.path.glob("*.safetensors"))
-    there = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
-    needed = weights * (4 if recipe.method == "full" else 1.15) + 2 * SPARE - there
+    existing = sum(path.stat().st_size for path in checkpoints.rglob("*") if path.is_file())
+    needed = weights * (4 if recipe.method == "full" else 1.15) + 2 * SPARE - existing
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StudyError(
-            f"training writes up to {needed / 1e9:.1f} GB into {folder}, where {free / 1e9:.1f} GB are free: free some"
+            f"training writes up to {needed / 1e9:.1f} GB to {folder}, where {free / 1e9:.1f} GB are free: free some"
         )
 
 
 def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> None:
-    """Train, or go on training, and export; in each of the processes when there are several."""
+    """Train or resume, then export; every process of a distributed training calls this."""
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = fingerprint_of(model, examples, recipe)
     tokenizer = load_tokenizer(model.path)
     rows, too_long = encode(examples, tokenizer, recipe.max_length)
     training, held_out = split(rows, recipe.held_out, recipe.seed)
     if recipe.loss_on == "everything":
         training = [row | {"labels": row["input_ids"]} for row in training]
+    fingerprint = fingerprint_of(model, examples, recipe)
     checkpoints = folder / "checkpoints" / fingerprint
     check_space(model, recipe, folder, checkpoints)
+    counts = {"given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)}
+    facts = {
+        "fingerprint": fingerprint,
+        "examples": counts,
+        "held-out ids": sorted(row["id"] for row in held_out),
+        "trained tokens": count_trained(training),
+    }
     with explained(folder):
         args = arguments(recipe, checkpoints)
         trainer = PackedTrainer(args, recipe, trainable(model, recipe), tokenizer, training, held_out)
         if rate := dropout(cast(torch.nn.Module, trainer.model)):
-            raise StudyError(
-                f"{model.name} keeps a dropout of {rate} against its own configuration: choose another MODEL"
-            )
-        watch = Watch(trainer)
-        trainer.add_callback(watch)
+            raise StudyError(f"{model.name} keeps a dropout of {rate} although it is set to 0: choose another MODEL")
         last = last_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # of every process, where weights are sharded
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes, where it is sharded
         if not trainer.is_world_process_zero():
             return
-        log = log_rows(trainer.state.log_history)
-        facts = {
-            "fingerprint": fingerprint,
-            "method": recipe.method,
-            "recipe": asdict(recipe),
-            "settings": settings(trainer),
-            "examples": {
-                "given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)
-            },
-            "held-out ids": sorted(row["id"] for row in held_out),
-            "trained tokens": count_trained(training),
-            "hardware": hardware(),
-            **totals(log),
-            "energy counters": watch.meter.counters,
-            "eos": tokenizer.eos_token,
-            "log": log,
-        }  # fmt: skip
+        facts |= facts_of(trainer)
         save_adapter(trainer.model, state, tokenizer, model, folder / "adapter")
-        del trainer, watch
+        del trainer
         gc.collect()  # a GPU has room for what is saved only when the trainer is gone
         unset_hf_deepspeed_config()  # with ZeRO-3 every load would wait for the other processes
         export(state, tokenizer, model, folder, facts, held_out)
 
 
 def save_adapter(trained: Any, state: Record, tokenizer: Any, base: Model, folder: Path) -> None:
-    """Write the adapter, if there is one, with its tokenizer; that of an earlier training goes in any case."""
+    """Write the adapter, if there is one, with its tokenizer; an earlier training's adapter is removed in any case."""
     shutil.rmtree(folder, ignore_errors=True)
     if isinstance(trained, PeftModel):
         config = trained.peft_config["default"]
@@ -193,11 +181,10 @@ def save_adapter(trained: Any, state: Record, tokenizer: Any, base: Model, folde
 
 
 def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: Sequence[Record]) -> None:
-    """Write the merged model/; it appears whole, by a rename, and only then the checkpoints go.
+    """Write the merged model/, which appears whole, by a rename; only then are the checkpoints removed.
 
-    Adapters are added to the base model's own weights in float32 and rounded once. The held-out loss is taken once
-    more on what is saved: a change smaller than half a bfloat16 step is lost in that rounding, so the saved model can
-    be nearer to the base model than the adapters were.
+    Adapters are added to the base model's weights in float32 and rounded once to bfloat16. That rounding loses changes
+    below half a bfloat16 step, so the held-out loss is measured again on the model as it is saved.
     """
     merged = load_base(base, "float32")
     if (folder / "adapter").exists():
@@ -206,7 +193,7 @@ def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Reco
         merged.load_state_dict(state)
     ends = merged.generation_config.eos_token_id or []
     ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
-    # Nothing but where to stop: sampling settings or a repetition penalty of the base would change greedy answers.
+    # Stop tokens only: the base model's sampling settings or repetition penalty would change greedy answers.
     merged.generation_config = GenerationConfig(
         eos_token_id=list(dict.fromkeys(ends)), pad_token_id=tokenizer.pad_token_id
     )
@@ -224,7 +211,7 @@ def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Reco
 
 
 def write_job(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) -> Path:
-    """Write what the processes of a distributed training need to know; return the folder it is in."""
+    """Write what the processes of a distributed training need to know and return its folder."""
     job = folder / launch.JOB
     write_records(job / "examples.jsonl", [{k: e[k] for k in ("id", "instruction", "response")} for e in examples])
     facts = {"model": asdict(model) | {"path": str(model.path)}, "recipe": asdict(recipe), "folder": str(folder)}
@@ -233,7 +220,7 @@ def write_job(model: Model, examples: Sequence[Record], recipe: Recipe, folder: 
 
 
 def main(job: Path) -> int:
-    """Take part in the training of a job; return 1 after a StudyError, printed for `lib.train.launch` to find."""
+    """Take part in the training of a job; return 1 after a StudyError, which is printed for `lib.train.launch`."""
     launch.end_with_parent()
     facts = json.loads((job / "job.json").read_text())
     model = Model(**facts["model"] | {"path": Path(facts["model"]["path"])})

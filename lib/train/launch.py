@@ -1,4 +1,4 @@
-"""Spreads a training over several processes: `accelerate launch` with a configuration that the study ships."""
+"""Distributes a training over several processes: `accelerate launch` with a configuration that the study ships."""
 
 import os
 import signal
@@ -13,22 +13,24 @@ from lib.core.progress import SAID, say
 from lib.core.records import StudyError, write_text
 
 CONFIGURATIONS = ROOT / "notebooks" / "params" / "accelerate"  # ddp, fsdp, zero3
-JOB, OUTPUT = "job", "output.txt"  # the folder that says what to train, and what the processes printed when they failed
-PARENT = "STUDY_PARENT"  # the environment variable that names the process to end with
-ERROR = "!! "  # begins the line with which a process says what a reader can mend
+JOB, OUTPUT = "job", "output.txt"  # the folder with what to train; the file with what failed processes printed
+PARENT = "STUDY_PARENT"  # environment variable: the id of the process to end with
+ERROR = "!! "  # starts the line with which a process reports a StudyError
 
 
 def configuration(name: str) -> Path:
-    """Return the accelerate configuration of a name, or at a path; StudyError when there is none."""
+    """Return the accelerate configuration with this name or path; StudyError when there is none."""
     path = CONFIGURATIONS / f"{name}.yaml" if name.isidentifier() else Path(name).expanduser()
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGURATIONS.glob("*.yaml")))
-        raise StudyError(f"LAUNCH={name!r} is no configuration: {known}, or the path of an accelerate .yaml file")
+        raise StudyError(
+            f"LAUNCH={name!r} is not a configuration: give {known} or the path of an accelerate .yaml file"
+        )
     return path.resolve()
 
 
 def end_with_parent() -> None:
-    """End this process, without a word, as soon as the notebook or the launcher that started it is gone."""
+    """End this process silently once the notebook or the launcher that started it is gone."""
     launcher = os.getppid()
 
     def wait(parent: int) -> None:
@@ -40,9 +42,9 @@ def end_with_parent() -> None:
 
 
 def run(job: Path, name: str) -> None:
-    """Run `python -m lib.train.finetune JOB` in the processes that a configuration asks for; pass their progress on.
+    """Run `python -m lib.train.finetune JOB` in the processes of a configuration and print their progress.
 
-    Raises StudyError with what one of them said, or with the end of the output. When this process ends, so do they.
+    They end with this process. Raises StudyError with the error that one of them reports, or else naming their output.
     """
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration(name))]
     command = [*launcher, "--module", "lib.train.finetune", str(job)]
@@ -60,8 +62,8 @@ def run(job: Path, name: str) -> None:
         process.wait()
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # the others see that it is gone
+            os.killpg(process.pid, signal.SIGKILL)  # its workers notice that it is gone
     if process.returncode:
         errors = [line.removeprefix(SAID + ERROR) for line in said if line.startswith(SAID + ERROR)]
         write_text(job / OUTPUT, "\n".join(said) + "\n")
-        raise StudyError(errors[0] if errors else f"the launched training failed: what it printed is in {job / OUTPUT}")
+        raise StudyError(errors[0] if errors else f"the launched training failed: see its output in {job / OUTPUT}")

@@ -1,4 +1,4 @@
-"""Packed batches: examples end to end with no padding, each attending to itself only; the loss where labels are."""
+"""Packed batches: examples end to end without padding, each attending only to itself; the loss on labelled tokens."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from lib.train.template import IGNORED
 
 TOGETHER = 2048  # tokens in memory at once when nothing is trained
 ATTENTION = "packed"  # the name under which models are loaded: attn_implementation=ATTENTION
-# Lists of {input_ids, labels} -> one row [1, tokens] with position ids that begin anew and the places of the borders.
+# Lists of {input_ids, labels} -> one row [1, tokens]; position ids restart at each example, cu_seq_lens are borders.
 collate = DataCollatorWithFlattening(return_flash_attn_kwargs=True)
 
 
@@ -32,17 +32,17 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Return causal attention [1, tokens, heads, size] within each example of a packed row [1, heads, tokens, size].
 
-    `cu_seq_lens_q` are the borders [examples + 1] that `collate` gives. No kernel of its own and no mask over the whole
-    row: PyTorch's attention runs once an example, so that an example costs what it costs alone.
-    Raises ValueError without borders, because examples would then read each other, and for kinds of attention that
-    PyTorch's does not know (capped scores, sinks), which would be left out without a word.
+    `cu_seq_lens_q` are the borders [examples + 1] that `collate` returns. PyTorch's attention runs once per example, so
+    that packing adds no cost: no mask over the whole row, no kernel of our own.
+    Raises ValueError without borders, because examples would attend to each other, and for what PyTorch's attention
+    does not support (capped scores, sinks), because it would be ignored silently.
     """
     if cu_seq_lens_q is None:
         raise ValueError(
-            "packed attention needs the borders of the examples: batches come from lib.train.packing.collate"
+            "packed attention needs the borders of the examples: make batches with lib.train.packing.collate"
         )
     if unknown := [name for name in ("softcap", "s_aux") if options.get(name) is not None]:
-        raise ValueError(f"packed attention has no {unknown[0]}: choose another MODEL")
+        raise ValueError(f"packed attention does not support {unknown[0]}: choose another MODEL")
     seen = []
     for begin, end in pairwise(cu_seq_lens_q.tolist()):
         mask = None
@@ -55,13 +55,13 @@ def packed_attention(
 
 
 AttentionInterface.register(ATTENTION, packed_attention)
-AttentionMaskInterface.register(ATTENTION, lambda *_, **__: None)  # the borders say it all
+AttentionMaskInterface.register(ATTENTION, lambda *_, **__: None)  # the borders replace the mask
 
 
 def loss_sum(model: Any, batch: Record) -> torch.Tensor:
     """Return the summed loss (nats) over the trained tokens of a collated batch.
 
-    The head, a quarter of a small model's work, is computed for the tokens before trained ones only.
+    The head, a quarter of a small model's work, is computed only where the next token is trained.
     """
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     labels = batch["labels"][0, 1:]
@@ -71,7 +71,7 @@ def loss_sum(model: Any, batch: Record) -> torch.Tensor:
 
 
 def count_trained(rows: Sequence[Record]) -> int:
-    """Return how many tokens of encoded rows the loss is taken on."""
+    """Return on how many tokens of encoded rows the loss is taken."""
     return sum(label != IGNORED for row in rows for label in row["labels"])
 
 
@@ -104,8 +104,8 @@ def total_loss(
 ) -> torch.Tensor:
     """Return the summed loss (nats) on the share of encoded rows that one of `processes` takes.
 
-    Each computes as many parts, of at most `tokens` tokens: one with nothing left computes the last again, for
-    nothing, because a sharded model needs all of them.
+    All processes compute equally many parts of at most `tokens` tokens, as a sharded model requires: one with none left
+    repeats the last part and discards its loss.
     """
     model.eval()
     parts = list(chunks(rows, tokens))
@@ -117,5 +117,5 @@ def total_loss(
 
 
 def mean_loss(model: Any, rows: Sequence[Record], tokens: int = TOGETHER) -> float:
-    """Return the mean loss (nats a trained token) of a model loaded with ATTENTION on encoded rows."""
+    """Return the mean loss (nats per trained token) of a model loaded with ATTENTION on encoded rows."""
     return total_loss(model, rows, model.device, tokens).item() / count_trained(rows)

@@ -29,7 +29,7 @@ class Recipe:
     checkpoint_steps: int = 10  # updates between two checkpoints, each with a held-out loss
     loss_on: str = "response"  # as train.py; "everything" adds the prompt, for comparison only
     warmup: float = 0.05  # share of the updates, as in the README
-    weight_decay: float = 0.0  # as in the authors' arguments (issue 6 of the official repository)
+    weight_decay: float = 0.0  # as in train.py
     dtype: str = "bfloat16"  # of the base weights; adapters are kept in float32
 
 
@@ -74,9 +74,9 @@ def read_facts(folder: Path) -> Record | None:
 def recorded(folder: Path) -> Training:
     """Return the training recorded in the folder of a stage 04, without its model: neither torch nor weights needed.
 
-    Reads log.jsonl or log.jsonl.gz, and model/training.json if it is there. Otherwise `facts` has the `totals` of the
-    log only and lacks: fingerprint, method, recipe, settings, examples, held-out ids, held-out loss as saved, trained
-    tokens, hardware, energy counters, eos.
+    Reads log.jsonl or log.jsonl.gz, and the facts in model/training.json. Without that file `facts` has only the
+    `totals` of the log and lacks: fingerprint, method, recipe, settings, examples, held-out ids, held-out loss as
+    saved, trained tokens, hardware, energy counters, eos.
     Raises StudyError when there is no log.
     """
     logs = [path for name in ("log.jsonl", "log.jsonl.gz") if (path := folder / name).is_file()]

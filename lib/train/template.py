@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the one prompt template, the recipe, the loss mask, the held-out split, and an answer."""
+"""The prompt template of training and evaluation, the loss mask, the held-out split, and answers in the template."""
 
 import json
 import random
@@ -8,21 +8,21 @@ from typing import Any
 
 from lib.core.records import Record, StudyError
 
-# The idea of the paper's system sentence (SelfCodeAlign, appendix; same for every instruction) in our own words.
+# The study's wording of the system sentence that the official prompt_template.py puts before every instruction.
 SYSTEM = (
     "You are an outstandingly capable programming assistant. "
     "Every instruction you are given, you answer precisely and dependably."
 )
-IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+IGNORED = -100  # the label that PyTorch's cross entropy ignores
 
 
 def render_prompt(instruction: str) -> str:
-    """Return the text before a response: the one template of the study, in training and in evaluation (method 6)."""
+    """Return the text before a response; training and evaluation use this template alone."""
     return f"{SYSTEM}\n\n### Instruction\n{instruction.strip()}\n\n### Response\n"
 
 
 def render_example(instruction: str, response: str) -> tuple[str, str]:
-    """Return (prompt, completion); the completion is what the loss is taken on, before EOS."""
+    """Return (prompt, completion); the loss is taken on the completion and the EOS token after it."""
     return render_prompt(instruction), response.strip()
 
 
@@ -43,9 +43,9 @@ def chat_template(bos: str = "") -> str:
 def load_tokenizer(path: Path) -> Any:
     """Return the model's tokenizer with the study's chat template.
 
-    Raises StudyError when it has no EOS token or cannot write the template.
+    Raises StudyError when it has no EOS token or cannot encode the template.
     """
-    from transformers import AutoTokenizer  # here, because the template alone must import in no time
+    from transformers import AutoTokenizer  # late: a replay has the template without transformers
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.eos_token_id is None:
@@ -54,32 +54,30 @@ def load_tokenizer(path: Path) -> Any:
         )
     template = render_prompt("x")
     if tokenizer.decode(tokenizer(template, add_special_tokens=False).input_ids) != template:
-        raise StudyError(
-            f"the tokenizer in {path} has no tokens for parts of the prompt template: choose another MODEL"
-        )
+        raise StudyError(f"the tokenizer in {path} cannot encode the whole prompt template: choose another MODEL")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # padding is masked, whichever token it is
     tokenizer.chat_template = chat_template(tokenizer.bos_token if bos_ids(tokenizer) else "")
     return tokenizer
 
 
 def bos_ids(tokenizer: Any) -> list[int]:
-    """Return [BOS] when the tokenizer itself puts one before every text, else []: some define it and never use it."""
+    """Return [BOS] if the tokenizer itself puts one before every text, else []: some define one and never use it."""
     first = tokenizer("x").input_ids[:1]
     return first if first == [tokenizer.bos_token_id] else []
 
 
 def encode(examples: Sequence[Record], tokenizer: Any, max_length: int) -> tuple[list[Record], int]:
-    """Tokenise examples into rows {id, input_ids, labels}; return them sorted by id, and how many were too long.
+    """Tokenize examples into rows {id, input_ids, labels}; return them sorted by id, and how many were too long.
 
-    Prompt and response are tokenised apart, so that the border between them is the same in training and generation;
-    labels are IGNORED on the prompt and equal to input_ids on the response and its EOS (method 6).
-    Raises StudyError for an empty response and when no row is left.
+    Prompt and response are tokenized separately, so that the border between them is the same in training and in
+    generation; labels are IGNORED on the prompt and equal to input_ids on the response and its EOS (both as in the
+    official train.py). Raises StudyError for an empty response and when no row is left.
     """
     rows: list[Record] = []
     for example in sorted(examples, key=lambda example: example["id"]):
         prompt, response = render_example(example["instruction"], example["response"])
         if not response:
-            raise StudyError(f"example {example['id']} has an empty response; run notebook 03 again")
+            raise StudyError(f"example {example['id']} has an empty response: run notebook 03 again")
         before = bos_ids(tokenizer) + tokenizer(prompt, add_special_tokens=False).input_ids
         trained = tokenizer(response, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
         labels = [IGNORED] * len(before) + trained
@@ -103,14 +101,14 @@ def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Reco
 
 
 def answers(path: Path, instructions: Sequence[str], max_tokens: int) -> list[str]:
-    """Return the greedy responses of the model in `path`, each of at most `max_tokens` tokens, special tokens shown."""
+    """Return the greedy responses of the model in `path`, of at most `max_tokens` tokens each, with special tokens."""
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     tokenizer = load_tokenizer(path)
     tokenizer.padding_side = "left"
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
-    # The base's own settings, a repetition penalty perhaps, would fill up what is not said here.
+    # The base model's own settings, such as a repetition penalty, would otherwise apply.
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     texts = [render_prompt(instruction) for instruction in instructions]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")

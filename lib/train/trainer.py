@@ -1,4 +1,4 @@
-"""The study's trainer: transformers' own over packed batches, with a log, whole checkpoints, the paper's optimizer."""
+"""The study's trainer: transformers' own on packed batches, with a log, safe checkpoints and the paper's optimizer."""
 
 import math
 import os
@@ -21,19 +21,19 @@ from lib.train.energy import EnergyMeter
 from lib.train.packing import collate, count_trained, loss_sum, total_loss
 from lib.train.recipe import Recipe
 
-WHOLE = "whole"  # the file that says that all of a checkpoint is on the disk
-SPARE = 2**26  # bytes; with less than this free a disk is called full
+WHOLE = "whole"  # this file is added to a checkpoint once all of it is on the disk
+SPARE = 2**26  # bytes; a disk with less free space counts as full
 
 
 class Adafactor(optimization.Adafactor):
-    """Adafactor (Shazeer & Stern 2018) that knows parameters sharded by FSDP2.
+    """Adafactor (Shazeer & Stern 2018) that also supports parameters sharded by FSDP2.
 
-    transformers' own makes the row and column means of a sharded weight as plain tensors, which cannot be added to
-    sharded ones. Here they are made from the gradient, so the factors are those of the whole weight.
+    transformers' own keeps the row and column means of a sharded weight as plain tensors, which cannot be added to
+    sharded ones. Here the means start from the sharded gradient, so they are those of the whole weight.
     """
 
     def step(self, closure: Any = None) -> Any:
-        """Make one update; returns what `closure` does."""
+        """Make one update and return what `closure` returns."""
         for parameter in (p for group in self.param_groups for p in group["params"]):
             if isinstance(parameter.grad, DTensor) and not self.state[parameter]:
                 zeros: Any = torch.zeros_like(parameter.grad, dtype=torch.float32)
@@ -48,16 +48,16 @@ class Adafactor(optimization.Adafactor):
 
 
 class Watch(TrainerCallback):
-    """Completes every row of the trainer's log with tokens, seconds and joules, and prints progress.
+    """Adds tokens, seconds and joules to every row of the trainer's log, and prints progress.
 
-    Checkpoints are marked as whole here, once every process has written its part and all of it is on the disk.
+    It marks a checkpoint as whole once every process has written its part and all of it is on the disk.
     """
 
     def __init__(self, trainer: "PackedTrainer") -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take up the counts of a resumed run."""
+        """Restore the counts of a resumed run."""
         if state.is_world_process_zero:
             self.progress = Progress("fine-tuning", state.max_steps, "updates", done=state.global_step)
         self.seconds, joules = (
@@ -67,15 +67,15 @@ class Watch(TrainerCallback):
         self.meter, self.earlier = EnergyMeter(), joules
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock of one update; held-out measurements and checkpoints are not timed."""
+        """Start timing an update; held-out measurements and checkpoints are not timed."""
         self.started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop the clock."""
+        """Stop timing."""
         self.seconds += time.monotonic() - self.started
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Complete the newest row; StudyError when the loss is no longer a number."""
+        """Complete the newest row; StudyError when the loss is not a finite number."""
         row = state.log_history[-1]
         loss = row.get("loss", row.get("eval_loss"))
         if loss is None:
@@ -107,7 +107,7 @@ class Watch(TrainerCallback):
 
 
 def flush(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    """Wait until a file's content, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -115,44 +115,31 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def log_rows(history: Sequence[Record]) -> list[Record]:
-    """Return the trainer's history as rows, one an update (loss, learning_rate, ...) or measurement (held_out_loss)."""
-    rows = []
-    for entry in history:
-        step = entry["step"]
-        if "eval_loss" in entry:
-            rows.append({"id": f"{step:07d}-held-out", "step": step, "held_out_loss": entry["eval_loss"]})
-        elif "loss" in entry:
-            kept = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds")
-            rows.append({"id": f"{step:07d}-update"} | {name: entry.get(name) for name in (*kept, "joules")})
-    return sorted(rows, key=lambda row: row["id"])
-
-
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written whole, or None."""
+    """Return the newest complete checkpoint, or None."""
     found = [path for path in folder.glob("checkpoint-*") if (path / WHOLE).exists()]
     return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn what a full disk or a full GPU raises, which differs by library, into a StudyError."""
+    """Raise StudyError for a full disk or a full GPU, whichever error a library raises for it."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        remedy = "lower MICRO_BATCH (the training goes on), use METHOD='lora', or LAUNCH='fsdp' on several"
+        remedy = "lower MICRO_BATCH (the training resumes), set METHOD='lora', or LAUNCH='fsdp' on several GPUs"
         raise StudyError(f"the GPU's memory is full: {remedy}") from error
     except Exception as error:
         full = shutil.disk_usage(folder).free < SPARE or "No space left" in str(error)
         if isinstance(error, StudyError) or not full:
             raise
-        raise StudyError(f"the disk of {folder} is full: free some space, then run again; no update is lost") from error
+        raise StudyError(f"the disk of {folder} is full: free some space and run again; no update is lost") from error
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """Return the Trainer's arguments for a recipe; StudyError for a count below 1 or a batch that cannot be shared out.
+    """Return the Trainer's arguments; StudyError for a count below 1 or a batch that the processes cannot divide.
 
-    They must exist before the model is loaded: with ZeRO-3 they decide that its weights are sharded while they load.
+    Create them before the model is loaded: with ZeRO-3 they decide that its weights are sharded while they load.
     """
     counts = {"EPOCHS": recipe.epochs, "BATCH": recipe.batch, "MICRO_BATCH": recipe.micro_batch}
     counts |= {"CHECKPOINT_STEPS": recipe.checkpoint_steps}
@@ -163,29 +150,27 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         bf16=recipe.dtype == "bfloat16",  # products in bfloat16 also where the adapters are float32
         num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate, lr_scheduler_type="linear",
         warmup_steps=recipe.warmup, weight_decay=recipe.weight_decay,
-        max_grad_norm=-1.0,  # no clipping; the norm is logged all the same
+        max_grad_norm=-1.0,  # no clipping; the norm is still logged
         per_device_train_batch_size=recipe.micro_batch, gradient_checkpointing=False,
         eval_strategy="steps", eval_steps=recipe.checkpoint_steps, eval_on_start=last_checkpoint(folder) is None,
         save_strategy="steps", save_steps=recipe.checkpoint_steps, save_total_limit=2,
         logging_steps=1, logging_nan_inf_filter=False, include_num_input_tokens_seen="all",
         disable_tqdm=True, report_to="none", dataloader_pin_memory=False, ddp_find_unused_parameters=False,
     )  # fmt: skip
-    if args.n_gpu > 1:  # one process on several GPUs would cut packed rows into pieces; LAUNCH uses all of them
+    if args.n_gpu > 1:  # DataParallel would cut packed rows into pieces; LAUNCH is how several GPUs are used
         args._n_gpu = 1
-    together = recipe.micro_batch * args.world_size
-    if recipe.batch % together:
-        raise StudyError(
-            f"BATCH={recipe.batch} is no multiple of {together}, MICRO_BATCH x processes: so many are in memory at once"
-        )
-    args.gradient_accumulation_steps = recipe.batch // together
+    at_once = recipe.micro_batch * args.world_size
+    if recipe.batch % at_once:
+        raise StudyError(f"BATCH={recipe.batch} is not a multiple of {at_once}, MICRO_BATCH x processes: change either")
+    args.gradient_accumulation_steps = recipe.batch // at_once
     return args
 
 
 def balanced(lengths: Sequence[int], recipe: Recipe, process: int, processes: int) -> BatchRebalanceSampler:
-    """Return the micro-batches of a process, as lists of places: updates of `batch` examples in a seeded order.
+    """Return the micro-batches of a process as lists of indices: updates of `batch` examples in a seeded order.
 
-    The examples of an update are dealt out in packs of about equal work. When the last update of an epoch has fewer
-    examples than packs, some of the epoch's first ones fill it up.
+    The examples of an update are divided into packs of about equal work. When the last update of an epoch has fewer
+    examples than packs, some of the epoch's first ones are used again.
     """
     return BatchRebalanceSampler(
         lengths=list(lengths), effective_batch_size=recipe.batch, dp_size=processes, rank=process, seed=recipe.seed,
@@ -194,10 +179,10 @@ def balanced(lengths: Sequence[int], recipe: Recipe, process: int, processes: in
 
 
 class PackedTrainer(Trainer):
-    """transformers' Trainer with the loss of `lib.train.packing`: every trained token of an update counts the same.
+    """transformers' Trainer with the loss of `lib.train.packing`: every trained token of an update weighs the same.
 
-    An update is made of `batch` examples however many processes share them; each process packs its part into
-    micro-batches of about equal work.
+    An update has `batch` examples, however many processes share them; each packs its part into micro-batches of about
+    equal work.
     """
 
     def __init__(
@@ -211,18 +196,20 @@ class PackedTrainer(Trainer):
     ) -> None:
         columns = ("input_ids", "labels")
         dataset = Dataset.from_list([{name: row[name] for name in columns} for row in rows])
-        # The paper's optimizer with a given learning rate, neither relative to the step nor scaled by the weights.
+        # The paper's optimizer; the learning rate is absolute: not relative to the step, not scaled by the weights.
         options = {"lr": args.learning_rate, "scale_parameter": False, "relative_step": False}
         super().__init__(
             model=model, args=args, data_collator=collate, train_dataset=dataset, eval_dataset=dataset,
             processing_class=tokenizer, optimizer_cls_and_kwargs=(Adafactor, options),
         )  # fmt: skip
         self.recipe, self.lengths, self.held_out = recipe, [len(row["input_ids"]) for row in rows], list(held_out)
-        self.model_accepts_loss_kwargs = True  # so that the trained tokens of an update are counted, over all processes
+        self.model_accepts_loss_kwargs = True  # makes Trainer count an update's trained tokens over all processes
+        self.watch = Watch(self)
+        self.add_callback(self.watch)
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> BatchRebalanceSampler:
-        """Return the sampler with the run's own seed, which transformers leaves out."""
+        """Return the sampler with the run's own seed, which transformers does not pass on."""
         return balanced(self.lengths, self.recipe, self.args.process_index, self.args.world_size)
 
     def compute_loss(
@@ -235,7 +222,7 @@ class PackedTrainer(Trainer):
         return loss_sum(model, inputs) * self.accelerator.num_processes / num_items_in_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Measure the held-out loss (nats a trained token); every process takes its share of the examples."""
+        """Measure the held-out loss (nats per trained token); every process takes its share of the examples."""
         place = {"process": self.args.process_index, "processes": self.args.world_size}
         total = total_loss(self.model_wrapped, self.held_out, self.args.device, **place)
         summed: Any = self.accelerator.reduce(total, "sum")

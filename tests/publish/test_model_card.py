@@ -12,15 +12,14 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel, get_peft_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from tiny import SOURCE
+from transformers import Qwen2ForCausalLM
 
 from lib.core.models import HUB, Model
 from lib.publish.model_card import write_card
 from lib.train.recipe import Training
 from lib.train.template import answers, load_tokenizer
 
-SOURCE = {"package": "toolbox", "version": "1.0", "licence": "MIT", "path": "toolbox/a.py", "line": 1}
 EXAMPLES = [{"id": "a", "source": SOURCE}, {"id": "b", "source": SOURCE}]
 LOG = [{"id": "0-held-out", "held_out_loss": 2.5}, {"id": "9-held-out", "held_out_loss": 1.25}]
 FACTS = {
@@ -39,21 +38,9 @@ PUBLISHED = {"dataset/data/train-00000-of-00001.parquet": "e" * 64}
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """A two-layer model with random weights and a tokenizer of bytes, in a folder of its own."""
-    path = tmp_path_factory.mktemp("base")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({"<|end|>": 0} | {byte: n for n, byte in enumerate(alphabet, 1)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(path)
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True, eos_token_id=0, initializer_range=0.4,
-    )  # fmt: skip
-    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
-    return Model(str(path), path, "r1", "Apache-2.0", "0" * 64, "local folder")
+def base(tiny: Model) -> Model:
+    """The tiny model under a name that the code in a card can resolve: its folder."""
+    return replace(tiny, name=str(tiny.path), note="local folder")
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,9 @@ def test_the_loss_falls_and_the_facts_are_the_recipe(undisturbed) -> None:
     assert settings["optimizer"] == "Adafactor" and settings["peak learning rate"] == RECIPE.learning_rate
     assert settings["largest dropout"] == 0.0, "the base's configuration asks for 0.1"
     assert settings["updates"] == len(losses) == 24 and settings["gradient clipping"] == "none"
+    assert settings["schedule"] == "linear, 2 warm-up updates" and settings["weight decay"] == 0.0
+    assert settings["learning rate scaled by weights, relative to steps"] == "False, False"
+    assert settings["loss on"] == "response" and settings["LoRA rank, alpha"] == "4, 8"
     assert read_records(undisturbed.folder / "log.jsonl") == undisturbed.log
 
 
@@ -165,7 +168,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is_loaded(tiny: Model, t
     cases = [
         (EXAMPLES, {"micro_batch": 0}, "MICRO_BATCH=0 must be 1 or more"),
         (EXAMPLES, {"lora_rank": 0}, "LORA_RANK=0 must be 1 or more; METHOD='full'"),
-        (EXAMPLES, {"batch": 6, "micro_batch": 4}, "BATCH=6 is no multiple of 4"),
+        (EXAMPLES, {"batch": 6, "micro_batch": 4}, "BATCH=6 is not a multiple of 4"),
         (EXAMPLES, {"method": "prefix"}, "METHOD='prefix' is unknown"),
         (EXAMPLES, {"method": "qlora"}, "needs a GPU"),
         ([], {}, "none of 0 examples"),

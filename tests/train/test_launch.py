@@ -45,7 +45,7 @@ def test_two_processes_give_the_loss_curve_of_one(tiny: Model, two: str, tmp_pat
 def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path: Path) -> None:
     """What `launch.run` does when the notebook's cell is interrupted; the workers are in sessions of their own."""
     script = (
-        "import signal, sys, time; from pathlib import Path; from lib import launch\n"
+        "import signal, sys, time; from pathlib import Path; from lib.train import launch\n"
         "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
         "try: launch.run(Path(sys.argv[1]), sys.argv[2])\n"
         "except KeyboardInterrupt: print('interrupted', flush=True); time.sleep(600)"
@@ -72,9 +72,9 @@ def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path
 
 
 def test_what_a_process_says_is_the_error(tiny: Model, two: str, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"^BATCH=2 is no multiple of 4, MICRO_BATCH x processes"):
+    with pytest.raises(StudyError, match=r"^BATCH=2 is not a multiple of 4, MICRO_BATCH x processes"):
         train(tiny, EXAMPLES, replace(RECIPE, batch=2), tmp_path, two)
-    with pytest.raises(StudyError, match="no configuration: ddp, fsdp, zero3"):
+    with pytest.raises(StudyError, match="not a configuration: give ddp, fsdp, zero3"):
         train(tiny, EXAMPLES, RECIPE, tmp_path, "horovod")
 
 
@@ -88,7 +88,8 @@ from torch.distributed.fsdp import fully_shard
 from lib.train.finetune import trainable
 from lib.core.models import Model
 from lib.train.packing import batch_of, count_trained, loss_sum
-from lib.train.template import Recipe, encode, load_tokenizer
+from lib.train.recipe import Recipe
+from lib.train.template import encode, load_tokenizer
 from lib.train.trainer import Adafactor
 
 torch.set_num_threads(1)

@@ -11,24 +11,34 @@ from lib.core.records import StudyError, read_records
 from lib.train.recipe import recorded
 
 REFERENCE = ROOT / "data/reference/laptop/04_sft"
+METRICS = json.loads((REFERENCE / "manifest.json").read_text())["metrics"]
 
 
-def test_the_reference_s_training_is_told_by_its_log() -> None:
-    training = recorded(REFERENCE)
-    metrics = json.loads((REFERENCE / "manifest.json").read_text())["metrics"]
-    assert training.reused and training.log == read_records(REFERENCE / "log.jsonl.gz")
-    assert training.facts == {"seconds": metrics["train_seconds"], "joules": metrics["joules"]}
-    losses = {when: metrics[f"held_out_loss_{when}"] for when in ("before", "after")}
-    assert training.held_out_losses() == losses, "the facts are not committed, so the saved model's loss is unknown"
-
-
-def test_facts_are_read_where_they_are(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The reference's training as a run has it, with its log alone."""
     (tmp_path / "log.jsonl").write_bytes(gzip.decompress((REFERENCE / "log.jsonl.gz").read_bytes()))
-    (tmp_path / "model").mkdir()
-    facts = {"eos": "<|end|>", "held-out loss as saved": 1.5}
-    (tmp_path / "model/training.json").write_text(json.dumps(facts | {"log": [], "fingerprint": "f"}))
-    training = recorded(tmp_path)
-    assert training.facts == facts | {"fingerprint": "f"} and training.log == recorded(REFERENCE).log
+    return tmp_path
+
+
+def test_the_reference_tells_of_its_training() -> None:
+    training = recorded(REFERENCE)
+    assert training.reused and training.log == read_records(REFERENCE / "log.jsonl.gz")
+    assert training.facts["seconds"] == METRICS["train_seconds"] and training.facts["joules"] == METRICS["joules"]
+
+
+def test_a_log_alone_tells_time_energy_and_two_losses(folder: Path) -> None:
+    training = recorded(folder)
+    assert training.facts == {"seconds": METRICS["train_seconds"], "joules": METRICS["joules"]}
+    assert training.held_out_losses() == {when: METRICS[f"held_out_loss_{when}"] for when in ("before", "after")}
+
+
+def test_facts_are_read_where_they_are(folder: Path) -> None:
+    (folder / "model").mkdir()
+    facts = {"eos": "<|end|>", "held-out loss as saved": 1.5, "fingerprint": "f"}
+    (folder / "model/training.json").write_text(json.dumps(facts | {"log": []}))
+    training = recorded(folder)
+    assert training.facts == facts and training.log == recorded(REFERENCE).log
     assert training.held_out_losses()["as saved"] == 1.5
 
 
