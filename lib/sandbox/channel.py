@@ -1,4 +1,4 @@
-"""Messages between the study and a box, and between the harness and a cell: a length and JSON on a socket."""
+"""Messages between the study and a box, and between harness and cell: a length (4 bytes) and JSON on a socket."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ HEADER = struct.Struct(">I")
 
 
 def send(channel: socket.socket, message: Message) -> None:
-    """One message: a length and JSON."""
+    """Send one message."""
     body = json.dumps(message).encode()
     channel.sendall(HEADER.pack(len(body)) + body)
 

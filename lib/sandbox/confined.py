@@ -1,4 +1,4 @@
-"""A box without namespaces, whose harness confines itself, and its private folder: made, locked, removed, swept."""
+"""A box without namespaces, whose harness confines itself, and its private folder: created, locked, removed."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.sandbox import landlock
-from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, distributed, interpreter, modules, unused_uid
+from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, interpreter, modules, package_paths, unused_uid
 
 PREFIX = "study-box-"  # how their names begin, in the system's temporary folder
 
@@ -20,7 +20,7 @@ PREFIX = "study-box-"  # how their names begin, in the system's temporary folder
 def make(parts: Iterable[Path]) -> tuple[Path, int]:
     """A new folder with copies of the harness's parts, empty `tmp` and `packages`, and the descriptor that locks it.
 
-    It is locked as long as any process has that descriptor; `sweep` removes those that nobody has locked.
+    It stays locked as long as any process has that descriptor; `sweep` removes folders that are not locked.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -46,14 +46,14 @@ def make(parts: Iterable[Path]) -> tuple[Path, int]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder whatever a program has made of it: rm neither follows links nor minds the depth."""
+    """Remove a folder whatever a program has put into it: rm does not follow links, and any depth will do."""
     for command in (["rm", "-rf"], ["chmod", "-R", "u+rwx"], ["rm", "-rf"]):  # folders may be unreadable
         if folder.exists():
             subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)
 
 
 def sweep() -> None:
-    """Remove the private folders that studies of this user left when they were killed."""
+    """Remove the private folders that killed processes of this user left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -67,15 +67,15 @@ def sweep() -> None:
 
 
 class ConfinedBox(Box):
-    """A box of the second tier; judges one program at a time, in a private folder that goes with it."""
+    """A box of the second tier; runs one program at a time, in a private folder that is removed with it."""
 
     def __init__(self, limits: Limits, scale: float = 1.0):
-        """As a Box; StudyError when there is no room for its folder."""
+        """As a Box; StudyError when its folder cannot be created."""
         try:
             self.folder, self.lock = make(HERE / part for part in PARTS)
         except OSError as error:
             where = tempfile.gettempdir()
-            raise StudyError(f"no private folder in {where}: {error}; make room there, or set TMPDIR") from None
+            raise StudyError(f"no private folder in {where}: {error}; free some space there, or set TMPDIR") from None
         try:
             super().__init__(Path(), limits, scale)
         except StudyError:
@@ -83,17 +83,17 @@ class ConfinedBox(Box):
             raise
 
     def start(self, control: int) -> subprocess.Popen[bytes]:
-        """Start the harness, which confines itself; it shares the lock, so that nobody sweeps while it ends."""
+        """Start the harness, which confines itself; it shares the lock, so that `sweep` spares its folder."""
         python, readable = interpreter()
         harness, packages, private = self.folder / "harness", self.folder / "packages", str(self.folder / "tmp")
-        places = distributed(self.limits.packages)
-        for name, place in places.items():
-            (packages / name).symlink_to(place)
-        readable += [harness, packages, *places.values()]
+        paths = package_paths(self.limits.packages)
+        for name, path in paths.items():
+            (packages / name).symlink_to(path)
+        readable += [harness, packages, *paths.values()]
         walls = {"folder": private, "level": landlock.abi(), "uid": unused_uid(), "readable": [*map(str, readable)]}
         words = [str(python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), json.dumps(walls)]
         environment = ENVIRONMENT | {"HOME": private, "TMPDIR": private}
-        environment |= {"PYTHONPATH": str(packages)} if places else {}
+        environment |= {"PYTHONPATH": str(packages)} if paths else {}
         return self.spawn([*words, *modules(self.limits.packages)], [control, self.lock], str(harness), environment)
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class ConfinedBox(Box):
         self.drop()
 
     def drop(self) -> None:
-        """Remove the folder and unlock it, once."""
+        """Remove the folder and release its lock, once."""
         if self.lock >= 0:
             remove(self.folder)
             os.close(self.lock)

@@ -1,7 +1,7 @@
-"""The negative control: every assertion with another expected value or turned around, so that an honest one fails.
+"""The negative control: every assertion negated or given another expected value, so that an honest response fails it.
 
-An assertion that holds all the same depends on nothing that the response got right: an object that equals everything,
-a patched test runner. Runs inside the box only; the harness writes the control, the cell changes values as they come.
+An assertion that still holds does not depend on a right answer: an object that equals everything, a patched test
+runner. Runs inside the box only: the harness rewrites the tests, the cell changes values that only exist at run time.
 Standard library only.
 """
 
@@ -23,7 +23,7 @@ EQUALITY = {
     "assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertTupleEqual", "assertSetEqual",
     "assertDictEqual", "assertCountEqual", "assertSequenceEqual", "assertMultiLineEqual", "assertIn",
 }  # fmt: skip
-FAR = {"assertAlmostEqual", "assertIn"}  # a value nearly the same might do as well
+FAR = {"assertAlmostEqual", "assertIn"}  # a value that is nearly the same might still satisfy these
 FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
     ast.IsNot: ast.Is, ast.NotIn: ast.In,
@@ -32,7 +32,7 @@ CHANCE = random.SystemRandom()
 
 
 def named(nodes: Iterable[ast.AST], context: type = ast.Name) -> set[str]:
-    """Names read or written anywhere below the nodes; with `context` ast.Load or ast.Store only those."""
+    """Names read or written anywhere below the nodes; only one of both with `context` ast.Load or ast.Store."""
     found = set()
     for top in nodes:
         for node in ast.walk(top):
@@ -49,10 +49,10 @@ def call(name: str, *values: ast.expr) -> ast.Call:
 
 
 def asserted(node: ast.stmt, depends: set[str], expected: str, control: bool) -> ast.stmt | None:
-    """An assertion as it is to be run, in the control or not; None when the control cannot change it.
+    """An assertion as it will be run, in the control or not; None when the control cannot change it.
 
-    `depends` are the names that depend on the response. Literals are changed in the text; what else is expected goes
-    through the function named `expected`, in the control or not, so that only calling that tells.
+    `depends` are the names that depend on the response. Expected literals are changed in the source; any other expected
+    value passes through the function named `expected`, in both cases, so that the code does not reveal the control.
     """
     node = copy.deepcopy(node)
 
@@ -82,7 +82,7 @@ def asserted(node: ast.stmt, depends: set[str], expected: str, control: bool) ->
 
 
 def _expected(value: ast.expr, expected: str, control: bool, far: bool) -> ast.expr:
-    """The expected value to be, or another one in the control."""
+    """The expression for an expected value, or for a different one in the control."""
     try:
         literal = ast.literal_eval(value)
         changed = ast.parse(repr(other(literal, far)), mode="eval").body if control else value
@@ -94,9 +94,9 @@ def _expected(value: ast.expr, expected: str, control: bool, far: bool) -> ast.e
 
 
 def other(value: Any, far: bool = False) -> Any:
-    """A different value, for plain ones of the same type and such as could have been expected, too.
+    """A different value, for plain types one of the same type that is just as plausible.
 
-    With `far`, it is neither nearly the same nor likely to be in a collection that holds the value.
+    With `far` it is not close to the value, nor likely to be in a collection that contains the value.
     """
     match value:
         case bool() | None if far:

@@ -1,4 +1,4 @@
-"""What the tests test, decided by reading the source: which assertions depend on the response, and what to run.
+"""Static analysis of tests: which assertions depend on the response, and which calls a test runner would make.
 
 Runs inside the box only, in the harness; parses and compiles, executes nothing. Standard library only.
 """
@@ -16,7 +16,7 @@ COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, a
 @dataclass(frozen=True)
 class Plan:
     """The test program to run: its code, the line of its last statement, the packages that it or the response imports,
-    and whether an expected value is no literal and so changed as it runs."""
+    and whether an expected value is not a literal, so that the control must change it at run time."""
 
     code: CodeType
     last_line: int
@@ -26,7 +26,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Names:
-    """Random names that exist only while the tests run: tick(i), missed(), expected(value, far), run_case(class)."""
+    """Random names of functions given to the tests: tick(i), missed(), expected(value, far), run_case(class)."""
 
     tick: str
     missed: str
@@ -37,9 +37,9 @@ class Names:
 def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) -> Plan:
     """Parse both halves and make the test program; raises SyntaxError, ValueError, RecursionError or MemoryError.
 
-    An assertion counts when its value depends on a name that the response defines; `names.tick(i)` is called after
-    each of these that holds, `names.missed()` when one does not, before anything else can see the exception. With
-    `control` they are changed (lib.sandbox.control): none of them should hold, and the program goes on if so.
+    An assertion counts when its value depends on a name that the response defines. `names.tick(i)` is called after each
+    of these that holds, `names.missed()` when one fails, before any handler sees the exception. With `control` they are
+    changed (`lib.sandbox.control`): none should hold, and the program continues after each that fails.
     """
     tree = ast.parse(tests)
     last_line = max((node.lineno for node in tree.body), default=0)
@@ -64,7 +64,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
-    """The calls that a test runner would make: check(entry), test functions and classes that nothing has called."""
+    """The calls that a test runner would make: check(entry), test functions and classes that the tests do not call."""
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     made = []
     for node in tree.body:
@@ -84,7 +84,7 @@ def calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
 
 
 def _methods(case: ast.ClassDef, one: str) -> list[str]:
-    """The calls of a pytest-style class: a new object, named `one`, and its setup_method for each test."""
+    """The calls for a pytest-style class: for each test a new object, named `one`, and its setup_method."""
     methods = {item.name: item.args.args for item in case.body if isinstance(item, ast.FunctionDef)}
     calls = [f"{case.name}.setup_class()"] if "setup_class" in methods else []
     for name in [name for name, arguments in methods.items() if name.startswith("test") and len(arguments) == 1]:
@@ -96,7 +96,7 @@ def _methods(case: ast.ClassDef, one: str) -> list[str]:
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    """Names that a response binds at its top level, imports left out."""
+    """Names that a response binds at its top level, except imports."""
     found = set()
     for node in tree.body:
         found |= {node.name} if isinstance(node, DEFINITION) else named([node], ast.Store)
@@ -104,7 +104,7 @@ def _defined(tree: ast.Module) -> set[str]:
 
 
 def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> set[str]:
-    """Names that come to depend on the response through one node; rather too many than too few."""
+    """Names that come to depend on the response through one node; a superset when in doubt."""
 
     def touched(*nodes: ast.AST | None) -> bool:
         return not depends.isdisjoint(named([n for n in nodes if n is not None]))
@@ -134,7 +134,7 @@ def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> 
 
 
 def _dependent(tree: ast.Module, defined: set[str]) -> set[str]:
-    """Names in the tests whose value may depend on the response; what the tests define anew hides the response's."""
+    """Names in the tests whose value may depend on the response; names that the tests redefine do not."""
     own = {node.name for node in tree.body if isinstance(node, DEFINITION)}
     for node in tree.body:
         if isinstance(node, ast.Assign) and defined.isdisjoint(named([node.value])):
@@ -155,7 +155,7 @@ def _dependent(tree: ast.Module, defined: set[str]) -> set[str]:
 
 
 class _Writer:
-    """Copies statements, adding a tick after every assertion that depends on the response."""
+    """Rewrites statements: a tick after every assertion that depends on the response."""
 
     def __init__(self, depends: set[str], names: Names, control: bool):
         self.depends, self.names, self.control, self.count = depends, names, control, 0
@@ -165,7 +165,7 @@ class _Writer:
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
         counts = self.assertion(node)
-        if not (counts and isinstance(node, ast.With)):  # what stands under `with raises(...)` is meant to fail
+        if not (counts and isinstance(node, ast.With)):  # the body of `with raises(...)` is meant to fail
             self.inside(node)
         if not counts:
             return [node]
@@ -173,9 +173,9 @@ class _Writer:
         if changed is None:
             return [node]
         self.count += 1
-        told: list[ast.stmt] = [ast.Pass()] if self.control else [ast.Expr(call(self.names.missed)), ast.Raise()]
+        on_failure: list[ast.stmt] = [ast.Pass()] if self.control else [ast.Expr(call(self.names.missed)), ast.Raise()]
         ticked = ast.Expr(call(self.names.tick, ast.Constant(self.count)))
-        return [ast.copy_location(ast.Try([changed], [ast.ExceptHandler(None, None, told)], [ticked], []), node)]
+        return [ast.copy_location(ast.Try([changed], [ast.ExceptHandler(None, None, on_failure)], [ticked], []), node)]
 
     def inside(self, node: ast.stmt) -> None:
         for field in ("body", "orelse", "finalbody"):

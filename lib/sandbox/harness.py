@@ -1,10 +1,10 @@
 """The trusted program inside a box, which never runs untrusted code itself: process 1 of its PID namespace, or a
 process that has confined itself (`lib.sandbox.landlock`) where there are no namespaces.
 
-For each program it forks a cell. The cell runs the response alone and says so; only then do the tests, a nonce and
-random helper names reach it. It reports over a close-on-exec socket, and a pass is believed only with the nonce, from
-an end that was reached, with at least one assertion that ran and depended on the response. Exit codes and printed
-words prove nothing. After each verdict every other process of the box is killed. Standard library only.
+For each program it forks a cell. The cell runs the response alone and reports that it has loaded; only then does it
+receive the tests, a nonce and random names of helper functions. It reports on a close-on-exec socket. A pass needs the
+nonce, the end of the tests, and at least one assertion that ran and depends on the response; exit codes and output are
+no evidence. After each program every other process of the box is killed. Standard library only.
 """
 
 import base64
@@ -31,15 +31,15 @@ from lib.sandbox import cell, gate, landlock
 from lib.sandbox.channel import HEADER, Message, receive, send
 from lib.sandbox.processes import kill_all, leave, reap, usage
 
-MAX_SOURCE = 256 << 10  # bytes of response and of tests; more is refused unread
-MAX_DEPTH = 8  # levels of lists and objects in a report: it must not exhaust the stack of whoever reads it
-POLL_MS = 30  # how often processor time and memory of a cell are looked at
+MAX_SOURCE = 256 << 10  # characters of response and of tests; longer ones are refused unread
+MAX_DEPTH = 8  # levels of lists and objects in a report; unbounded nesting would exhaust a reader's stack
+POLL_MS = 30  # between two measurements of a cell's processor time and memory
 WRITABLE = ("/tmp", "/dev/shm")
 WALLS: landlock.Walls | None = None  # set where there are no namespaces
 
 
 class Verdict(Exception):
-    """The end of a program. The box is `clean` after an ordinary one, which the cell itself reports."""
+    """The end of a program. The box stays `clean` after an ordinary one, which the cell itself reports."""
 
     def __init__(self, label: str, detail: str, clean: bool = False, report: Any = None) -> None:
         super().__init__(label, detail)
@@ -47,7 +47,7 @@ class Verdict(Exception):
 
 
 class Watch:
-    """Waits for a cell's messages while holding it to its limits."""
+    """Waits for a cell's messages and enforces its limits meanwhile."""
 
     def __init__(self, pid: int, channel: socket.socket, output: int, control: socket.socket, limits: Message):
         self.pid, self.cell, self.output, self.control, self.limits = pid, channel, output, control, limits
@@ -58,7 +58,7 @@ class Watch:
         self.poll = select.poll()
         self.poll.register(channel, select.POLLIN)
         self.poll.register(output, select.POLLIN)
-        self.poll.register(control, 0)  # only its hang-up: the parent is gone
+        self.poll.register(control, 0)  # reports only that the parent is gone
 
     def message(self) -> Message:
         """The cell's next message; raises Verdict when a limit is hit or the cell ends first."""
@@ -96,7 +96,7 @@ class Watch:
             self.poll.unregister(self.output)
 
     def stalled(self) -> float:
-        """Seconds for which the cell or process 1 could have run and got no core: a busy machine is not its fault."""
+        """Seconds for which the cell or the harness was runnable without a core, which are not the program's fault."""
         waited = -self.waited
         for pid in (os.getpid(), self.pid):
             with contextlib.suppress(OSError, IndexError):
@@ -104,7 +104,7 @@ class Watch:
         return waited
 
     def timeout(self) -> Verdict:
-        """The same words whichever clock ran out first and whatever the scale, so that records do not differ."""
+        """The verdict; its detail does not depend on which limit was hit first, nor on the scale: records are equal."""
         scale = self.limits["scale"]
         cpu, wall = self.limits["cpu_seconds"] / scale, self.limits["wall_seconds"] / scale
         return Verdict("timeout", f"not finished within {cpu:g} s of processor time or {wall:g} s by the clock")
@@ -124,7 +124,7 @@ class Watch:
                 raise Verdict("error", excess)
 
     def ended(self) -> None:
-        """Turn the exit of a cell that has not reported into a verdict."""
+        """Turn the exit of a cell that has not reported an end into a verdict."""
         pid, status, self.peak = reap(self.pid)
         if not pid:
             return
@@ -139,10 +139,9 @@ class Watch:
         raise Verdict("error" if code else "cheat", f"left with exit code {code} before the tests were finished")
 
 
-def judge(control: socket.socket, job: Message) -> Message:
-    """Run one program in a cell of its own; returns verdict, detail, report, seconds (by the clock), its processes'
-    processor seconds together, the most memory that one of them held (MiB, pages shared with the harness included),
-    and dirty."""
+def run_program(control: socket.socket, job: Message) -> Message:
+    """Run one program in a new cell; returns verdict, detail, report, seconds (by the clock), cpu_seconds (all of its
+    processes), memory_mb (peak of the largest process, pages shared with the harness included), and dirty."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     ours, theirs = socket.socketpair()
     output, end = os.pipe()
@@ -157,7 +156,7 @@ def judge(control: socket.socket, job: Message) -> Message:
         verdict = follow(watch, control, job["code"])
     except Verdict as raised:
         verdict = raised
-    except Exception as error:  # a message that is no message: only a program that tampers can cause it
+    except Exception as error:  # a malformed message: only a program that tampers sends one
         verdict = Verdict("cheat", f"broke the harness's protocol: {type(error).__name__}")
     seconds = time.monotonic() - started
     peak = max(kill_all(pid), watch.peak)
@@ -174,7 +173,7 @@ def judge(control: socket.socket, job: Message) -> Message:
 
 
 def portable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """A JSON value whose texts are the same on every machine and in either tier; ValueError when nested too deep."""
+    """A JSON value whose strings are the same on every machine and in both tiers; ValueError when nested too deep."""
     match value:
         case str():
             text = value.replace(os.path.dirname(WALLS.folder), "") if WALLS is not None else value
@@ -198,7 +197,7 @@ def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
     try:
         loaded = watch.message()
     except Verdict:
-        receive(control)  # the tests, which are not needed any more
+        receive(control)  # the tests, which are no longer needed
         raise
     second = receive(control)
     if second is None:
@@ -211,7 +210,7 @@ def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
 
 
 def tested(watch: Watch, code: str, second: Message) -> Verdict:
-    """The second phase: give the cell its tests and a nonce, and believe in a pass only with complete evidence."""
+    """The second phase: give the cell its tests and a nonce, and accept a pass only with complete evidence."""
     names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
     nonce, tests = secrets.token_hex(16), second["tests"]
     try:
@@ -236,38 +235,38 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
 
 
 def reported(end: Message) -> Any:
-    """What the tests stored, or a program that tampers in their name: data of a bounded size that prove nothing."""
+    """The JSON value that the tests (or a response that tampers) stored: data of bounded size, never evidence."""
     if len(end["report"]) > cell.MAX_REPORT:
-        raise ValueError("a long report")
+        raise ValueError("the report is too long")
     return portable(json.loads(end["report"]))
 
 
 def failed(message: Message, detail: str, report: Any = None) -> Verdict:
-    """The end that a cell reports of itself; it may not claim more than a failure."""
+    """The verdict that a cell reports of itself, which may only be a failure."""
     if message["failed"] not in ("fail", "error", "oom", "cheat"):
         return Verdict("cheat", "broke the harness's protocol")
     return Verdict(message["failed"], detail, True, report)
 
 
 def statement(tests: str, line: int) -> str:
-    """What stands in a line of the tests, 1 being the first."""
+    """The text of a line of the tests; the first is 1."""
     lines = tests.splitlines()
     return lines[line - 1].strip()[:150] if 0 < line <= len(lines) else "the tests"
 
 
 def main() -> None:
-    """Serve jobs from the descriptor named on the command line until the parent closes its end.
+    """Serve jobs from the socket whose descriptor is the first argument until the parent closes its end.
 
-    The next word is JSON, what `landlock.confine` is told or null; the others name packages to load.
+    The second argument is JSON, the arguments of `landlock.confine` or null; the others are packages to import.
     """
     global WALLS
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)  # process 1 cannot be hurt by a signal that it does not handle
+        signal.signal(number, signal.SIG_DFL)  # process 1 ignores signals that it does not handle
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/oom_score_adj").write_text("1000")
-    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: /proc/1/mem is closed to the cells; no core files
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: cells cannot open /proc/1/mem; no core files
     if (walls := json.loads(sys.argv[2])) is not None:
         WALLS = landlock.confine(**walls)
     site.setquit()
@@ -278,7 +277,7 @@ def main() -> None:
     gc.freeze()
     send(control, {"ready": sys.version.split()[0]})
     while (job := receive(control)) is not None:
-        send(control, judge(control, job))
+        send(control, run_program(control, job))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """The second tier of the sandbox, for machines that forbid namespaces: Landlock for files, seccomp for the rest.
 
-The harness drops its privileges and confines itself (files to read: /usr, the interpreter, its own parts, a few
-devices, /proc; files to write: a private folder), and each cell confines itself once more, without /proc, and adds a
-filter of system calls: no child process, no exec, no signal to another process, no socket with an address, no change
-of a file's mode, owner, times or attributes. It needs Landlock ABI 1 (Linux 5.13) and is the same on every later one:
-what newer ABIs cover (truncation, TCP, devices, signals) the filter refuses on all.
+The harness drops its privileges and confines itself (readable: /usr, the interpreter, its own parts, a few devices,
+/proc; writable: a private folder). Each cell confines itself further: no /proc, and a filter of system calls: no child
+process, no exec, no signal to another process, no socket with an address, no change of a file's mode, owner, times or
+attributes. This needs Landlock ABI 1 (Linux 5.13) and is the same on every later one: what newer ABIs cover
+(truncation, TCP, devices, signals) is denied by the filter on all.
 
 What it cannot do, and the namespaces of the first tier can:
-- hide that a path exists: any file's name, size, owner and times can be asked for, and folders entered, not listed;
-- a quota: a file is limited by RLIMIT_FSIZE and the private folder is measured every few milliseconds and at the end,
-  so a program that fills it is stopped after the fact; files already unlinked but open are not counted;
-- hide other processes: their numbers can be probed (nothing of them can be read, signalled or traced);
-- child processes: programs that fork, call subprocess or multiprocessing fail here; shutil.copy fails at its chmod;
-- a fixed /tmp: it cannot be written, only the folder that TMPDIR and HOME name;
-- count threads as they start (RLIMIT_NPROC counts all of a user's): they are counted every few milliseconds.
+- hide that a path exists: name, size, owner and times of any file can be queried, and folders entered, not listed;
+- enforce a quota: a file is limited by RLIMIT_FSIZE, and the private folder is measured every few milliseconds and at
+  the end, so a program that fills it is stopped afterwards; files that are unlinked but open are not counted;
+- hide other processes: their ids can be probed (but no process can be read, signalled or traced);
+- allow child processes: programs that fork or use subprocess or multiprocessing fail, and so does shutil.copy (chmod);
+- offer /tmp: only the folder that TMPDIR and HOME name is writable;
+- limit threads as they start (RLIMIT_NPROC counts all of a user's): they are counted every few milliseconds.
 
-Standard library only: the harness has it beside itself in the box.
+Standard library only: it also runs inside the box.
 """
 
 import contextlib
@@ -34,20 +34,20 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # system calls, the sam
 READ_FILE, READ_DIR, WRITE_FILE, TRUNCATE, REFER = 1 << 2, 1 << 3, 1 << 1, 1 << 14, 1 << 13
 READ = READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | TRUNCATE | REFER | 0x30 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12  # remove, make (not devices)
-OF_FILES = READ_FILE | WRITE_FILE | TRUNCATE  # of these, the rights that a rule for a single file may have
+OF_FILES = READ_FILE | WRITE_FILE | TRUNCATE  # the rights among these that a rule for a single file may have
 RIGHTS = {
     1: (1 << 13) - 1,
     2: (1 << 14) - 1,
     3: (1 << 15) - 1,
     5: (1 << 16) - 1,
-}  # all rights, by the ABI that added some
+}  # all rights, by the first ABI that has them
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives",
           "/etc/localtime", "/etc/mime.types", "/dev/zero", "/dev/urandom", "/dev/random")  # fmt: skip
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 22, 24, 38, 47
 CAPABILITY_VERSION, AMBIENT_CLEAR_ALL, FILTER_MODE = 0x20080522, 4, 2
-MOST_FILES = 1000  # files in a private folder; more is too much whatever their size
+MOST_FILES = 1000  # files in a private folder, whatever their size
 
-# What these walls must hold, tried for real before anything else runs. FILE is one of the study's own,
+# What this tier must prevent, tried before anything else runs. FILE is one of the study's own,
 # PID its process, NAMES the variables that may be in the environment.
 PROBE = """
 import ctypes, os, socket, subprocess, threading
@@ -103,13 +103,15 @@ assert refused(os.chown, FILE, -1, -1) and refused(os.removexattr, FILE, "user.s
 assert refused(os.truncate, FILE, os.stat(FILE).st_size)
 assert environment() <= set(NAMES)
 """
-PROBE_EXEC = "import os\nos.execv('/bin/sh', ['sh', '-c', 'exit 3'])"  # a cheat when it is ended, an error when it runs
+PROBE_EXEC = (
+    "import os\nos.execv('/bin/sh', ['sh', '-c', 'exit 3'])"  # a cheat when it is killed, an error when it runs
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _call(name: str, *arguments: int | bytes) -> int:
-    """A C library's function with whole-register numbers or pointers; OSError when it says -1."""
+    """Call a C function with register-wide integers or pointers; OSError when it returns -1."""
     result = getattr(_libc, name)(*(ctypes.c_long(one) if isinstance(one, int) else one for one in arguments))
     if result == -1:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
@@ -127,14 +129,14 @@ def abi() -> int:
 
 
 def _ruleset(level: int, rules: Iterable[tuple[str | os.PathLike[str], int]]) -> int:
-    """A descriptor of rules that allow each path (if it exists) the given rights and refuse everything else."""
+    """A descriptor of rules that allow the given rights below each path (if it exists) and deny everything else."""
     handled = max(rights for since, rights in RIGHTS.items() if since <= level)
     attributes = struct.pack("=Q", handled)
     ruleset = _call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
     for path, rights in rules:
         try:
             fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:  # not there, or not for this user: nothing to allow
+        except OSError:  # missing, or not for this user: nothing to allow
             continue
         allowed = rights & handled & (-1 if os.path.isdir(path) else OF_FILES)
         try:
@@ -145,7 +147,7 @@ def _ruleset(level: int, rules: Iterable[tuple[str | os.PathLike[str], int]]) ->
 
 
 def _drop_root(folder: str, uid: int, readable: Sequence[str]) -> None:
-    """Become an unused user who owns the private folder, if there can be one and it may read what it needs."""
+    """Become an unused user who owns the private folder, unless that user cannot exist or cannot read what it needs."""
     try:
         os.chmod(os.path.dirname(folder), 0o711)
         os.chown(folder, uid, uid)
@@ -166,7 +168,7 @@ def _drop_root(folder: str, uid: int, readable: Sequence[str]) -> None:
 
 
 def _drop_capabilities() -> None:
-    """Give up every capability for good: without them root, too, is refused what its files' modes refuse."""
+    """Give up every capability for good: file modes then apply to root, too."""
     for capability in range(64):
         with contextlib.suppress(OSError):
             _prctl(PR_CAPBSET_DROP, capability)
@@ -177,7 +179,7 @@ def _drop_capabilities() -> None:
 
 @dataclass(frozen=True)
 class Walls:
-    """What the harness keeps for its cells: the private folder, the cells' rules, the ABI, its own process id."""
+    """What a cell needs to confine itself: the private folder, the rules, the ABI, the harness's process id."""
 
     folder: str
     rules: int
@@ -185,7 +187,7 @@ class Walls:
     harness: int
 
     def enter(self) -> None:
-        """Confine this process, a cell, for good; OSError when it cannot, and then no program may run."""
+        """Confine this process, a cell, for good; OSError when that fails, and then no program may run."""
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self.harness:
             os._exit(1)
@@ -195,7 +197,7 @@ class Walls:
         _prctl(PR_SET_SECCOMP, FILTER_MODE, struct.pack("@HP", len(text) // 8, ctypes.addressof(code)))
 
     def exceeded(self, limits: Message, pid: int | None = None) -> str | None:
-        """Which limit without a kernel's help is exceeded, if any: files in the folder, or the threads of `pid`."""
+        """Which of the limits that no kernel enforces here is exceeded, if any: files, or the threads of `pid`."""
         with contextlib.suppress(OSError, IndexError):
             status = pathlib.Path(f"/proc/{pid}/stat").read_text() if pid else ""
             if status and int(status.rpartition(")")[2].split()[17]) > limits["processes"]:
@@ -207,7 +209,7 @@ class Walls:
         )
 
     def full(self, most: int) -> bool:
-        """Whether the private folder holds more than `most` bytes, or too many files; one that hides some does."""
+        """Whether the private folder holds more than `most` bytes or MOST_FILES; true when it cannot be listed."""
         size, count, queue = 0, 0, [self.folder]
         while queue:
             try:
@@ -227,10 +229,10 @@ class Walls:
 
 
 def confine(folder: str, level: int, uid: int, readable: Sequence[str]) -> Walls:
-    """Confine this process, the harness, for good; returns what its cells need. OSError when it cannot.
+    """Confine this process, the harness, for good; returns what its cells need. OSError when that fails.
 
-    `folder` may be written; `readable` are files and folders to read beside the system's; `uid` is an unused user for
-    root to become. It may read /proc, which its cells may not.
+    `folder` may be written; `readable` are files and folders to read besides the system's; `uid` is an unused user for
+    root to become. The harness may read /proc, which its cells may not.
     """
     if os.geteuid() == 0:
         _drop_root(folder, uid, readable)

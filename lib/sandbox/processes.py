@@ -1,6 +1,6 @@
-"""What the harness sees of the processes in its box and does to them: all of its PID namespace, or else its only child.
+"""How the harness measures and kills the processes of its box.
 
-Where process 1 of a PID namespace calls, the box is the namespace; elsewhere (`lib.sandbox.landlock`) it is the cell.
+As process 1 of a PID namespace it means all processes of the namespace; else (`lib.sandbox.landlock`) only the cell.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ PAGE, TICK = resource.getpagesize(), os.sysconf("SC_CLK_TCK")
 
 
 def usage(pid: int) -> tuple[float, int]:
-    """Processor seconds and resident bytes of the box but this process (whose pages the others share).
+    """Processor seconds and resident bytes of the box except this process, whose pages the others share.
 
     `pid` is the cell.
     """
@@ -30,16 +30,16 @@ def usage(pid: int) -> tuple[float, int]:
 
 
 def reap(pid: int, options: int = os.WNOHANG) -> tuple[int, int, int]:
-    """(pid, exit status, peak KiB of memory) of an ended child, any of them for -1; zeros when none has ended."""
+    """(pid, exit status, peak KiB of memory) of a child that has ended, of any for -1; zeros when none has."""
     ended, status, used = os.wait4(pid, options)
     return ended, status, used.ru_maxrss if ended else 0
 
 
 def kill_all(pid: int) -> int:
-    """Kill and reap every process of the box but this one (`pid` is the cell); the largest one's peak memory in KiB."""
+    """Kill and reap every process of the box except this one (`pid` is the cell); the largest peak memory in KiB."""
     peak = 0
     if os.getpid() != 1:
-        with contextlib.suppress(ChildProcessError):  # reaped before: the number may be somebody else's by now
+        with contextlib.suppress(ChildProcessError):  # already reaped: the number may have been reused
             ended, _, peak = reap(pid)
             if not ended:
                 os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The execution filter on a Ray cluster: Ray Data hands the programs out, and the sandbox judges them on the nodes."""
+"""The execution filter on a Ray cluster: Ray Data distributes the programs, and the sandbox runs them on the nodes."""
 
 import json
 from collections.abc import Generator, Iterable, Iterator
@@ -9,17 +9,17 @@ from lib.core.cluster import arriving, connect
 from lib.core.records import Record
 from lib.sandbox import DEFAULT, Limits, run_programs
 
-WINDOW = 4096  # programs that are held at once
-BATCH = 16  # programs of one task at most; each task starts a sandbox of its own
+WINDOW = 4096  # programs in memory at once
+BATCH = 16  # most programs of one task; each task starts its own sandbox
 
 
 def run_on_ray(
     programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None, address: str = ""
 ) -> Generator[Record, None, None]:
-    """Judge programs as run_programs does, in `workers` tasks at once (one per CPU by default) on a Ray cluster.
+    """Run programs as run_programs does, in `workers` tasks at once (one per CPU by default) on a Ray cluster.
 
-    `address` is the cluster's ("" starts one on this machine). Yields the verdicts as they come, in any order; programs
-    are read a window at a time. Tasks of a worker that died are run again. Raises StudyError when there is no cluster.
+    `address` is the cluster's ("" starts one on this machine). Yields the verdicts as they come, in any order; reads
+    programs one window at a time. Tasks of a worker that died are run again. Raises StudyError without a cluster.
     """
     joined = connect(address, workers or 1)
     import ray.data
@@ -31,7 +31,7 @@ def run_on_ray(
     at_once = workers or int(ray.cluster_resources()["CPU"])
     source = iter(programs)
     try:
-        # JSON, as a program may be no valid UTF-8
+        # JSON, as a program may hold text that UTF-8 cannot
         while rows := [{"program": json.dumps(program)} for program in islice(source, WINDOW)]:
             blocks = min(len(rows), max(at_once, -(-len(rows) // BATCH)))
             tasks = ray.data.TaskPoolStrategy(min(at_once, blocks))

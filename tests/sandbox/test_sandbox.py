@@ -1,4 +1,4 @@
-"""The sandbox, by doing: the shared corpus of hostile programs, walls, limits, verdicts, nothing left over."""
+"""The sandbox in use: the shared corpus of hostile programs, isolation, limits, verdicts, nothing left behind."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def fields_alive(pid: int) -> bool:
 
 
 def left_of(processes: set[tuple[int, str]], seconds: float = 10) -> set[tuple[int, str]]:
-    """Those of the processes that are still there after at most `seconds`."""
+    """The processes that still exist after at most `seconds`."""
     end = time.monotonic() + seconds
     while True:
         left = set()
@@ -80,7 +80,7 @@ def left_of(processes: set[tuple[int, str]], seconds: float = 10) -> set[tuple[i
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[dict[str, str]]:
-    """What the corpus wants to reach: a listening port, a process, a secret in the environment."""
+    """What the corpus tries to reach: a listening port, a process, a secret in the environment."""
     os.environ["STUDY_TEST_SECRET"] = "do not tell"
     victim = subprocess.Popen(["sleep", "600"])
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -106,13 +106,13 @@ def test_shared_corpus(group: str, outside: dict[str, str]) -> None:
     assert programs
     wrong = []
     for seconds in {program["options"].get("time", 3) for program in programs}:
-        some = [program for program in programs if program["options"].get("time", 3) == seconds]
-        for program in some:
+        chosen = [program for program in programs if program["options"].get("time", 3) == seconds]
+        for program in chosen:
             program["entry"] = program["options"].get("entry")
             for half in ("code", "tests"):
                 for word, value in outside.items():
                     program[half] = program[half].replace(word, value)
-        for program, verdict in zip(some, sandbox.run_programs(some, Limits(cpu_seconds=seconds)), strict=True):
+        for program, verdict in zip(chosen, sandbox.run_programs(chosen, Limits(cpu_seconds=seconds)), strict=True):
             caught = verdict["verdict"] in program["expected"] and "LEAK" not in verdict["detail"]
             if not caught:
                 wrong.append((program["id"], program["expected"], verdict))
@@ -135,7 +135,7 @@ def test_humaneval_wrong_solutions_fail() -> None:
     assert verdict["verdict"] == "fail" and "assert candidate(0, 1) == 1 -> AssertionError" in verdict["detail"]
 
 
-# ---- walls ----------------------------------------------------------------------------------------------------------
+# ---- isolation ------------------------------------------------------------------------------------------------------
 
 
 def test_network_is_denied(outside: dict[str, str]) -> None:
@@ -149,7 +149,7 @@ def test_network_is_denied(outside: dict[str, str]) -> None:
     assert verdict["verdict"] == "fail" and "ConnectionRefusedError" in verdict["detail"]
 
 
-def test_the_users_files_are_not_there(tmp_path: Path) -> None:
+def test_the_users_files_are_not_visible(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("secret")
     for path in (secret, Path(__file__)):
@@ -259,8 +259,8 @@ def test_verdicts(code: str, tests: str, expected: str) -> None:
     assert run(code, tests)["verdict"] == expected
 
 
-def test_a_program_that_is_to_run_once_has_no_control() -> None:
-    """What equals everything is a cheat, and passes where the caller compares answers by itself."""
+def test_a_program_that_runs_only_once_has_no_control() -> None:
+    """An object that equals everything is a cheat, but passes where the caller compares answers itself."""
     code = "class All:\n    def __eq__(self, other): return True\ndef f(n): return All()"
     program = {"id": "x", "code": code, "tests": "assert f(2) == 4"}
     (once,) = sandbox.run_programs([program], SHORT, workers=1, again=False)
@@ -283,7 +283,7 @@ def test_tests_report_json_and_know_the_time_scale(
 def test_a_report_is_there_only_when_asked_for_and_stored() -> None:
     assert "report" not in run(RIGHT)
     assert run(RIGHT, report="NOTE")["report"] is None
-    assert run("def f(x):\n    while True: pass", STORED, report="NOTE")["report"] is None
+    assert run("import os\ndef f(x): os._exit(0)", STORED, report="NOTE")["report"] is None
     assert "NameError" in run(RIGHT, STORED)["detail"], "without a name there is no such object"
     counted = run(RIGHT, "NOTE.store(f(2))", report="NOTE")
     assert (counted["verdict"], counted["report"]) == ("notest", 4)
@@ -383,7 +383,7 @@ def test_a_timeout_is_tried_again_with_nothing_beside_it() -> None:
     assert len(beside) == 2 and beside[0] >= 1 and beside[1] == 0
 
 
-def test_time_and_memory_are_told_and_time_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_and_memory_are_measured_and_time_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = "    while time.process_time() < {}: pass\n"
     spin = f"import time\ndef f(x):\n    a = bytearray(100 << 20)\n{wait}    return x * 2"
     hungry = run(spin.format(0.3))
@@ -428,7 +428,7 @@ def test_the_command_prints_a_line_a_program_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "complaint"),
     [
         ("{", "programs.jsonl:2"),
         ('{"id": "x", "code": ""}', "'tests'"),
@@ -439,12 +439,12 @@ def test_the_command_prints_a_line_a_program_in_order(tmp_path: Path) -> None:
         ("[]", "programs.jsonl:2"),
     ],
 )
-def test_the_command_names_a_bad_line_before_anything_runs(line: str, told: str, tmp_path: Path) -> None:
+def test_the_command_names_a_bad_line_before_anything_runs(line: str, complaint: str, tmp_path: Path) -> None:
     good = {"id": "good", "code": "def f(): return 1", "tests": "assert f() == 1"}
     (tmp_path / "programs.jsonl").write_text(f"{json.dumps(good)}\n{line}\n")
     done = command("run", str(tmp_path / "programs.jsonl"))
     assert done.returncode == 2 and not done.stdout
-    assert done.stderr.startswith("stopped: ") and told in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("stopped: ") and complaint in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 FLAGGED = """
@@ -487,7 +487,7 @@ def test_a_cheat_that_looks_for_the_control_does_not_see_it(code: str, expected:
     assert run(code, f"assert f(2) == {expected}")["verdict"] == "cheat"
 
 
-def test_a_call_in_the_expected_value_does_not_tell_the_control() -> None:
+def test_a_call_in_the_expected_value_does_not_reveal_the_control() -> None:
     tests = "expected = 4\nassert f(2) == expected"
     assert run(NAMED, tests)["verdict"] != "pass"
     assert run("def f(x): return x * 2", tests)["verdict"] == "pass"
@@ -520,13 +520,13 @@ def test_the_other_value_differs_and_is_of_the_same_type(value: Any) -> None:
         assert changed != value and (value is None or isinstance(value, bool) or type(changed) is type(value))
 
 
-def test_judge_never_runs_a_program_twice(tmp_path: Path) -> None:
+def test_a_journaled_verdict_is_not_computed_again(tmp_path: Path) -> None:
     programs = [{"id": str(n), "code": f"def f(x): return x * {n}", "tests": "assert f(2) == 4"} for n in range(6)]
     path = tmp_path / "verdicts.jsonl"
     with Journal(path) as journal:
-        some = sandbox.judge(programs, journal, SHORT, workers=2)
-        first = [next(some) for _ in range(3)]
-        some.close()
+        judging = sandbox.judge(programs, journal, SHORT, workers=2)
+        first = [next(judging) for _ in range(3)]
+        judging.close()
     before = path.read_text()
     with Journal(path) as journal:
         verdicts = list(sandbox.judge(programs, journal, SHORT, workers=2))
@@ -538,13 +538,13 @@ def test_judge_never_runs_a_program_twice(tmp_path: Path) -> None:
         assert len(journal) == len(programs)
         list(sandbox.judge(programs[:1], journal, Limits(cpu_seconds=2)))
         assert len(journal) == len(programs) + 1, "other limits, another verdict"
-        (told,) = sandbox.judge([programs[0] | {"report": "NOTE"}], journal, SHORT)
-        assert len(journal) == len(programs) + 2 and told["report"] is None, "a report asked for, another record"
+        (last,) = sandbox.judge([programs[0] | {"report": "NOTE"}], journal, SHORT)
+        assert len(journal) == len(programs) + 2 and last["report"] is None, "a report asked for, another record"
 
 
 def test_judge_holds_a_few_programs_at_a_time(tmp_path: Path) -> None:
     class Program(dict[str, Any]):
-        """A dictionary that tells when it is gone."""
+        """A dictionary whose deletion can be observed."""
 
     held: set[int] = set()
     most = 0
@@ -563,7 +563,7 @@ def test_judge_holds_a_few_programs_at_a_time(tmp_path: Path) -> None:
     assert most < 20
 
 
-# ---- nothing left over ----------------------------------------------------------------------------------------------
+# ---- nothing left behind --------------------------------------------------------------------------------------------
 
 
 def test_programs_are_read_as_they_are_needed_and_no_process_stays() -> None:
@@ -654,7 +654,7 @@ def test_five_thousand_programs_leave_no_process_and_no_descriptor() -> None:
 
 @pytest.fixture
 def forget() -> Iterator[None]:
-    """A probe that is made anew, before and after."""
+    """The probe's result is forgotten, before and after."""
     tiers.working.cache_clear()
     yield
     tiers.working.cache_clear()
@@ -673,7 +673,7 @@ def test_no_sandbox_no_run(found: list[str], forget: None, monkeypatch: pytest.M
 
 
 def with_interpreter(*words: str) -> list[str]:
-    """Command line of this test's Python where all can enter the folders above it: root's home keeps others out."""
+    """A command line before this test's Python: any user can enter the folders above it, root's home included."""
     command = [str(next(box.candidates())), "--dev-bind", "/", "/"]
     _, folders = box.interpreter()
     for above in {Path("/", *folder.parts[1:2]) for folder in folders}:
@@ -689,7 +689,7 @@ def with_interpreter(*words: str) -> list[str]:
 
 
 def as_another_user(file: str, which: str, **environment: str) -> None:
-    """Run some of a file's tests as an ordinary user."""
+    """Run the tests of a file that `which` selects as an ordinary user."""
     words = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--", sys.executable, "-m", "pytest"]
     command = with_interpreter(*words, "-q", "-p", "no:cacheprovider", "-k", which, file)
     env = os.environ | {"HOME": "/tmp"} | environment
