@@ -1,13 +1,14 @@
-"""Tables in Markdown, for cards, reports and the README."""
+"""Markdown: tables, sections, fenced code."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 RULES = {"l": "---", "r": "---:"}
+BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def table(heads: Sequence[str], align: str, rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; `align` has a letter a column, l or r. Numbers come formatted."""
+    """Return a table; `align` has one letter per column, l or r. Numbers are formatted by the caller."""
     lines = [heads, [RULES[side] for side in align], *rows]
     return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
 
@@ -26,14 +27,11 @@ def sections(text: str) -> dict[str, str]:
     return {name: "\n".join(lines).strip() for name, lines in found.items()}
 
 
-BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
 def fenced(code: str) -> str:
     """Return code inside a python fence."""
     return f"```python\n{code.strip()}\n```"
 
 
 def code_of(text: str) -> str:
-    """The ```python blocks of a text, joined by a blank line; empty when there is none."""
+    """Return the ```python blocks of a text, joined by a blank line; empty when there is none."""
     return "\n\n".join(block.strip("\n") for block in BLOCK.findall(text))

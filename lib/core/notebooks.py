@@ -1,4 +1,4 @@
-"""A notebook as it is stored: its code, its parameters and their defaults."""
+"""The stored notebooks: their code, their parameters and the defaults of these."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""What a long step says while it works: lines for the terminal, progress with the time left."""
+"""Lines for the terminal, and the progress of a long step with an estimate of the time left."""
 
 import time
 
@@ -6,14 +6,14 @@ SAID = "▸ "  # begins the lines that a headless run passes on to its terminal;
 
 
 def say(line: str) -> None:
-    """Print a line that is worth reading in a terminal, too."""
+    """Print a line that a headless run passes on to its terminal."""
     print(SAID + line, flush=True)
 
 
 class Progress:
-    """Prints how far a long step is: at most a line every `every` seconds, with the rate and the time left.
+    """Prints how far a long step is, at most one line every `every` seconds, with the time left.
 
-    `done` at the start is work found finished from before; it counts as done but not towards the rate.
+    `done` at the start is work that was finished before; it does not count towards the rate.
     """
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, every: float = 15.0) -> None:
@@ -42,7 +42,7 @@ class Progress:
         self.printed = time.monotonic()
         line = f"{self.what}: {self.done:,}/{self.total:,} {self.unit}".rstrip()
         new = self.done - self.resumed
-        if new and self.total > self.done and new >= self.total // 50:  # the very first ones say little about the rest
+        if new and self.total > self.done and new >= self.total // 50:  # the first few say little about the rest
             line += f" · about {clock(seconds / new * (self.total - self.done))} left"
         elif self.done >= self.total and seconds >= 1:
             line += f" · in {clock(seconds)}"

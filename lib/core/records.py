@@ -17,11 +17,11 @@ Item = TypeVar("Item")
 
 
 class StudyError(Exception):
-    """Something a reader can mend; the message is one line and names the remedy."""
+    """An error that a reader can fix; the message is one line and names the remedy."""
 
 
 class Lazy(Sequence[Item], Generic[Key, Item]):
-    """A sequence whose items are made each time they are asked for; only the keys stay in memory."""
+    """A sequence that makes an item each time it is asked for; only the keys stay in memory."""
 
     def __init__(self, keys: Sequence[Key], make: Callable[[Key], Item]) -> None:
         self.keys, self.make = keys, make
@@ -50,7 +50,7 @@ class Source(TypedDict):
 
 
 class Seed(TypedDict):
-    """A function of the corpus that inspires one task; `order` is its rank: the judged ones first, each shuffled."""
+    """A function that inspires one task; `order` is its rank in a seeded shuffle, the judged ones first."""
 
     id: str
     code: str
@@ -62,7 +62,7 @@ class Seed(TypedDict):
 
 
 class Generated(TypedDict):
-    """What every record made by a model carries: enough to make the same request again."""
+    """What every generated record holds: enough to make the same request again."""
 
     id: str
     exemplars: list[str]
@@ -90,7 +90,7 @@ class Instruction(Generated):
 
 
 class Response(Generated):
-    """One sampled answer with its tests, as the model wrote it; `tokens` counts the completion."""
+    """One sampled response with its tests, as the model wrote it; `tokens` counts those of the completion."""
 
     parent: str
     seed: str
@@ -112,7 +112,7 @@ class Verdict(TypedDict):
 
 
 class Example(TypedDict):
-    """One training example: what the model reads and writes, and all that led to it."""
+    """One training example with everything that led to it."""
 
     id: str
     parent: str
@@ -144,12 +144,12 @@ RECORD_TYPES: dict[tuple[str, str], type] = {
 
 
 def canonical(value: object) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, no escapes."""
+    """Return the canonical JSON text of a value: sorted keys, no spaces, no escapes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def content_id(*parts: object) -> str:
-    """Return 16 hex characters that depend on nothing but the JSON values of `parts`."""
+    """Return 16 hexadecimal characters that depend only on the JSON values of `parts`."""
     return hashlib.sha256(canonical(list(parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -161,7 +161,7 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """Open a file that is written whole or not at all: a temporary neighbour is filled, flushed to disk and renamed.
+    """Open a file for an atomic write: a temporary file beside it is filled, flushed to disk and renamed.
 
     Gzipped when the name ends in .gz. Raises StudyError when it can't be written; the old file is then untouched.
     """
@@ -186,7 +186,7 @@ def replacing(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all (see `replacing`)."""
+    """Write a text file atomically (see `replacing`)."""
     with replacing(path) as file:
         file.write(text.encode("utf-8", "surrogatepass"))
 
@@ -194,7 +194,7 @@ def write_text(path: Path, text: str) -> None:
 def write_records(path: Path, records: Iterable[Record]) -> str:
     """Write records sorted by id, gzipped when the name ends in .gz; return the sha256 of the unpacked bytes.
 
-    A `Lazy` is written as its records are made; they must come in the order of their ids. Raises StudyError when two
+    A `Lazy` is written as its records are made, and must be sorted already. Raises StudyError when two
     records share an id or the disk is full, ValueError for a disordered `Lazy`; the old file is then untouched.
     """
     rows = records if isinstance(records, Lazy) else sorted(records, key=lambda record: record["id"])
@@ -235,11 +235,10 @@ def read_records(path: Path) -> list[Record]:
 
 
 class Journal:
-    """An append-only file of records by id: what was added survives a kill -9, a torn last line is cut off.
+    """An append-only file of records by id: added records survive a kill -9, and a torn last line is cut off.
 
-    Only the places of the lines are held in memory; a record is read again when it is asked for.
-
-    One process may hold a journal at a time; a second one gets a StudyError.
+    Only the offsets of the lines are held in memory; a record is read again when it is asked for. One process may hold
+    a journal at a time; a second one gets a StudyError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -271,7 +270,7 @@ class Journal:
         self._cut()
 
     def _cut(self) -> None:
-        """Drop what stands after the last whole line, in the file and in what was read of it."""
+        """Truncate the file after the last complete line and read it from there."""
         self._writer.truncate(self._end)
         self._reader.close()
         self._reader = self.path.open("rb")
