@@ -1,7 +1,6 @@
 """Self-OSS-Instruct (paper, section 2.2): seed to concepts to instruction to responses with tests."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,25 +9,10 @@ from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 from lib.generate import Engine, Request, complete, fits
 from lib.generate.few_shot import NEXT_EXAMPLE
 from lib.generate.protocol import sampling_seed
+from lib.synthesize.checks import instruction_fault, parse_concepts, without_duplicates
 from lib.synthesize.exemplars import Deck, Decks
 from lib.synthesize.prompts import Style
 
-MAX_CONCEPT_WORDS = 6
-MAX_CONCEPTS = 5  # the exemplars have two to five
-MIN_INSTRUCTION_WORDS = 8
-CODE_MARKS = re.compile(r"[`={}()\[\]<>#;\\]|\breturn\b|\bdef\b")
-# Tasks that need what the sandbox denies can never pass; they are dropped before responses are generated.
-OUT_OF_REACH = re.compile(
-    r"\b(files?|directory|folder|csv|database|sql|url|http\w*|api|web|server|socket|network|stdin|keyboard|"
-    r"user input|command[- ]line|gui|plot|image|random(?:ly)?|current (?:date|time))\b",
-    re.IGNORECASE,
-)
-# Names that are not everyday words, and everyday words where they can only mean the language.
-OTHER_LANGUAGE = re.compile(
-    r"\b(?i:java|javascript|typescript|node\.js|golang|php|kotlin|haskell|scala|fortran|matlab|cobol)\b|"
-    r"\b(?:in|using) (?:C|R|Go|Rust|Ruby|Swift|Perl|Bash)\b|\bC(?:\+\+|#)"
-)
-MIN_ASCII = 0.9  # share of a task's characters
 # Of the engines' window of 4,096 tokens, the system text and eight exemplars take up to 1,800.
 SNIPPET_TOKENS = 2000
 Properties = tuple[str, str]  # category and difficulty
@@ -73,66 +57,11 @@ def generated(deck: Deck, request: Request, completion: Record, engine: Engine) 
     }
 
 
-def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
-    """Return the concepts in a completion's first line, in lower case, and counts of rejected items by fault.
-
-    The official code keeps all items.
-    """
-    concepts, faults = [], Counter[str]()
-    for item in text.strip().split("\n")[0].split(","):
-        concept = re.sub(r"\s+", " ", item).strip(" .*-").lower()
-        if not concept:
-            faults["empty"] += 1
-        elif CODE_MARKS.search(concept):
-            faults["code"] += 1
-        elif len(concept.split()) > MAX_CONCEPT_WORDS:
-            faults[f"longer than {MAX_CONCEPT_WORDS} words"] += 1
-        elif concept in concepts:
-            faults["said twice"] += 1
-        elif len(concepts) == MAX_CONCEPTS:
-            faults[f"more than {MAX_CONCEPTS}"] += 1
-        else:
-            concepts.append(concept)
-    return concepts, faults
-
-
 def draw_properties(seed: int, parent: str, categories: dict[str, int], difficulties: dict[str, int]) -> Properties:
     """Draw category and difficulty for a parent with the given weights (the paper's: 2:1:1 and uniform)."""
     rng = random.Random(content_id(seed, "properties", parent))
     category = rng.choices(list(categories), list(categories.values()))[0]
     return category, rng.choices(list(difficulties), list(difficulties.values()))[0]
-
-
-def instruction_fault(text: str, max_words: int) -> str | None:
-    """Return why a task cannot be used, or None."""
-    words = len(text.split())
-    if words < MIN_INSTRUCTION_WORDS:
-        return f"shorter than {MIN_INSTRUCTION_WORDS} words"
-    if words > max_words:
-        return f"longer than {max_words} words"
-    if "###" in text or "<instruction>" in text:
-        return "runs on into another section"
-    if OTHER_LANGUAGE.search(text):
-        return "asks for another programming language"
-    if sum(letter.isascii() for letter in text) < MIN_ASCII * len(text):
-        return "not in English"
-    if OUT_OF_REACH.search(text):
-        return "needs files, network, input, chance or the clock"
-    return None
-
-
-def without_duplicates(records: Sequence[Record], field: str, reasons: Counter[str]) -> list[Record]:
-    """Keep the first record of each text in `field`, ignoring white space and case; count the others in `reasons`."""
-    seen: set[str] = set()
-    kept = []
-    for record in records:
-        key = "".join(record[field].split()).lower()
-        if key in seen:
-            reasons["same as an earlier one"] += 1
-        else:
-            seen.add(key)
-            kept.append(record)
-    return kept
 
 
 def fitting(engine: Engine, cache: Journal, seeds: Sequence[Record], reasons: Counter[str]) -> list[Record]:

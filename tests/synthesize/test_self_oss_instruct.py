@@ -9,7 +9,7 @@ from lib.core import markdown
 from lib.core.records import Journal, Record, StudyError, content_id, write_records
 from lib.generate import Request
 from lib.generate.protocol import sampling_seed
-from lib.synthesize import prompts
+from lib.synthesize import checks, prompts
 from lib.synthesize import self_oss_instruct as instruct
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems, positions
 
@@ -194,7 +194,7 @@ def test_prompts_of_one_deck_share_everything_but_the_query():
     ],
 )  # fmt: skip
 def test_concepts_are_cleaned_and_what_goes_is_counted(text, concepts, faults):
-    assert instruct.parse_concepts(text) == (concepts, faults)
+    assert checks.parse_concepts(text) == (concepts, faults)
 
 
 GOOD = "Write a function `f(items)` that returns the even numbers of a list in their order."
@@ -219,7 +219,7 @@ GOOD = "Write a function `f(items)` that returns the even numbers of a list in t
     ],
 )
 def test_tasks_that_cannot_be_used_are_named(text, fault):
-    found = instruct.instruction_fault(text, 200)
+    found = checks.instruction_fault(text, 200)
     assert found is None if fault is None else fault in str(found)
 
 
@@ -309,7 +309,7 @@ def test_a_seed_that_overflows_the_window_is_counted_and_never_asked_about(tmp_p
     assert step.reasons == {"perhaps too long for the model's window": 1}
 
 
-def test_requests_carry_the_sampling_and_the_official_stop_strings(tmp_path):
+def test_a_requests_seed_belongs_to_its_step_and_parent(tmp_path):
     seen: list[Request] = []
     engine = Scripted(lambda request: seen.append(request) or ("sets, sums" if len(seen) == 1 else GOOD, "stop"))
     deal, sampling = Decks(EXEMPLARS, 1, 1, 1), instruct.Sampling(0.7, 50, 9)
@@ -319,13 +319,8 @@ def test_requests_carry_the_sampling_and_the_official_stop_strings(tmp_path):
         weights = {"function": 1}, {"easy": 1}
         tasks = instruct.ask_instructions(engine, cache, PAPER, deal, concepts.records, sampling, weights, 90)
         instruct.ask_responses(engine, cache, PAPER, deal, tasks.records, sampling, 1)
-        instruct.ask_responses(engine, cache, HEADERS, deal, tasks.records, sampling, 1)
-    assert [request.stop for request in seen] == [
-        ("## Example", "\n\n"), ("## Example",), ("## Example", "</tests>"), ("## Example", "### Instruction"),
-    ]  # fmt: skip
-    assert {(request.temperature, request.max_tokens) for request in seen} == {(0.7, 50)}
     (task,) = tasks.records
-    keys = [("concepts", "a"), ("instruction", concepts.records[0]["id"]), *[("response", task["id"])] * 2]
+    keys = [("concepts", "a"), ("instruction", concepts.records[0]["id"]), ("response", task["id"])]
     assert [request.seed for request in seen] == [sampling_seed(9, *key) for key in keys]
     assert (task["category"], task["difficulty"]) == ("function", "easy")
 
