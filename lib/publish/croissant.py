@@ -45,7 +45,7 @@ def citation() -> tuple[Record, str]:
 
 
 def licence_url(licence: str) -> str:
-    """Return the SPDX list's address of a single licence; an expression or another text is returned as it is."""
+    """Return the address of a single licence in the SPDX list; an expression or another text is returned as it is."""
     try:
         name = canonicalize_license_expression(licence)
     except InvalidLicenseExpression:
@@ -73,9 +73,9 @@ def metadata(
     """Return the Croissant JSON of the data set in `folder`.
 
     `files` maps a split to its Parquet file, relative to `folder`; each split becomes a record set with all `columns`.
-    `sources` are the (package, version, licence) that the data derive from; `made` is when, in ISO 8601; `writer` is
-    the model that wrote them; `texts` are further properties of mlcroissant's Metadata. Raises mlcroissant's
-    ValidationError for what breaks the format.
+    `sources` are the (package, version, licence) that the data derive from; `made` is the time, in ISO 8601; `writer`
+    is the model that wrote them; `texts` are further properties of mlcroissant's Metadata. Raises mlcroissant's
+    ValidationError for a result that breaks the format.
     """
     context = mlc.Context(conforms_to=VERSION)  # pyright: ignore[reportArgumentType]: it is converted there
     context.rdf = mlc.Rdf(context=make_context(context, prov=PROV))

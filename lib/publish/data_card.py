@@ -17,7 +17,7 @@ from lib.select.selection import preset
 TEMPLATE = str(Path(__file__).with_name("templates") / "data_card.md")
 CURATION, SYNTHESIS, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
 
-# Parameters that shape the data; none that may hold a path, an address or a key of the machine they were made on.
+# Parameters that shape the data; none that may hold a path, an address or a key of the machine that made them.
 SHOWN = {
     CURATION: ("UNIT", "RULES"),
     SYNTHESIS: (
@@ -34,12 +34,14 @@ CHOSEN = {
     "random": "for each task, one answer is here, whether or not it passed its own tests",
     "failing": "for each task, one answer is here that did not pass its own tests",
 }
+# Texts that the card and the Croissant metadata share; all others are in the template.
+TAGS = ["code", "python", "synthetic", "self-alignment"]
 MADE = """A model was shown pieces of real Python code. It named the concepts in each, made up a task from them (with
 DIRECT, from the code itself), and answered each task several times, with tests. A sandbox ran answers and tests."""
 LIMITS = (
     "Nobody has read the examples. Tests and answer are the same model's: the tests can be as wrong as the code.",
     "English instructions and Python code only.",
-    "The tasks follow what the code they come from does. Category and difficulty are what was asked for, not judged.",
+    "The tasks resemble what their source code does. Category and difficulty are what was asked for, not assessed.",
     "The examples were not searched for personal data.",
 )
 # The Hub's size categories (huggingface_hub.DatasetCardData); each border is ten times the one before.
@@ -55,7 +57,7 @@ def title(upstream: Mapping[str, Record]) -> str:
 
 
 def summary(n: int, upstream: Mapping[str, Record]) -> str:
-    """Return one sentence on what the data are."""
+    """Return a sentence on what the data are."""
     name = upstream[SYNTHESIS]["metrics"]["model"]["name"]
     choice = CHOSEN[upstream[FILTERING]["parameters"]["CHOICE"]]
     return f"{n:,} Python tasks with answers and tests, written by {name}; {choice}."
@@ -83,13 +85,13 @@ def header(examples: Sequence[Record], files: Mapping[str, str], name: str) -> D
         language_creators=["machine-generated"],
         task_categories=["text-generation"],
         size_categories=[size_category(len(examples))],
-        tags=["code", "python", "synthetic", "self-alignment"],
+        tags=TAGS,
         configs=[{"config_name": "default", "data_files": [{"split": s, "path": path} for s, path in files.items()]}],
     )
 
 
 def composition(examples: Sequence[Record], held_out: Collection[str]) -> Record:
-    """Return counts and means of the examples, each a row of a table."""
+    """Return counts, means and medians of the examples, each a row of a table."""
     counts = {
         f"{field}: {value}": n
         for field in ("category", "difficulty")
@@ -104,12 +106,12 @@ def composition(examples: Sequence[Record], held_out: Collection[str]) -> Record
         | counts
         | {"mean pass rate of the tasks": f"{mean(example['pass_rate'] for example in examples):.2f}"}
         | lengths
-        | {"packages they come from": len(packages(examples))}
+        | {"packages that inspired them": len(packages(examples))}
     )
 
 
 def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Record]) -> Record:
-    """Return who wrote the examples and every parameter of SHOWN, each a row of a table."""
+    """Return which model wrote the examples and every parameter of SHOWN, each a row of a table."""
     revisions = sorted({example["model"] for example in examples})
     writer = {
         "model": upstream[SYNTHESIS]["metrics"]["model"]["name"],
@@ -133,7 +135,7 @@ def funnel(steps: Sequence[Record]) -> str:
         )
         for step in steps
     ]  # fmt: skip
-    return table(("step", "in", "out", "of", "why not"), "lrrll", rows)
+    return table(("step", "in", "out", "of", "dropped, by reason"), "lrrll", rows)
 
 
 def card(

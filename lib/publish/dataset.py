@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from lib.core.models import Model
 from lib.core.records import Record, StudyError, file_sha256, replacing, write_text
 from lib.publish.croissant import Column, metadata
-from lib.publish.data_card import FILTERING, LIMITS, MADE, card, summary, title
+from lib.publish.data_card import FILTERING, LIMITS, MADE, TAGS, card, summary, title
 from lib.publish.provenance import packages
 
 FILES = {split: f"data/{split}-00000-of-00001.parquet" for split in ("train", "held_out")}
@@ -19,7 +19,7 @@ COLUMNS = {
     "instruction": Column("string", "The task, as the model wrote it; some end with tests to pass."),
     "response": Column("string", "The model's answer, Markdown with Python code: what the loss is taken on."),
     "tests": Column("string", "The model's own tests of the answer, Python assertions."),
-    "category": Column("string", "What the model was asked to have implemented."),
+    "category": Column("string", "The kind of program that the model was asked for."),
     "difficulty": Column("string", "The difficulty that the model was asked for."),
     "pass_rate": Column("double", "The share of the task's sampled answers that passed their own tests, 0 to 1."),
     "seed": Column("string", "The id of the function that inspired the task (or piece of code, with UNIT snippets)."),
@@ -31,7 +31,7 @@ COLUMNS = {
     "parent": Column("string", "The id of the answer's own record in the run, among the responses of notebook 02."),
     "sample": Column("int64", "Which of the task's sampled answers this is, from 0."),
     "exemplars": Column("list<string>", "The worked examples that the model was shown when it answered, in order."),
-    "sampling_seed": Column("int64", "The seed of the random numbers that the answer was sampled with."),
+    "sampling_seed": Column("int64", "The random seed that the answer was sampled with."),
     "request": Column("string", "The hash of the whole request to the model."),
     "model": Column("string", "The revision of the model that wrote the example."),
     "engine": Column("string", "The program that ran the model, with its version."),
@@ -46,37 +46,50 @@ def write_dataset(
 
     `examples` are the dataset records of stage 03, `held_out` the ids that are not trained on, `model` the model being
     tuned, `upstream` the manifests of stages 01 to 03 by name. Equal input gives equal bytes. Raises StudyError for an
-    example without a licence, for ids that are no example's, and when the disk is full.
+    example without a licence, for held-out ids that no example has, and when the disk is full.
     """
     rows = [flat(example) for example in sorted(examples, key=lambda example: example["id"])]
     if strange := set(held_out) - {row["id"] for row in rows}:
-        raise StudyError(f"{min(strange)} is held out but no example: run notebook 04 from its first cell")
+        raise StudyError(f"{min(strange)} is held out but is not an example: run notebook 04 from its first cell")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    schema = pa.schema([(name, ARROW[column.type]) for name, column in COLUMNS.items()])
-    for split, file in FILES.items():
-        chosen = [row for row in rows if (row["id"] in held_out) == (split == "held_out")]
-        with replacing(partial / file) as out:
-            pq.write_table(pa.Table.from_pylist(chosen, schema=schema), out)
-    last = upstream[FILTERING]
-    croissant = metadata(
-        partial, FILES, COLUMNS, list(packages(examples)), last["finished"],
-        ", ".join(sorted({row["model"] for row in rows})),
-        name=title(upstream),
-        description=summary(len(rows), upstream),
-        keywords=["code", "python", "synthetic", "self-alignment"],
-        data_collection=MADE,
-        data_preprocessing_protocol=[f"{s['step']}: {s['in']} in, {s['out']} out" for s in last["funnel"]],
-        data_limitations=list(LIMITS),
-        data_use_cases=["Instruction tuning of code models, to study self-alignment."],
-    )  # fmt: skip
-    write_text(partial / "croissant.json", croissant)
+    write_splits(partial, rows, held_out)
+    write_text(partial / "croissant.json", described(partial, examples, upstream))
     hashes = {file: file_sha256(partial / file) for file in [*FILES.values(), "croissant.json"]}
     columns = {name: column.description for name, column in COLUMNS.items()}
     write_text(partial / "README.md", card(examples, held_out, model, upstream, FILES, columns, hashes, folder.name))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return {f"{folder.name}/{file}": file_sha256(folder / file) for file in [*hashes, "README.md"]}
+
+
+def write_splits(folder: Path, rows: Sequence[Record], held_out: Collection[str]) -> None:
+    """Write rows of COLUMNS as one Parquet file per split."""
+    schema = pa.schema([(name, ARROW[column.type]) for name, column in COLUMNS.items()])
+    for split, file in FILES.items():
+        chosen = [row for row in rows if (row["id"] in held_out) == (split == "held_out")]
+        with replacing(folder / file) as out:
+            pq.write_table(pa.Table.from_pylist(chosen, schema=schema), out)
+
+
+def described(folder: Path, examples: Sequence[Record], upstream: Mapping[str, Record]) -> str:
+    """Return the Croissant metadata of the splits in `folder`."""
+    last = upstream[FILTERING]
+    return metadata(
+        folder,
+        FILES,
+        COLUMNS,
+        sources=list(packages(examples)),
+        made=last["finished"],
+        writer=", ".join(sorted({example["model"] for example in examples})),
+        name=title(upstream),
+        description=summary(len(examples), upstream),
+        keywords=TAGS,
+        data_collection=MADE,
+        data_preprocessing_protocol=[f"{s['step']}: {s['in']} in, {s['out']} out" for s in last["funnel"]],
+        data_limitations=list(LIMITS),
+        data_use_cases=["Instruction tuning of code models, to study self-alignment."],
+    )
 
 
 def flat(example: Record) -> Record:

@@ -1,6 +1,7 @@
 """The model cards: templates/model_card.md, filled with what a training recorded about itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -15,16 +16,16 @@ TEMPLATE = str(Path(__file__).with_name("templates") / "model_card.md")
 
 
 def energy(facts: Record) -> str:
-    """Return the energy that a training used, in words; `joules` and `energy counters` are EnergyMeter's."""
+    """Return in words the energy that a training used, as EnergyMeter measured it."""
     if facts.get("joules") is None:
         return "not measurable on this machine"
-    return f"{facts['joules'] / 3600:,.1f} Wh ({facts['energy counters']}; what else ran there is included)"
+    return f"{facts['joules'] / 3600:,.1f} Wh ({facts['energy counters']}; includes whatever else ran there)"
 
 
 def header(base: Model, adapter: bool) -> ModelCardData:
-    """Return the YAML header of a card; a base model that is not on the Hub cannot be linked and is left out."""
+    """Return the YAML header of a card; it links the base model only if that is on the Hub."""
     on_hub = base.note == HUB
-    # A hub model's licence was read from its own card, so it is one of the Hub's identifiers already.
+    # A hub model's licence was read from its own card, so it is already one of the Hub's identifiers.
     licence = base.licence if on_hub and " " not in base.licence else hub_licences(base.licence)[0]
     return ModelCardData(
         base_model=base.name.partition("@")[0] if on_hub else None,
@@ -50,7 +51,7 @@ def write_card(
     `model` is the base model, `examples` are the dataset records of stage 03, `data_sha256` is their file's hash, and
     `published` maps the files of the published data set to theirs (lib.publish.dataset.write_dataset).
     """
-    values = facts_shown(model, training, examples, {"dataset.jsonl": data_sha256} | dict(published or {}))
+    values = values_of(model, training, examples, {"dataset.jsonl": data_sha256} | dict(published or {}))
     adapter = training.folder / "adapter"
     cards = [(training.folder, "model"), (training.model, "."), *([(adapter, "")] if adapter.is_dir() else [])]
     texts = []
@@ -62,8 +63,8 @@ def write_card(
     return texts[0]
 
 
-def facts_shown(model: Model, training: Training, examples: Sequence[Record], hashes: Mapping[str, str]) -> Record:
-    """Return what the template shows in every card of a training; `hashes` are of the files it was trained on."""
+def values_of(model: Model, training: Training, examples: Sequence[Record], hashes: Mapping[str, str]) -> Record:
+    """Return the template's values that all cards of a training share; `hashes` are of the files it was trained on."""
     facts, on_hub = training.facts, model.note == HUB
     data = facts["examples"] | {"trained tokens per epoch": facts["trained tokens"]}
     hub_id = model.name.partition("@")[0]
@@ -76,9 +77,7 @@ def facts_shown(model: Model, training: Training, examples: Sequence[Record], ha
         "energy": energy(facts),
         "losses": ", ".join(f"{value:.3f} {when}" for when, value in training.held_out_losses().items()),
         "tables": {
-            "base": facts_table(
-                {name: getattr(model, name) for name in ("name", "revision", "licence", "sha256", "note")}
-            ),
+            "base": facts_table({name: value for name, value in asdict(model).items() if name != "path"}),
             "data": facts_table(data | {f"sha256 of {name}": value for name, value in hashes.items()}),
             "packages": provenance(examples),
             "settings": facts_table(facts["settings"]),

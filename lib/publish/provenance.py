@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from lib.core.markdown import table
 from lib.core.records import Record
 
-# The Hub's identifiers (its documentation, "Licenses") for what is called so here, in lower case.
+# The Hub's identifiers (its documentation, "Licenses") of the licences named here, in lower case.
 HUB_LICENCES = {"gemma terms of use": "gemma", "not stated": "unknown"} | {
     name: name for name in ("apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "isc", "mit", "unlicense", "zlib")
 }
-LONGEST = 200  # rows of a table of packages; every example names its own package all the same
+LONGEST = 200  # rows of a table of packages; every example still names its own package
 
 
 def facts_table(facts: Record) -> str:
@@ -28,7 +28,7 @@ def packages(examples: Sequence[Record]) -> Counter[tuple[str, str, str]]:
 def provenance(examples: Sequence[Record]) -> str:
     """Return a Markdown table of the packages whose functions inspired the examples: version, licence, count.
 
-    Of more than LONGEST packages only those with most examples are shown; the last row counts the others.
+    If there are more than LONGEST, only those with most examples are shown and the last row counts the others.
     """
     found = packages(examples)
     shown = dict(found.most_common(LONGEST))
@@ -39,7 +39,7 @@ def provenance(examples: Sequence[Record]) -> str:
 
 
 def hub_licences(licence: str) -> list[str]:
-    """Return the Hub's identifiers, sorted, for a model's licence or an SPDX expression; "other" for one it has not."""
+    """Return the Hub's sorted identifiers of a model's licence or an SPDX expression; "other" where it has none."""
     text = licence.lower()
     names = [text] if text in HUB_LICENCES else re.findall(r"[^\s()]+", text)
     return sorted({HUB_LICENCES.get(name, "other") for name in names if name not in ("and", "or")})

@@ -1,4 +1,4 @@
-"""The published training set: read back by datasets and mlcroissant, whole or not there, the same bytes every time."""
+"""The published training set: read back by datasets and mlcroissant, written whole, the same bytes every time."""
 
 import json
 import resource
@@ -16,12 +16,12 @@ from lib.core.models import Model
 from lib.core.paths import ROOT
 from lib.core.records import Example, Source, StudyError, file_sha256, read_records
 from lib.publish.croissant import citation, licence_url
-from lib.publish.data_card import size_category
+from lib.publish.data_card import CURATION, FILTERING, SYNTHESIS, size_category
 from lib.publish.dataset import COLUMNS, FILES, write_dataset
 from lib.publish.provenance import hub_licences, provenance
 
 RUN = ROOT / "data/reference/laptop"
-STAGES = ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering")
+STAGES = (CURATION, SYNTHESIS, FILTERING)
 EXAMPLES = read_records(RUN / "03_execution_filtering/dataset.jsonl.gz")
 UPSTREAM = {stage: json.loads((RUN / stage / "manifest.json").read_text()) for stage in STAGES}
 HELD_OUT = {example["id"] for example in EXAMPLES[::20]}
@@ -36,15 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def example(row: dict) -> dict:
+def record_of(row: dict) -> dict:
     """Return the record that a row was made from."""
     source = {name: row[f"source_{name}"] for name in Source.__annotations__}
     return {name: row[name] for name in row if not name.startswith("source_")} | {"source": source}
-
-
-def changed(**source: str) -> list[dict]:
-    """Return the examples with another source in the first one."""
-    return [EXAMPLES[0] | {"source": EXAMPLES[0]["source"] | source}, *EXAMPLES[1:]]
 
 
 def test_every_part_of_an_example_has_a_described_column() -> None:
@@ -54,8 +49,8 @@ def test_every_part_of_an_example_has_a_described_column() -> None:
 
 def test_the_columns_that_name_records_say_whose_id_they_hold() -> None:
     """Each holds ids of one kind of record, and its description says which, in the card's words."""
-    files = {"function": "01_seed_curation/seeds", "instruction": "02_self_oss_instruct/instructions"}
-    files |= {"answer": "02_self_oss_instruct/responses"}
+    files = {"function": f"{CURATION}/seeds", "instruction": f"{SYNTHESIS}/instructions"}
+    files |= {"answer": f"{SYNTHESIS}/responses"}
     ids = {kind: {row["id"] for row in read_records(RUN / f"{file}.jsonl.gz")} for kind, file in files.items()}
     for column in ("seed", "parent"):
         held = {example[column] for example in EXAMPLES}
@@ -70,11 +65,11 @@ def test_datasets_reads_the_splits_offline(folder: Path, tmp_path: Path, monkeyp
     exec((folder / "README.md").read_text().split("```python\n")[1].split("```")[0], scope)  # the card's own code
     data = scope["data"]
     assert set(data) == set(FILES) and {row["id"] for row in data["held_out"]} == HELD_OUT
-    rows = [example(row) for split in data.values() for row in split]
+    rows = [record_of(row) for split in data.values() for row in split]
     assert sorted(rows, key=lambda row: row["id"]) == EXAMPLES
 
 
-def test_mlcroissant_reads_the_same_records_without_a_complaint(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_mlcroissant_reads_the_same_records_without_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = mlcroissant.Dataset(jsonld=folder / "croissant.json")
     issues = data.metadata.ctx.issues
     assert not issues.errors and not issues.warnings and not caplog.records
@@ -85,24 +80,26 @@ def test_mlcroissant_reads_the_same_records_without_a_complaint(folder: Path, ca
         for record in data.records(split):
             named = {name.removeprefix(f"{split}/"): value for name, value in record.items()}
             texts = {name: value.decode() for name, value in named.items() if isinstance(value, bytes)}
-            rows.append(example(named | texts | {"exemplars": [text.decode() for text in named["exemplars"]]}))
+            rows.append(record_of(named | texts | {"exemplars": [text.decode() for text in named["exemplars"]]}))
     assert sorted(rows, key=lambda row: row["id"]) == EXAMPLES
     for file in data.metadata.file_objects:
         assert file.sha256 == file_sha256(folder / file.content_url)
 
 
 def test_the_metadata_name_every_seed_package_and_the_paper(folder: Path) -> None:
-    told = json.loads((folder / "croissant.json").read_text())
+    metadata = json.loads((folder / "croissant.json").read_text())
     card = (folder / "README.md").read_text()
-    assert told["@context"]["prov"] == "http://www.w3.org/ns/prov#" and told["@context"]["isArray"] == "cr:isArray"
-    labels = {entity["prov:label"]: entity["license"] for entity in told["prov:wasDerivedFrom"]}
+    assert (
+        metadata["@context"]["prov"] == "http://www.w3.org/ns/prov#" and metadata["@context"]["isArray"] == "cr:isArray"
+    )
+    labels = {entity["prov:label"]: entity["license"] for entity in metadata["prov:wasDerivedFrom"]}
     for source in (example["source"] for example in EXAMPLES):
         url = licence_url(source["licence"])
-        assert labels[f"{source['package']} {source['version']}"] == url and url in told["license"]
+        assert labels[f"{source['package']} {source['version']}"] == url and url in metadata["license"]
         assert f"| {source['package']} | {source['version']} | {source['licence']} |" in card
-    assert EXAMPLES[0]["model"] in told["prov:wasAttributedTo"]["prov:label"]
-    assert "2410.24198" in told["citeAs"] and citation()[1] in card
-    assert len(yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]["authors"]) == 1 + told[
+    assert EXAMPLES[0]["model"] in metadata["prov:wasAttributedTo"]["prov:label"]
+    assert "2410.24198" in metadata["citeAs"] and citation()[1] in card
+    assert len(yaml.safe_load((ROOT / "CITATION.cff").read_text())["preferred-citation"]["authors"]) == 1 + metadata[
         "citeAs"
     ].count(" and ")
 
@@ -128,7 +125,7 @@ def test_the_card_has_a_header_for_the_hub_and_the_numbers_of_the_run(folder: Pa
 def test_the_card_claims_no_passed_tests_and_no_licence_that_it_cannot_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A template's name that nobody gives would leave an empty place; here it is an error.
+    # A name in the template without a value would be rendered as nothing; here it is an error.
     monkeypatch.setattr(jinja2, "Template", partial(jinja2.Template, undefined=jinja2.StrictUndefined))
     last = UPSTREAM[STAGES[2]]
     parameters = last["parameters"] | {"CHOICE": "failing"}
@@ -182,18 +179,19 @@ def test_a_full_disk_leaves_the_old_folder(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("licence", ["", None])
-def test_an_example_without_a_licence_is_refused(tmp_path: Path, licence: str) -> None:
+def test_an_example_without_a_licence_is_refused(tmp_path: Path, licence: str | None) -> None:
+    first = EXAMPLES[0] | {"source": EXAMPLES[0]["source"] | {"licence": licence}}
     with pytest.raises(StudyError, match=f"{EXAMPLES[0]['id']} names no licence"):
-        write_dataset(tmp_path / "dataset", changed(licence=licence), HELD_OUT, MODEL, UPSTREAM)
+        write_dataset(tmp_path / "dataset", [first, *EXAMPLES[1:]], HELD_OUT, MODEL, UPSTREAM)
     assert not list(tmp_path.iterdir())
 
 
 def test_held_out_ids_of_other_examples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="nobody is held out but no example"):
+    with pytest.raises(StudyError, match="nobody is held out but is not an example"):
         write_dataset(tmp_path / "dataset", EXAMPLES, {"nobody"}, MODEL, UPSTREAM)
 
 
-def test_licences_have_the_hub_s_and_spdx_s_names() -> None:
+def test_licences_have_the_names_of_the_hub_and_of_spdx() -> None:
     assert hub_licences("Apache-2.0 OR MIT") == ["apache-2.0", "mit"] == hub_licences("(MIT AND Apache-2.0)")
     assert hub_licences("PSF-2.0") == ["other"] and hub_licences("bsd-3-clause") == ["bsd-3-clause"]
     assert hub_licences("Gemma terms of use") == ["gemma"] and hub_licences("not stated") == ["unknown"]

@@ -73,7 +73,7 @@ def run(card: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict]:
 
 
 def test_the_card_states_the_facts_of_the_run(base: Model, training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A template's name that nobody gives would leave an empty place; here it is an error.
+    # A name in the template without a value would be rendered as nothing; here it is an error.
     monkeypatch.setattr(jinja2, "Template", partial(jinja2.Template, undefined=jinja2.StrictUndefined))
     card = write_card(base, training, EXAMPLES, "f" * 64, PUBLISHED)
     facts = ["| revision | r1 |", "| licence | Apache-2.0 |", "f" * 64, "e" * 64, "| toolbox | 1.0 | MIT | 2 |"]
@@ -97,7 +97,7 @@ def test_energy_and_method_are_not_made_up(base: Model, training: Training) -> N
     assert "All parameters were trained." in full
 
 
-def test_headers_link_a_hub_model_and_nothing_else(base: Model, training: Training) -> None:
+def test_headers_link_only_a_hub_model(base: Model, training: Training) -> None:
     write_card(base, training, EXAMPLES, "f" * 64)
     local = {name: ModelCard((training.folder / name / "README.md").read_text()).data for name in ("model", "adapter")}
     assert [data.library_name for data in local.values()] == ["transformers", "peft"]
@@ -136,7 +136,7 @@ def test_the_code_in_the_cards_answers_as_the_study_does(
         logits = [model(**merged["prompt"]).logits.float() for model in models]
     assert torch.equal(adapted["prompt"]["input_ids"], merged["prompt"]["input_ids"])
     rounding, learned = (logits[2] - logits[1]).norm(), (logits[0] - logits[1]).norm()
-    assert rounding < 0.2 * learned, "merging rounds the weights, no more"
+    assert rounding < 0.2 * learned, "merging only rounds the weights"
 
 
 def test_without_an_adapter_there_is_no_third_card(base: Model, training: Training, tmp_path: Path) -> None:

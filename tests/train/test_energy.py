@@ -1,4 +1,4 @@
-"""The energy meter reads a powercap tree as Linux lays it out, wraps included, and never raises."""
+"""The energy meter reads a powercap tree as Linux writes it, with counters that wrap, and never raises."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_joules_are_summed_over_packages_and_over_their_wraps(tmp_path: Path) ->
     assert meter.joules() == pytest.approx(3 + 1.5)
     second.write_text("2500000\n")
     assert meter.joules() == pytest.approx(3 + 3.5)
-    second.write_text("100000\n")  # the second time round
+    second.write_text("100000\n")  # wrapped a second time
     assert meter.joules() == pytest.approx(3 + 1.1 + RANGE / 1e6)
 
 
@@ -47,7 +47,7 @@ def test_nothing_is_counted_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj", "name"])
-def test_what_cannot_be_read_is_not_counted(tmp_path: Path, broken: str) -> None:
+def test_counters_that_cannot_be_read_are_left_out(tmp_path: Path, broken: str) -> None:
     file = zone(tmp_path, "intel-rapl:0", "package-0", 0).with_name(broken)
     file.unlink()
     file.mkdir()  # unreadable for the superuser, too
@@ -56,7 +56,7 @@ def test_what_cannot_be_read_is_not_counted(tmp_path: Path, broken: str) -> None
     assert EnergyMeter(tmp_path / "none").joules() is None
 
 
-def test_a_counter_that_fails_gives_none_and_is_taken_up_again(tmp_path: Path) -> None:
+def test_a_counter_that_fails_gives_none_until_it_works_again(tmp_path: Path) -> None:
     file = zone(tmp_path, "intel-rapl:0", "package-0", 0)
     meter = EnergyMeter(tmp_path)
     file.write_text("\n")

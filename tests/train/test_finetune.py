@@ -1,4 +1,4 @@
-"""Real trainings of a tiny model: it learns, is saved, survives kill -9 and a full disk, is not repeated."""
+"""Real trainings of a tiny model: it learns, is saved, survives kill -9 and a full disk, and is not repeated."""
 
 import json
 import os
@@ -37,12 +37,12 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", launch.PARENT: str(os.getpid
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny: Model, tmp_path_factory: pytest.TempPathFactory):
-    """One training from start to end."""
+    """One training without interruption."""
     return train(tiny, EXAMPLES, RECIPE, tmp_path_factory.mktemp("undisturbed"))
 
 
 def same_curve(one: list[dict], other: list[dict], tolerance: float = 1e-5) -> None:
-    """Assert that two logs have the same updates and measurements, but for the time they took."""
+    """Assert that two logs have the same updates and measurements, whatever time they took."""
     assert [row["id"] for row in one] == [row["id"] for row in other]
     for a, b in zip(one, other, strict=True):
         for name in a.keys() & {"loss", "held_out_loss", "tokens", "learning_rate", "grad_norm"}:
@@ -76,7 +76,7 @@ def test_the_merged_model_loads_and_answers_differently(tiny: Model, undisturbed
     assert "packed" not in saved, "another program could not load it"
 
 
-def test_answers_end_at_the_end_token_whoever_is_beside_them(undisturbed) -> None:
+def test_answers_end_at_the_end_token_and_do_not_depend_on_the_batch(undisturbed) -> None:
     asked = [EXAMPLES[0]["instruction"], EXAMPLES[4]["instruction"]]
     together = answers(undisturbed.model, asked, 60)
     assert together == [answers(undisturbed.model, [text], 60)[0] for text in asked]
@@ -90,29 +90,29 @@ def test_a_finished_training_is_not_repeated(tiny: Model, undisturbed) -> None:
     assert (undisturbed.model / "model.safetensors").stat().st_mtime_ns == written
 
 
-def test_another_recipe_begun_and_left_changes_nothing_of_a_finished_one(tiny: Model, tmp_path: Path) -> None:
-    """The log and the facts are one file's, so that no log of another training can stand beside them."""
+def test_another_recipe_that_is_abandoned_leaves_a_finished_training_as_it_is(tiny: Model, tmp_path: Path) -> None:
+    """Log and facts are in one file, so that they are always of the same training."""
     short = replace(RECIPE, epochs=1)
     first = train(tiny, EXAMPLES, short, tmp_path)
     job = write_job(tiny, EXAMPLES, replace(RECIPE, epochs=10_000), tmp_path)
-    begun = subprocess.Popen([sys.executable, "-m", "lib.train.finetune", str(job)], cwd=ROOT, env=ENVIRONMENT)
+    other = subprocess.Popen([sys.executable, "-m", "lib.train.finetune", str(job)], cwd=ROOT, env=ENVIRONMENT)
     while not list(tmp_path.glob("checkpoints/*/checkpoint-6/whole")):
-        assert begun.poll() is None
+        assert other.poll() is None
         time.sleep(0.01)
-    begun.kill()
-    begun.wait()
+    other.kill()
+    other.wait()
     (tmp_path / "log.jsonl").write_text("")
     again = train(tiny, EXAMPLES, short, tmp_path)
     assert again.reused and again.log == first.log == read_records(tmp_path / "log.jsonl")
 
 
 def test_less_in_memory_is_the_same_training(tiny: Model, undisturbed) -> None:
-    """Lowering MICRO_BATCH, as a full GPU asks for, must not throw away what was done."""
+    """Lowering MICRO_BATCH, which a full GPU requires, must not discard what was trained."""
     assert train(tiny, EXAMPLES, replace(RECIPE, micro_batch=1), undisturbed.folder).reused
 
 
 def test_the_seed_decides_the_order(tiny: Model, undisturbed, tmp_path: Path) -> None:
-    """transformers' balanced sampler does not know the run's seed by itself."""
+    """transformers does not pass the run's seed to its balanced sampler."""
     other = train(tiny, EXAMPLES, replace(RECIPE, seed=RECIPE.seed + 1, epochs=1), tmp_path)
     first, second = ([row["tokens"] for row in t.log if "loss" in row][:4] for t in (undisturbed, other))
     assert first != second
@@ -127,7 +127,7 @@ def test_every_parameter_can_be_trained(tiny: Model, tmp_path: Path) -> None:
 
 
 def test_mixed_precision_learns_like_float32(tiny: Model, undisturbed, tmp_path: Path) -> None:
-    """What the study does on real models: weights in bfloat16, adapters in float32, products in bfloat16."""
+    """As in the study: base weights in bfloat16, adapters in float32, products in bfloat16."""
     mixed = train(tiny, EXAMPLES, replace(RECIPE, dtype="bfloat16"), tmp_path)
     assert mixed.facts["settings"]["types (trained, all)"].startswith("float32")
     assert mixed.log[-1]["loss"] == pytest.approx(undisturbed.log[-1]["loss"], rel=0.2)
@@ -143,7 +143,7 @@ def test_the_loss_on_everything_is_another_training_with_the_same_held_out_loss_
 
 
 def test_a_model_whose_attention_cannot_be_replaced_is_refused(tiny: Model, tmp_path: Path) -> None:
-    """CodeGen has attention of its own: packed, its examples would read each other and what comes after them."""
+    """CodeGen has its own attention: packed examples would attend to each other and to later tokens."""
     config = CodeGenConfig(vocab_size=512, n_embd=32, n_layer=1, n_head=4, rotary_dim=4, n_positions=512)
     CodeGenForCausalLM(config).save_pretrained(tmp_path / "old")
     AutoTokenizer.from_pretrained(tiny.path).save_pretrained(tmp_path / "old")
@@ -151,8 +151,8 @@ def test_a_model_whose_attention_cannot_be_replaced_is_refused(tiny: Model, tmp_
         train(replace(tiny, path=tmp_path / "old"), EXAMPLES, RECIPE, tmp_path / "out")
 
 
-def test_every_kind_of_dropout_is_seen_and_forced_to_zero(tmp_path: Path) -> None:
-    """StarCoder2 keeps its three as plain numbers, not as layers; its configuration asks for 0.1 each."""
+def test_every_kind_of_dropout_is_found_and_set_to_zero(tmp_path: Path) -> None:
+    """StarCoder2 keeps three as plain numbers, not as layers; its configuration sets each to 0.1."""
     sizes = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     rates = {"residual_dropout": 0.1, "embedding_dropout": 0.1, "attention_dropout": 0.1}
@@ -163,7 +163,7 @@ def test_every_kind_of_dropout_is_seen_and_forced_to_zero(tmp_path: Path) -> Non
     assert dropout(load_base(Model("s", tmp_path, "", "", "", ""), "float32")) == 0.0
 
 
-def test_what_cannot_be_trained_is_said_before_anything_is_loaded(tiny: Model, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_refused_with_a_remedy(tiny: Model, tmp_path: Path) -> None:
     empty = [EXAMPLES[0] | {"response": " \n "}, *EXAMPLES[1:]]
     cases = [
         (EXAMPLES, {"micro_batch": 0}, "MICRO_BATCH=0 must be 1 or more"),
@@ -181,8 +181,8 @@ def test_what_cannot_be_trained_is_said_before_anything_is_loaded(tiny: Model, t
             train(tiny, examples, replace(RECIPE, **change), tmp_path)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tiny: Model, tmp_path: Path) -> None:
-    """Weights of a broken download; the error names the update and the remedy."""
+def test_a_loss_that_is_not_finite_stops_the_training(tiny: Model, tmp_path: Path) -> None:
+    """As with a broken download; the error names the update and the remedy."""
     broken = tmp_path / "broken"
     model = Qwen2ForCausalLM.from_pretrained(tiny.path)
     with torch.no_grad():
@@ -195,7 +195,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny: Model, tmp_path: Path
 
 
 def start(tiny: Model, folder: Path, prefix: tuple[str, ...] = (), recipe: Recipe = RECIPE) -> subprocess.Popen[str]:
-    """Start a training in a process of its own, perhaps behind another program."""
+    """Start a training in a process of its own, perhaps under another program."""
     job = write_job(tiny, EXAMPLES, recipe, folder)
     command = [*prefix, sys.executable, "-m", "lib.train.finetune", str(job)]
     pipe = subprocess.PIPE
@@ -214,7 +214,7 @@ def test_kill_and_resume_gives_the_same_losses(tiny: Model, undisturbed, tmp_pat
     process.wait()
     assert not (tmp_path / "model").exists(), "killed too late to test anything"
     (checkpoints,) = tmp_path.glob("checkpoints/*")
-    torn = checkpoints / "checkpoint-999"  # as a kill in the middle of writing one leaves it: all but the mark
+    torn = checkpoints / "checkpoint-999"  # as a kill while writing leaves it: without the mark
     torn.mkdir()
     (torn / "trainer_state.json").write_text(next(checkpoints.glob("*/trainer_state.json")).read_text())
     resumed = train(tiny, EXAMPLES, RECIPE, tmp_path)
@@ -236,14 +236,14 @@ def test_a_training_ends_with_the_process_that_launched_it(tiny: Model, tmp_path
 
 
 def disk(size: int, mounted: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a bash script where `mounted` is a file system of its own, of `size` MiB."""
+    """Run a bash script in which `mounted` is a separate file system of `size` MiB."""
     box = [str(next(candidates())), "--dev-bind", "/", "/", "--size", str(size * 2**20), "--tmpfs", str(mounted)]
     command = [*box, "--", "bash", "-c", script, "bash", sys.executable, *arguments]
     return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def job_on(tiny: Model, out: Path, recipe: Recipe) -> str:
-    """Write a job beside the folder `out` that is to be trained in it; return its path."""
+    """Write a job beside the folder `out` that it trains in; return its path."""
     out.mkdir()
     job = write_job(tiny, EXAMPLES, recipe, out.parent)
     facts = json.loads((job / "job.json").read_text()) | {"folder": str(out)}
@@ -251,14 +251,14 @@ def job_on(tiny: Model, out: Path, recipe: Recipe) -> str:
     return str(job)
 
 
-def test_too_small_a_disk_is_said_before_the_training(tiny: Model, tmp_path: Path) -> None:
+def test_too_small_a_disk_is_refused_before_the_training(tiny: Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = disk(20, out, '"$1" -m lib.train.finetune "$2"; ls -A "$3"', job_on(tiny, out, RECIPE), str(out))
     assert done.stdout.count("\n") == 1 and "0.0 GB are free: free some" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_disk_that_fills_up_is_explained_and_loses_no_update(tiny: Model, tmp_path: Path) -> None:
-    """Another file fills the disk while the training runs; once that is gone, the training goes on."""
+    """Another file fills the disk during the training, which resumes once that file is removed."""
     script = (
         'python=$1 job=$2 out=$3; "$python" -m lib.train.finetune "$job" & '
         "until ls $out/checkpoints/*/checkpoint-6/whole 2>/dev/null; do sleep 0.02; done; "

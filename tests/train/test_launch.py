@@ -1,4 +1,4 @@
-"""Trainings over several processes: data-parallel and sharded ones give the curve of one process."""
+"""Trainings over several processes: data-parallel and sharded ones have the loss curve of one process."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FULL = replace(RECIPE, method="full", learning_rate=1e-3, epochs=2)
 
 @pytest.fixture
 def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The shipped configuration for several GPUs, for two processes on this machine."""
+    """The shipped configuration for several GPUs, set to two processes on this machine."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = yaml.safe_load(launch.configuration("ddp").read_text()) | {"num_processes": 2}
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(settings))
@@ -43,7 +43,7 @@ def test_two_processes_give_the_loss_curve_of_one(tiny: Model, two: str, tmp_pat
 
 
 def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path: Path) -> None:
-    """What `launch.run` does when the notebook's cell is interrupted; the workers are in sessions of their own."""
+    """As when a notebook's cell is interrupted during `launch.run`; the workers are in sessions of their own."""
     script = (
         "import signal, sys, time; from pathlib import Path; from lib.train import launch\n"
         "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
@@ -62,16 +62,16 @@ def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path
         assert len(below) >= 3, "the launcher and two workers"
         notebook.terminate()
         while "interrupted" not in (said := notebook.stdout.readline()):
-            assert said, "it ended by itself"
+            assert said, "it ended before it was interrupted"
         deadline = time.monotonic() + 60
         while any(map(alive, below)):
-            assert time.monotonic() < deadline, "the notebook lives on, and so do workers"
+            assert time.monotonic() < deadline, "the notebook still runs, and so do workers"
             time.sleep(0.1)
     finally:
         notebook.kill()
 
 
-def test_what_a_process_says_is_the_error(tiny: Model, two: str, tmp_path: Path) -> None:
+def test_the_error_of_a_process_is_raised(tiny: Model, two: str, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"^BATCH=2 is not a multiple of 4, MICRO_BATCH x processes"):
         train(tiny, EXAMPLES, replace(RECIPE, batch=2), tmp_path, two)
     with pytest.raises(StudyError, match="not a configuration: give ddp, fsdp, zero3"):
@@ -132,7 +132,7 @@ if dist.get_rank() == 0:
 
 @pytest.mark.parametrize("recipe", [FULL, replace(RECIPE, dtype="bfloat16")], ids=["full", "lora, mixed types"])
 def test_weights_sharded_by_fsdp2_give_the_loss_curve_of_one_process(tiny: Model, tmp_path: Path, recipe) -> None:
-    """accelerate shards on GPUs only, so PyTorch's own call is made here: our loss and optimizer on sharded weights."""
+    """accelerate shards on GPUs only, so this calls PyTorch itself, with our loss and optimizer on sharded weights."""
     (tmp_path / "sharded.py").write_text(SHARDED)
     facts = {"model": asdict(tiny) | {"path": str(tiny.path)}, "recipe": asdict(recipe), "examples": EXAMPLES}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -145,8 +145,8 @@ def test_weights_sharded_by_fsdp2_give_the_loss_curve_of_one_process(tiny: Model
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp", "zero3"])
-def test_the_shipped_configurations_are_what_accelerate_understands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dry run: accelerate reads each, and makes of it the environment that its processes would get."""
+def test_accelerate_understands_the_shipped_configurations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run: accelerate reads each and builds the environment that its processes would get."""
     from accelerate.commands import launch as accelerate
 
     script = ["--config_file", str(launch.configuration(name)), "--module", "lib.train.finetune", "job"]

@@ -27,7 +27,7 @@ KINDS = {
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
     "starcoder2": lambda: Starcoder2ForCausalLM(Starcoder2Config(**SIZES)),
-    # every second layer sees 16 tokens back only, less than an example has
+    # every second layer attends to 16 tokens, fewer than an example has
     "gemma3, sliding": lambda: Gemma3ForCausalLM(
         Gemma3TextConfig(**SIZES, head_dim=8, sliding_window=16, layer_types=["sliding_attention", "full_attention"])
     ),
@@ -70,8 +70,8 @@ def test_a_packed_row_has_the_loss_and_gradients_of_its_examples(pair) -> None:
         torch.testing.assert_close(other.grad, one.grad, atol=2e-3, rtol=1e-3, msg=lambda text, n=name: f"{n}: {text}")
 
 
-def test_contamination_would_be_seen(pair) -> None:
-    """The same row as one long text, which is what packing must not do, has another loss: the test above can fail."""
+def test_examples_that_attend_to_each_other_have_another_loss(pair) -> None:
+    """Packed wrongly, as one long text, the loss differs: the test above can fail."""
     plain, packed = pair
     row = {name: sum((r[name] for r in rows()), []) for name in ("input_ids", "labels")}
     apart = loss_sum(packed, batch_of(rows())) / count_trained(rows())

@@ -1,4 +1,4 @@
-"""What a recorded training tells without its model, and without the packages that trained it."""
+"""A recorded training can be read without its model and without the packages that trained it."""
 
 import gzip
 import json
@@ -21,19 +21,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_reference_tells_of_its_training() -> None:
+def test_the_reference_s_training_can_be_read() -> None:
     training = recorded(REFERENCE)
     assert training.reused and training.log == read_records(REFERENCE / "log.jsonl.gz")
     assert training.facts["seconds"] == METRICS["train_seconds"] and training.facts["joules"] == METRICS["joules"]
 
 
-def test_a_log_alone_tells_time_energy_and_two_losses(folder: Path) -> None:
+def test_a_log_alone_has_time_energy_and_two_losses(folder: Path) -> None:
     training = recorded(folder)
     assert training.facts == {"seconds": METRICS["train_seconds"], "joules": METRICS["joules"]}
     assert training.held_out_losses() == {when: METRICS[f"held_out_loss_{when}"] for when in ("before", "after")}
 
 
-def test_facts_are_read_where_they_are(folder: Path) -> None:
+def test_facts_are_read_if_they_are_there(folder: Path) -> None:
     (folder / "model").mkdir()
     facts = {"eos": "<|end|>", "held-out loss as saved": 1.5, "fingerprint": "f"}
     (folder / "model/training.json").write_text(json.dumps(facts | {"log": []}))

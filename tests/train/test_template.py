@@ -75,7 +75,7 @@ def test_the_split_is_seeded_disjoint_and_never_empty() -> None:
 
 
 def test_a_tokenizer_without_the_needed_tokens_is_refused(tiny: Model, tmp_path: Path) -> None:
-    """No EOS token, or no tokens for the template's own letters: said before anything is trained."""
+    """Without an EOS token, or without tokens for the template's own letters."""
     tokenizer = load_tokenizer(tiny.path)
     tokenizer.eos_token = tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path / "endless")
