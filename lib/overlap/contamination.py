@@ -1,6 +1,6 @@
-"""Whether a text repeats a benchmark's prompts, docstrings or solutions, known by the fingerprints in data/benchmarks.
+"""Whether a text repeats a benchmark's prompts, docstrings or solutions, found by the fingerprints in data/benchmarks.
 
-`python -m lib.overlap.contamination --build FOLDER` makes the fingerprints anew from the benchmarks' own files.
+`python -m lib.overlap.contamination --build FOLDER` builds the fingerprints from the benchmarks' own files.
 """
 
 import argparse
@@ -18,15 +18,28 @@ from lib.core.cli import command
 from lib.core.paths import ROOT
 from lib.core.progress import say
 from lib.core.records import Record, StudyError, file_sha256
-from lib.overlap import fingerprints as prints
-from lib.overlap.fingerprints import Benchmark, Fingerprints, Hashes, Item, Source
+from lib.overlap.fingerprints import (
+    MIN_TOKENS,
+    NGRAM,
+    TOKEN,
+    WORD,
+    Benchmark,
+    Fingerprints,
+    Item,
+    Source,
+    fingerprint,
+    load_fingerprints,
+    structures,
+    without_comments,
+)
+from lib.overlap.ngrams import Hashes, folded_hashes, ngrams
 
 SHIPPED = ROOT / "data" / "benchmarks"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A repeat: which benchmark, how it was found (exact, n-gram, structure), and what of the checked text it is."""
+    """A repeat: which benchmark, how it was found (exact, n-gram, structure), and the part of the text that repeats."""
 
     benchmark: str
     kind: str
@@ -34,37 +47,36 @@ class Hit:
 
 
 class Contamination:
-    """Tells whether a text repeats a benchmark item (paper, appendix B); picklable, about 10 MB.
+    """Finds what in a text repeats a benchmark item (paper, appendix B); picklable, about 10 MB.
 
     "exact": an item of at least MIN_TOKENS tokens occurs whole; case, white space and, in code, comments and
     triple-quoted strings do not count. "n-gram": NGRAM words in a row are shared, numbers and signs left out.
-    "structure": a function's body has the outline of a solution's, so names, layout and remarks do not count.
+    "structure": a function's body has the outline of a solution's, so names, layout and comments do not count.
     `extra` adds texts of one's own, by name. Raises StudyError when a shipped file is missing or damaged.
     """
 
     def __init__(self, extra: Mapping[str, Iterable[str]] | None = None, folder: Path = SHIPPED) -> None:
-        known = [prints.load(folder / f"{name}.npz") for name in READERS]
-        for name, texts in (extra or {}).items():
-            known.append(prints.fingerprint(name, [([text], [text]) for text in texts]))
-        self.benchmarks: list[Benchmark] = [each.benchmark for each in known]
-        self._ngrams = _Index([each.ngrams for each in known])
-        self._structures = _Index([each.structures for each in known])
+        every = [load_fingerprints(folder / f"{name}.npz") for name in READERS]
+        every += [fingerprint(name, [([text], [text]) for text in texts]) for name, texts in (extra or {}).items()]
+        self.benchmarks: list[Benchmark] = [each.benchmark for each in every]
+        self._ngrams = _Index([each.ngrams for each in every])
+        self._structures = _Index([each.structures for each in every])
         self._wholes: dict[int, list[tuple[int, int, int]]] = {}
-        for owner, each in enumerate(known):
+        for owner, each in enumerate(every):
             for head, length, whole in each.wholes.tolist():
                 self._wholes.setdefault(head, []).append((owner, length, whole))
 
     def hit(self, text: str) -> Hit | None:
         """The strongest repeat in a text, Python or prose with or without fenced Python; None when there is none."""
-        streams = dict.fromkeys((text, prints.bare(text)))
-        for kind, find, pattern in (("exact", self._exact, prints.TOKEN), ("n-gram", self._ngram, prints.WORD)):
+        streams = dict.fromkeys((text, without_comments(text)))
+        for kind, find, pattern in (("exact", self._exact, TOKEN), ("n-gram", self._ngram, WORD)):
             for stream in streams:
-                if found := find(prints.digests(pattern.findall(stream))):
+                if found := find(folded_hashes(stream, pattern)):
                     owner, first, last = found
                     at = list(pattern.finditer(stream))
                     repeat = text[at[first].start() : at[last].end()]
                     return Hit(self.benchmarks[owner].name, kind, " ".join(repeat.split()))
-        bodies = prints.structures(text)
+        bodies = structures(text)
         owners = self._structures.owners(np.array(list(bodies), np.uint64))
         for owner, name in zip(owners.tolist(), bodies.values(), strict=True):
             if owner >= 0:
@@ -77,29 +89,29 @@ class Contamination:
         return hit and f"{hit.benchmark}, {hit.kind}"
 
     def evidence(self, text: str) -> str:
-        """What of the text repeats a benchmark, as it stands in the text, for a reader to judge; "" when nothing."""
+        """The part of the text that repeats a benchmark, for a reader to judge; "" when nothing does."""
         hit = self.hit(text)
         return hit.evidence if hit else ""
 
     def _exact(self, tokens: Hashes) -> tuple[int, int, int] | None:
-        """The number of the benchmark of which a text stands whole in the tokens, the first and last token of it."""
-        for start, head in enumerate(prints.runs(tokens, prints.MIN_TOKENS).tolist()):
+        """The number of the benchmark of which a text occurs whole in the tokens, and its first and last token."""
+        for start, head in enumerate(ngrams(tokens, MIN_TOKENS).tolist()):
             for owner, length, whole in self._wholes.get(head, ()):
-                run = tokens[start : start + length]
-                if len(run) == length and prints.runs(run, length)[0] == whole:
+                part = tokens[start : start + length]
+                if len(part) == length and ngrams(part, length)[0] == whole:
                     return owner, start, start + length - 1
         return None
 
     def _ngram(self, words: Hashes) -> tuple[int, int, int] | None:
-        """The number of the benchmark that shares a run with the words, the run's first and last word."""
-        owners = self._ngrams.owners(prints.runs(words, prints.NGRAM))
+        """The number of the benchmark that shares n-grams with the words, and the first and last word they cover."""
+        owners = self._ngrams.owners(ngrams(words, NGRAM))
         found = np.flatnonzero(owners >= 0)
         if not found.size:
             return None
         first = last = int(found[0])
         while last + 1 < len(owners) and owners[last + 1] >= 0:
             last += 1
-        return int(owners[first]), first, last + prints.NGRAM - 1
+        return int(owners[first]), first, last + NGRAM - 1
 
 
 class _Index:
@@ -151,8 +163,8 @@ def _canitedit(task: Record) -> tuple[object, Item]:
     return task["id"], ([task["instruction_descriptive"], task["instruction_lazy"]], [task["before"], task["after"]])
 
 
-# Every benchmark of the paper's evaluation whose data could be had, and the files it is read from. A text in two of
-# them is reported under the first. EvoEval is not there: it is made from HumanEval, but its own texts are not known.
+# Every benchmark of the paper's evaluation whose data could be obtained, and the files it is read from. A text in two
+# of them is reported under the first. EvoEval is missing: it is made from HumanEval, but we have no texts of its own.
 READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "HumanEval": (_humaneval, ("humaneval/HumanEval.jsonl.gz", "humaneval_plus/HumanEvalPlus-v0.1.10.jsonl.gz")),
     "MBPP": (
@@ -192,7 +204,7 @@ def build(name: str, folder: Path) -> Fingerprints:
     tasks = items(name, folder)
     files = READERS[name][1]
     sources = (Source(file, file_sha256(folder / file)) for file in files)
-    return prints.fingerprint(name, tasks, tuple(sources))
+    return fingerprint(name, tasks, tuple(sources))
 
 
 def _records(path: Path) -> Iterator[Record]:

@@ -1,7 +1,5 @@
-"""Fingerprints of texts and code: hashes by which a repeat is recognised although the original is not shipped."""
+"""Fingerprints of benchmarks: hashes by which a repeat is recognised although the original is not shipped."""
 
-import functools
-import hashlib
 import json
 import keyword
 import re
@@ -16,28 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.core.records import StudyError
+from lib.overlap.ngrams import BITS, Hashes, digest, folded_hashes, ngrams, word_hashes
 from lib.overlap.outlines import BUILTINS, docstrings, outlines
 
 # All limits are the study's own (the official code looks for exact substrings only), measured on the pinned corpus.
 NGRAM = 10  # words
 MIN_TOKENS = 8  # shorter texts ("return x + y") stand in half of all code, so they prove nothing
-MIN_OWN = 3  # words of a run that are neither Python's nor single letters; "for i in range(n): for j ..." has none
-BOILERPLATE = 20  # a run of words in more items than this is the benchmark's way of asking, not a task
-# With the 3e5 hashes shipped and the 300 that a function of usual length is looked up by, 48 bits make less than
-# one false hit per million functions: 3e5 * 300 / 2**48 = 3e-7.
-BITS = 48
+MIN_DISTINCTIVE = 3  # words of an n-gram that are neither Python's nor single letters: "for i in range(n)" has none
+BOILERPLATE = 20  # an n-gram in more items than this is the benchmark's way of asking, not a task
 
-Hashes = NDArray[np.uint64]
 Item = tuple[Sequence[str], Sequence[str]]
-"""The texts of one task: prose to be compared word by word, and code to be compared without its remarks."""
+"""The texts of one task: prose to be compared word by word, and code to be compared without its comments."""
 
 WORD, TOKEN = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+|[^\w\s]")
 # Comments and triple-quoted strings; plain strings are matched only so that a # in them starts no comment.
-_REMARK = re.compile(
+_COMMENT = re.compile(
     r'("""(?:\\.|.)*?"""' r"|'''(?:\\.|.)*?'''|#[^\n]*)" r'|"(?:\\.|[^"\\\n])*"' r"|'(?:\\.|[^'\\\n])*'", re.DOTALL
 )
-_FACTOR = 0x9E3779B97F4A7C15  # any odd number, so that it has an inverse modulo 2**64
-_INVERSE = pow(_FACTOR, -1, 2**64)
 _COMMON = frozenset(word.lower() for word in [*keyword.kwlist, *BUILTINS])
 
 
@@ -63,7 +56,7 @@ class Fingerprints:
     """What is known of one benchmark, sorted.
 
     `wholes` has a row for each text of at least MIN_TOKENS tokens: hash of its first MIN_TOKENS tokens, number of
-    its tokens, hash of them all. `ngrams` holds its runs of NGRAM words, `structures` its functions' outlines.
+    its tokens, hash of them all. `ngrams` holds its n-grams of NGRAM words, `structures` its functions' outlines.
     """
 
     benchmark: Benchmark
@@ -78,7 +71,7 @@ class Fingerprints:
         np.savez_compressed(path, meta=meta, **planes)
 
 
-def load(path: Path) -> Fingerprints:
+def load_fingerprints(path: Path) -> Fingerprints:
     """Read one benchmark's fingerprints; StudyError when the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -94,55 +87,28 @@ def load(path: Path) -> Fingerprints:
 def fingerprint(name: str, items: Iterable[Item], sources: tuple[Source, ...] = ()) -> Fingerprints:
     """Fingerprints of tasks. The docstrings in their code count as prose; structures are of their functions.
 
-    Dropped are runs of words that more than BOILERPLATE tasks share or that hold fewer than MIN_OWN own words.
+    N-grams that more than BOILERPLATE tasks share, or with fewer than MIN_DISTINCTIVE distinctive words, are dropped.
     """
-    ngrams: list[Hashes] = []
+    found: list[Hashes] = []
     wholes: set[tuple[int, int, int]] = set()
     bodies: set[int] = set()
     for prose, code in items:
-        said = {text for piece in code for text in docstrings(piece)}
-        texts = [*sorted({*prose, *said}), *sorted({bare(piece) for piece in code})]
-        ngrams.append(np.unique(np.concatenate([_telling_ngrams(text) for text in ["", *texts]])))
-        for tokens in (digests(TOKEN.findall(text)) for text in texts):
+        documentation = {text for piece in code for text in docstrings(piece)}
+        texts = [*sorted({*prose, *documentation}), *sorted({without_comments(piece) for piece in code})]
+        found.append(np.unique(np.concatenate([_distinctive_ngrams(text) for text in ["", *texts]])))
+        for tokens in (folded_hashes(text, TOKEN) for text in texts):
             if len(tokens) >= MIN_TOKENS:
-                wholes.add((int(runs(tokens, MIN_TOKENS)[0]), len(tokens), int(runs(tokens, len(tokens))[0])))
+                wholes.add((int(ngrams(tokens, MIN_TOKENS)[0]), len(tokens), int(ngrams(tokens, len(tokens))[0])))
         bodies.update(structure for piece in code for structure in structures(piece))
-    found, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *ngrams]), return_counts=True)
+    values, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *found]), return_counts=True)
     whole = np.array(sorted(wholes), np.uint64).reshape(-1, 3)
-    benchmark = Benchmark(name, len(ngrams), sources)
-    return Fingerprints(benchmark, whole, found[counts <= BOILERPLATE], np.array(sorted(bodies), np.uint64))
+    benchmark = Benchmark(name, len(found), sources)
+    return Fingerprints(benchmark, whole, values[counts <= BOILERPLATE], np.array(sorted(bodies), np.uint64))
 
 
-def bare(text: str) -> str:
+def without_comments(text: str) -> str:
     """The text with its comments and triple-quoted strings blanked out; the rest stays where it stands."""
-    return _REMARK.sub(lambda found: " " * len(found[0]) if found[1] else found[0], text)
-
-
-def digest(text: str) -> int:
-    """64-bit hash of a text, the same on every machine and with every Python."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
-
-
-_word_digest = functools.lru_cache(1 << 18)(digest)
-
-
-def digests(words: Iterable[str]) -> Hashes:
-    """The hashes of words; case does not count."""
-    return np.fromiter(map(_word_digest, map(str.lower, words)), np.uint64)
-
-
-def runs(words: Hashes, length: int) -> Hashes:
-    """A hash of BITS bits for every run of `length` words, in order; shape (len(words) - length + 1,) or empty.
-
-    It is the polynomial in _FACTOR whose coefficients are the words' hashes, modulo 2**64, from running sums.
-    """
-    count = len(words) - length + 1
-    if count < 1:
-        return np.empty(0, np.uint64)
-    size = 1 << max(10, len(words).bit_length())
-    sums = np.zeros(len(words) + 1, np.uint64)
-    np.cumsum(words * _powers(_FACTOR, size)[: len(words)], out=sums[1:])
-    return ((sums[length:] - sums[:count]) * _powers(_INVERSE, size)[:count]) >> np.uint64(64 - BITS)
+    return _COMMENT.sub(lambda found: " " * len(found[0]) if found[1] else found[0], text)
 
 
 def structures(text: str) -> dict[int, str]:
@@ -150,19 +116,12 @@ def structures(text: str) -> dict[int, str]:
     return {digest(" ".join(entries)) >> (64 - BITS): name for name, entries in outlines(text)}
 
 
-def _telling_ngrams(text: str) -> Hashes:
+def _distinctive_ngrams(text: str) -> Hashes:
     words = [word.lower() for word in WORD.findall(text)]
     own = [word if len(word) > 1 and word not in _COMMON else "" for word in words]
     starts = range(len(words) - NGRAM + 1)
-    telling = [len({*own[start : start + NGRAM]} - {""}) >= MIN_OWN for start in starts]
-    return runs(digests(words), NGRAM)[np.array(telling, bool)]
-
-
-@functools.cache
-def _powers(base: int, size: int) -> Hashes:
-    factors = np.full(size, base, np.uint64)
-    factors[0] = 1
-    return np.multiply.accumulate(factors)
+    distinctive = [len({*own[start : start + NGRAM]} - {""}) >= MIN_DISTINCTIVE for start in starts]
+    return ngrams(word_hashes(words), NGRAM)[np.array(distinctive, bool)]
 
 
 def _planes(hashes: Hashes) -> NDArray[np.uint8]:

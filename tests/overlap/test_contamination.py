@@ -151,7 +151,7 @@ def test_every_humaneval_text_is_found_whole(contamination: Contamination) -> No
 @pytest.mark.parametrize("benchmark", READERS)
 def test_every_text_of_a_benchmark_is_found(contamination: Contamination, benchmark: str) -> None:
     for prose, code in items(benchmark, SHARED):
-        for text in [*prose, *map(fingerprints.bare, code)]:
+        for text in [*prose, *map(fingerprints.without_comments, code)]:
             if len(fingerprints.TOKEN.findall(text)) >= fingerprints.MIN_TOKENS:
                 assert (contamination.reason(f"Before this.\n{text}\nAnd after.") or "").endswith("exact"), text
         for text in prose:
@@ -191,26 +191,26 @@ def test_innocent_and_odd_texts_are_not_contaminated(contamination: Contaminatio
     assert contamination.evidence(text) == ""
 
 
-def test_remarks_are_blanked_out_and_nothing_else() -> None:
+def test_only_comments_are_blanked_out() -> None:
     code = """x = '#1'  # don't\ny = "it's # 2" + '''a\n# b''' + 'c\\'d'  #e"""
-    assert fingerprints.bare(code).split() == ["x", "=", "'#1'", "y", "=", "\"it's", "#", '2"', "+", "+", "'c\\'d'"]
-    assert len(fingerprints.bare(code)) == len(code)
+    assert fingerprints.without_comments(code).split() == [
+        "x",
+        "=",
+        "'#1'",
+        "y",
+        "=",
+        "\"it's",
+        "#",
+        '2"',
+        "+",
+        "+",
+        "'c\\'d'",
+    ]
+    assert len(fingerprints.without_comments(code)) == len(code)
 
 
-def test_a_run_has_the_same_hash_wherever_it_stands() -> None:
-    words = fingerprints.digests(f"word{n % 700}" for n in range(3000))
-    runs = fingerprints.runs(words, 10)
-    assert len(runs) == 2991 and len(np.unique(runs)) == 700
-    assert runs[5] == runs[705] == fingerprints.runs(words[5:15], 10)[0]
-    assert fingerprints.runs(words[:9], 10).size == 0
-
-
-def test_hashes_are_the_same_on_every_machine() -> None:
-    words = fingerprints.digests(f"Word{n % 700}" for n in range(20))
-    assert fingerprints.digest("word") == 10776770685243991114
-    assert int(fingerprints.runs(words, 10)[0]) == 253780338477299
-    (structure,) = fingerprints.structures(INNOCENT)
-    assert structure == 255148095087192
+def test_structure_hashes_are_the_same_on_every_machine() -> None:
+    assert list(fingerprints.structures(INNOCENT)) == [255148095087192]
 
 
 def test_own_texts_can_be_added_and_the_object_pickled() -> None:
@@ -235,7 +235,7 @@ def test_what_is_shipped(contamination: Contamination) -> None:
 def test_a_rebuild_equals_what_is_shipped(benchmark: str, tmp_path: Path) -> None:
     path = tmp_path / f"{benchmark}.npz"
     build(benchmark, SHARED).save(path)
-    made, shipped = fingerprints.load(path), fingerprints.load(SHIPPED / path.name)
+    made, shipped = fingerprints.load_fingerprints(path), fingerprints.load_fingerprints(SHIPPED / path.name)
     assert made.benchmark == shipped.benchmark
     for name in ("wholes", "ngrams", "structures"):  # not the files' bytes: another zlib may compress otherwise
         assert np.array_equal(getattr(made, name), getattr(shipped, name))
