@@ -20,7 +20,7 @@ from lib.core.records import Journal, Record
 from lib.curate import judge
 from lib.evaluate import claims
 from lib.generate import Request, vllm_engine
-from lib.runner import run
+from lib.runner.profiles import load_profile
 from lib.select import selection
 from lib.synthesize import prompts
 from lib.synthesize import self_oss_instruct as instruct
@@ -69,7 +69,7 @@ CONSTANTS = [
     ("tasks straight from seeds", "02_self_oss_instruct: DIRECT", False, "Table 10: the better arm"),
     ("longest task, words", "02_self_oss_instruct: MAX_WORDS", 200, "sanitize_data.py"),
     ("head of an example", "generate.few_shot: NEXT_EXAMPLE", "## Example", "self_ossinstruct.py"),
-    ("most concepts of a task", "synthesize.self_oss_instruct: MAX_CONCEPTS", 5, "self-ossinstruct-fewshot.txt"),
+    ("most concepts of a task", "synthesize.checks: MAX_CONCEPTS", 5, "self-ossinstruct-fewshot.txt"),
     ("stops of responses", "synthesize.prompts: style('paper', systems).stop", ("## Example", "</tests>"),
      "self_ossinstruct.py"),
     ("stops with numbered headers", "synthesize.prompts: style('headers', systems).stop",
@@ -167,6 +167,9 @@ class Asked:
 
     def close(self) -> None: ...
 
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         for place, request in enumerate(requests):
             self.requests.append(request)
@@ -186,7 +189,7 @@ TASK = "Write a function that returns the even numbers of a list in their order.
 
 def asked(profile: str, step: str, cache: Journal) -> list[Request]:
     """Return what a profile's run asks in a step of 02 about one seed or one task."""
-    values = run.load_profile(profile)["02_self_oss_instruct"]
+    values = load_profile(profile)["02_self_oss_instruct"]
     style = prompts.style(values["PROMPTS"], SYSTEMS)
     for_tasks, for_responses = style.pools(load_exemplars())
     seed = values["SAMPLING_SEED"]
@@ -244,7 +247,7 @@ def test_the_judge_is_greedy_and_answers_in_a_few_tokens_of_one_line(cache) -> N
 def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
     benchmark, engine = evaluate.load("humaneval"), Asked("    return 1")
-    values = run.load_profile("paper")["05_evaluation"]
+    values = load_profile("paper")["05_evaluation"]
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
     for raw in (False, True):
         evaluate.ask(engine, benchmark, ["HumanEval/0"], values["MAX_TOKENS"], cache, "asked", raw=raw, **how)
@@ -364,7 +367,7 @@ def trainer(tiny: Model, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from lib.train import trainer as training
     from lib.train.recipe import Recipe
 
-    values = run.load_profile("paper")["04_sft"]
+    values = load_profile("paper")["04_sft"]
     names = ("EPOCHS", "LEARNING_RATE", "BATCH", "MICRO_BATCH", "MAX_LENGTH", "METHOD", "HELD_OUT", "SEED")
     recipe = Recipe(**{name.lower(): values[name] for name in names})
     args = training.arguments(recipe, tmp_path_factory.mktemp("paper"))

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from lib.core.paths import ROOT
-from lib.runner import run
+from lib.runner.profiles import Loader, load_profile
 
 CURATION, GENERATION, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
 TRAINING, EVALUATION = "04_sft", "05_evaluation"
@@ -68,9 +68,9 @@ VALUES = [
 @pytest.mark.parametrize("profile", BOTH)
 def test_a_published_profile_has_these_values_and_no_others(profile: str) -> None:
     rows = {(notebook, name): value for profiles, notebook, name, value, _ in VALUES if profile in profiles}
-    sections = yaml.load((ROOT / "notebooks/params" / f"{profile}.yaml").read_text(), run.Loader)  # noqa: S506
+    sections = yaml.load((ROOT / "notebooks/params" / f"{profile}.yaml").read_text(), Loader)  # noqa: S506
     assert {(notebook, name): value for notebook, values in sections.items() for name, value in values.items()} == rows
-    settled = run.load_profile(profile)
+    settled = load_profile(profile)
     assert {(notebook, name): settled[notebook][name] for notebook, name in rows} == rows
 
 
