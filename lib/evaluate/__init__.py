@@ -1,8 +1,8 @@
 """Evaluation: load a benchmark, ask a model, grade its solutions in the sandbox, score them.
 
 A benchmark is one module of `lib.evaluate.benchmarks` with a function that loads a `Benchmark`: problems, how a problem
-becomes an instruction and a completion a solution, and the programs (`parts`, one or several a problem) that run a
-solution in the sandbox. Samples are many solutions of a problem or one; pass@k is made of their verdicts.
+becomes an instruction and a completion a solution, and the programs (one or several per problem, its `parts`) that run
+a solution in the sandbox. There are one or several samples per problem; pass@k is computed from their verdicts.
 """
 
 from lib.evaluate.asking import ask

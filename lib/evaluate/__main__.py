@@ -1,4 +1,4 @@
-"""Grades anybody's samples: `python -m lib.evaluate grade --benchmark humaneval+ --samples FILE.jsonl --out FILE`."""
+"""Grades samples from a file: `python -m lib.evaluate grade --benchmark humaneval+ --samples FILE.jsonl --out FILE`."""
 
 import argparse
 import gzip
@@ -11,34 +11,34 @@ from lib.core.cli import command
 from lib.core.records import Journal, Record, StudyError, write_text
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load
-from lib.evaluate.grading import graded
+from lib.evaluate.grading import grade_solutions
 from lib.evaluate.scoring import score
 
-SHOWN = ("task_id", "sample", "base", "plus", "failing_input", "detail")
+PRINTED = ("task_id", "sample", "base", "plus", "failing_input", "detail")
 RESAMPLES, SEED = 10_000, 0
-KS = (10, 100)  # shown beside pass@1 where every task has so many samples (Chen et al. 2021)
+KS = (10, 100)  # printed after pass@1 where every task has that many samples (Chen et al. 2021)
 
 
 def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
-    """Return (task id, solution) of one line of samples; StudyError when it is none.
+    """Return (task id, solution) of one line of samples; StudyError when it is malformed.
 
-    A `completion` is put behind the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does.
+    A `completion` is appended to the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does.
     """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise StudyError(f"{place} is not JSON ({error}); write one object a line") from None
+        raise StudyError(f"{place} is not JSON ({error}); write one object per line") from None
     task = record.get("task_id") if isinstance(record, dict) else None
     if not isinstance(task, str):
         raise StudyError(f"{place} has no task_id; write an object with task_id and solution, or completion")
     if task not in benchmark.problems and task not in benchmark.elsewhere:
         ids = list(benchmark.problems)
         known = f"{benchmark.name} {benchmark.version} has {ids[0]} to {ids[-1]}, {len(ids)} tasks"
-        raise StudyError(f"{place}: {task!r:.60} is no task: {known}; mend the line or choose another --benchmark")
+        raise StudyError(f"{place}: {task!r:.60} is no task: {known}; fix the line or choose another --benchmark")
     for field in ("solution", "completion"):
         if field in record:
             if not isinstance(record[field], str):
-                raise StudyError(f"{place}: {field} is no text; repeat the task_id for several samples")
+                raise StudyError(f"{place}: {field} is not a string; repeat the task_id for several samples")
             before = benchmark.problems[task]["prompt"] if field == "completion" and task in benchmark.problems else ""
             return task, before + record[field]
     raise StudyError(f"{place}: {task} has neither solution nor completion; add one of them")
@@ -57,7 +57,7 @@ def solutions(benchmark: Benchmark, path: Path) -> list[tuple[str, str]]:
 
 
 def partial_journal(out: Path, given: Sequence[Path | None]) -> Journal:
-    """Return the journal beside `out` from which an interrupted grading goes on.
+    """Return the journal next to `out` from which an interrupted grading is continued.
 
     StudyError when one of the two would overwrite a `given` file, or cannot be written there.
     """
@@ -80,7 +80,7 @@ def percent(estimate: Record, k: int = 1) -> str:
 
 
 def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
-    """Return what is printed at the end: scores with intervals, what is missing, and what was scored."""
+    """Return the lines printed at the end: scores with intervals, what is missing, and what was scored."""
     fewest = min(Counter(sample["task_id"] for sample in samples).values())
     ks = [k for k in KS if k <= fewest]
     facts = score(benchmark, samples, RESAMPLES, SEED, [1, *ks])
@@ -89,14 +89,14 @@ def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
         lines.append(f"base + plus {percent(facts['pass@1'])}")
     lines += [f"{lines[-1][:12]}{percent(facts[f'pass@{k}'], k)}" for k in ks]
     if facts["broken references"]:
-        lines.append(f"broken      the benchmark's own solution failed beside {facts['broken references']} samples")
+        lines.append(f"broken      the benchmark's own solution failed with {facts['broken references']} samples")
     if tasks := facts.get("unmended", {}).get("tasks"):
         why = "; ".join(f"{task}: {fault}" for task, fault in tasks.items())
-        lines.append(f"unmended    pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")
+        lines.append(f"as EvalPlus pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")
     if missing := [task for task in benchmark.problems if task not in {sample["task_id"] for sample in samples}]:
         whole = 100 * facts["pass@1"]["value"] * facts["pass@1"]["n"] / len(benchmark.problems)
-        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        what = f"{len(missing)} of {len(benchmark.problems)} tasks have no sample ({some})"
+        first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        what = f"{len(missing)} of {len(benchmark.problems)} tasks have no sample ({first})"
         lines.append(f"missing     {what}; counted as failed, pass@1 is {whole:.1f} %")
     lines.append(
         f"{benchmark.name} {benchmark.version}, sha256 {benchmark.sha256}, md5 {benchmark.md5}; {facts['tiers'][0]}"
@@ -111,7 +111,7 @@ def arguments() -> argparse.Namespace:
     grade.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
     grade.add_argument("--samples", required=True, type=Path, help="JSON lines: task_id and solution, or completion")
     grade.add_argument("--data", type=Path, help="the benchmark's file; by default it is found or downloaded")
-    grade.add_argument("--out", required=True, type=Path, help="a line per sample: " + ", ".join(SHOWN))
+    grade.add_argument("--out", required=True, type=Path, help="a line per sample: " + ", ".join(PRINTED))
     grade.add_argument("--workers", type=int, help="programs at once; one per core by default")
     return parser.parse_args()
 
@@ -125,12 +125,12 @@ def main() -> None:
     found = solutions(benchmark, given.samples)
     known = [pair for pair in found if pair[0] in benchmark.problems]
     if len(known) < len(found):
-        print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: left out")
+        print(f"{len(found) - len(known)} samples are of tasks that {benchmark.version} does not have: excluded")
     if not known:
         raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
     with partial_journal(given.out, (given.samples, given.data)) as journal:
-        samples = graded(benchmark, known, given.workers, journal)
-    lines = [json.dumps({name: sample.get(name) for name in SHOWN}) for sample in samples]
+        samples = grade_solutions(benchmark, known, given.workers, journal)
+    lines = [json.dumps({name: sample.get(name) for name in PRINTED}) for sample in samples]
     write_text(given.out, "\n".join(lines) + "\n")
     journal.path.unlink()
     print("\n".join(report(benchmark, samples)))

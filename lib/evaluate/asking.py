@@ -21,12 +21,12 @@ def ask(
     raw: bool = False,
     seed: int = 0,
 ) -> dict[str, list[Record]]:
-    """Return `samples` completion records a task, by task id; `raw` asks as one asks a base model.
+    """Return `samples` completion records per task, by task id; `raw` asks with the prompt for base models.
 
-    One greedy sample, and the stops, as in the paper's script. At a temperature each sample has a seed of its own, made
-    of `seed`, the benchmark, the task and the sample's number.
+    The defaults (one greedy sample) and the stop strings are the paper's evaluation script's. At a temperature above 0
+    each sample has its own seed, derived from `seed`, the benchmark, the task and the sample's number.
 
-    StudyError for several samples at temperature 0, which would all be the same.
+    StudyError for several samples at temperature 0, which would all be equal.
     """
     if samples < 1 or (samples > 1 and temperature <= 0):
         raise StudyError(

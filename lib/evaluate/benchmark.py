@@ -1,4 +1,4 @@
-"""A benchmark: its problems, how one becomes an instruction and programs, and what a verdict says of a solution."""
+"""A benchmark: its problems, how one becomes an instruction and programs, and what a verdict means for a solution."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -10,21 +10,17 @@ from lib.generate.protocol import stopped
 from lib.sandbox import Limits
 from lib.train.template import render_prompt
 
-# The paper's newer evaluation script: the response is begun with an open fence and ends at the next fence on a line.
+# The paper's newer evaluation script: a response begins with an open fence and ends at the next fence on its own line.
 RESPONSE_PREFIX = "```python"
-
-
 STOP = ("\n```\n",)
-
-
-# The same script for base models: the benchmark's own prompt is continued up to the next thing at the top level.
+# The same script for base models: they continue the benchmark's own prompt up to the next top-level statement.
 RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 
 
 class Outcome(NamedTuple):
-    """What a program's verdict says about a solution: pass, fail, timeout or error; why; the failing input's number.
+    """What a program's verdict means for a solution: pass, fail, timeout or error; why; the failing input's number.
 
-    `broken` when it says nothing about it, because the benchmark's own reference failed.
+    `broken` when it means nothing for it, because the benchmark's own reference failed.
     """
 
     status: str
@@ -34,7 +30,7 @@ class Outcome(NamedTuple):
 
 
 def plain(seen: Record) -> Outcome:
-    """Return what a verdict of `lib.sandbox` says: out of memory is an error, leaving early is a failure."""
+    """Return the outcome of a verdict of `lib.sandbox`: out of memory is an error, an early exit is a failure."""
     named = {"pass": "pass", "timeout": "timeout", "error": "error", "oom": "error"}
     return Outcome(named.get(seen["verdict"], "fail"), seen["detail"])
 
@@ -46,15 +42,15 @@ class Benchmark:
     problems     by task id, in the file's order; each has task_id and prompt
     instruction  problem -> the instruction that the template is filled with
     solution     (problem, completion of the template) -> the Python source that is graded
-    program      (problem, solution, part, wider) -> what the sandbox runs: code, tests, perhaps entry, and time where
-                 it is not that of `limits`; times are multiplied by `wider`
+    program      (problem, solution, part, time_scale) -> what the sandbox runs: code, tests, perhaps entry, and time
+                 where it is not that of `limits`; times are multiplied by `time_scale`
     parts        a solution passes when its programs of all parts do
-    outcome      the sandbox's verdict on a program -> what it says about the solution
-    inputs       (problem, part) -> the inputs that an outcome's number counts
+    outcome      the sandbox's verdict on a program -> what it means for the solution
+    inputs       (problem, part) -> the inputs to which an outcome's number refers
     again        whether the sandbox repeats a pass, also with other expected values (the control)
-    elsewhere    tasks that only another version has: samples of them are left out
+    elsewhere    tasks that only another version has: samples of them are excluded
     anything     tasks whose rule accepts any answer, so that a wrong one passes
-    between      what stands between a task's prompt and its canonical solution
+    between      the text between a task's prompt and its canonical solution
     faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
     """
 
@@ -77,9 +73,9 @@ class Benchmark:
     faults: Mapping[str, str] = field(default_factory=dict)
 
     def prompt(self, task: str, raw: bool = False) -> str:
-        """Return the whole text a model is given for a task: the study's template, then an open fence.
+        """Return the prompt for a task: the study's template, then an open fence.
 
-        `raw` is for base models: the benchmark's own prompt, to be continued.
+        With `raw`, for base models, the benchmark's own prompt, to be continued.
         """
         if raw:
             return self.problems[task]["prompt"]
@@ -93,7 +89,7 @@ class Benchmark:
         return self.problems[task]["prompt"] + (completion if kept is None else kept)
 
     def canonical(self, task: str) -> str:
-        """Return the benchmark's own solution of a task, whole: it must pass."""
+        """Return the benchmark's own solution of a task as a whole program, which must pass."""
         problem = self.problems[task]
         return problem["prompt"] + self.between + problem["canonical_solution"]
 
@@ -107,5 +103,5 @@ class Benchmark:
 
 
 def last_block(completion: str) -> str:
-    """Return what follows the last opening fence up to the next fence, as the paper's newer script takes it."""
+    """Return the text from the last opening fence up to the next fence, as the paper's newer script does."""
     return completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")

@@ -1,4 +1,4 @@
-"""What the paper claims, read from data/claims.yaml, and whether a run's scores bear it out."""
+"""What the paper claims, read from data/claims.yaml, and whether a run's scores support it."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,30 +12,30 @@ from lib.core.records import Record
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
-PAIR = ["before", "after"]  # what a comparison is of when it does not say
-RAW = "before, raw prompt"  # the paper's way of asking a base model (its newer evaluation script)
+PAIR = ["before", "after"]  # the models of a comparison that names none
+RAW = "before, raw prompt"  # how the paper asks a base model (its newer evaluation script)
 # The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
 EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
 
 
 def load(path: Path = CLAIMS) -> Record:
-    """Return {versions: {benchmark: version the paper scored}, claims: [...]}; the file's head says what is in one."""
+    """Return {versions: {benchmark: version the paper scored}, claims: [...]}, see the file's head for their fields."""
     return yaml.safe_load(path.read_text())
 
 
 def judge(paper: Record, scores: Record, model: str, examples: int | None = None) -> list[Record]:
-    """Return a row for each claim and benchmark, judged from a run's scores; `model` is the MODEL that it tuned, and
-    `examples` on how many (None: not known).
+    """Return a row for each claim and benchmark, judged from a run's scores. `model` is the MODEL that the run tuned,
+    `examples` the number of examples it was tuned on (None: not known).
 
     `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
-    low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark, and
-    one that is not of after against before says so with `benchmark` and `models` [worse, better].
+    low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark; one
+    that does not compare before with after has `benchmark` and `models` [worse, better].
 
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
-    does not hold when it lies below, and cannot be told otherwise; this asks for the direction, which any model can
-    show. A claim of a value holds when our 95 % interval has the paper's value in it and does not otherwise, but it
-    cannot be told of another model than the paper's, from another version of the benchmark, or of a model tuned on less
-    than half as many examples.
+    does not hold when it lies below, and is inconclusive (UNTOLD) otherwise: it is about the direction, which any model
+    can show. A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise;
+    it is inconclusive for another model than the paper's, another version of the benchmark, and a model tuned on fewer
+    than half as many examples, or on a number that is not known.
 
     EvoEval's five sets are also judged together when all of them are scored (`pooled`).
 
@@ -46,7 +46,7 @@ def judge(paper: Record, scores: Record, model: str, examples: int | None = None
 
 
 def pooled(scores: Record) -> Record:
-    """Return a run's scores and comparisons with those of "EvoEval" added for every model with all five of its sets."""
+    """Return a run's scores and comparisons, with those of "EvoEval" for every model that has all five of its sets."""
     rows, compared = list(scores["scores"]), dict(scores["comparisons"])
     for label in dict.fromkeys(row["model"] for row in rows):
         sets = [row for name in EVOEVAL if (row := _score(scores, label, name))]
@@ -62,7 +62,7 @@ def pooled(scores: Record) -> Record:
 
 
 def _joined(sets: list[Record]) -> Record:
-    """The mean over the problems of several sets; the intervals' arms, so weighted, as root of the sum of squares."""
+    """The mean over the problems of several sets; an interval's arm is the root sum of squares of the weighted arms."""
     n, key = sum(each["n"] for each in sets), "difference" if "difference" in sets[0] else "value"
     mean = sum(each[key] * each["n"] for each in sets) / n
     down, up = (math.hypot(*((each[end] - each[key]) * each["n"] / n for each in sets)) for end in ("low", "high"))
@@ -92,19 +92,19 @@ def _row(claim: Record, name: str, paper: str, ours: str, same: bool, verdict: s
 
 
 def _same(value: Record, model: str) -> bool:
-    """Whether a row of the paper is of this model, by its name on the Hub; a local folder's name proves nothing."""
+    """Whether a row of the paper is of this model, by its name on the Hub; a local folder has no such name."""
     return value["base"].lower() == model.split("@")[0].lower()
 
 
 def _paper(claim: Record, name: str, same: bool, model: str) -> str:
-    """The paper's values for a benchmark: of the same model when it has that one, else of all its models."""
+    """The paper's values for a benchmark: those of the same model if there are any, else of all its models."""
     rows = [value for value in claim["values"] if value["benchmark"] == name and (_same(value, model) or not same)]
     said = (" to ".join(f"{row[side]}" for side in ("worse", "better") if side in row) for row in rows)
     return "; ".join(f"{value} ({row['model']})" for value, row in zip(said, rows, strict=True)) or "no value"
 
 
 def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]:
-    """Ours, verdict and why of "better beats worse" on a benchmark."""
+    """Ours, verdict and why for "better beats worse" on a benchmark."""
     pair = [claim["worse"], claim["better"]]
     record = _compared(scores, name, pair)
     if record is None:
@@ -125,7 +125,7 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
 def _value(
     claim: Record, name: str, versions: Record, scores: Record, model: str, examples: int | None
 ) -> tuple[str, str, str]:
-    """Ours, verdict and why of "the score is the paper's" on a benchmark."""
+    """Ours, verdict and why for "the score is the paper's" on a benchmark."""
     row = _score(scores, claim["better"], name)
     if row is None:
         return "", UNTOLD, _unscored([claim["better"]], name, scores)
@@ -138,7 +138,7 @@ def _value(
         return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
     if needed := theirs[0].get("examples"):
         if examples is None:
-            return ours, UNTOLD, f"on how many examples it was tuned is not known; the paper's model: on {needed:,}"
+            return ours, UNTOLD, f"tuned on a number of examples that is not known, the paper's model on {needed:,}"
         if 2 * examples < needed:
             return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
     inside = low <= theirs[0]["better"] / 100 <= high
@@ -146,7 +146,7 @@ def _value(
 
 
 def _unscored(labels: list[str], name: str, scores: Record) -> str:
-    """Why nothing can be said of these labels on a benchmark."""
+    """Why there is no verdict for these labels on a benchmark."""
     if RAW in labels and all(row["model"] != RAW for row in scores["scores"]):
         return "the model before was not asked with the raw prompt, as the paper asks it (RAW in notebook 05)"
     return f"{' and '.join(map(repr, labels))} {'are not both' if len(labels) > 1 else 'is not'} scored on {name}"

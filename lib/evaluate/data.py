@@ -1,4 +1,4 @@
-"""Where a benchmark's file is found, and whether it is the one that was meant."""
+"""Where a benchmark's file is found, and whether it is the expected one."""
 
 import gzip
 import hashlib
@@ -16,19 +16,19 @@ UNPINNED = "version unpinned"
 
 
 class Missing(StudyError):
-    """A benchmark's data are neither here nor to be had; the message says how to get them."""
+    """A benchmark's data are neither here nor downloadable; the message says how to get them."""
 
 
 def unpacked(path: Path) -> bytes:
-    """Return the bytes of a file, unpacked when its name ends in .gz."""
+    """Return the bytes of a file, decompressed when its name ends in .gz."""
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Record]]:
     """Return (version, sha256 and md5; problems by task id) of a .jsonl or .jsonl.gz file.
 
-    `pins` maps the sha256 of the uncompressed bytes to a version; with no pins any file will do, and its version says
-    so. StudyError for a missing, damaged or unknown file.
+    `pins` maps the sha256 of the uncompressed bytes to a version; without pins any file is accepted as UNPINNED.
+    StudyError for a missing, damaged or unknown file.
     """
     try:
         data = unpacked(path)
@@ -42,7 +42,7 @@ def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], di
     try:
         problems = {row["task_id"]: row for row in map(json.loads, data.splitlines())}
     except (ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{path} is no file of problems, one JSON object with task_id a line: {error}") from None
+        raise StudyError(f"{path} is not a file of problems, one JSON object with task_id per line: {error}") from None
     return {"version": pins.get(sha256, UNPINNED), "sha256": sha256, "md5": md5}, problems
 
 
@@ -54,12 +54,12 @@ def locate(
     otherwise: Callable[[], Path],
     folder_only: bool = False,
 ) -> Path:
-    """Return the path of a benchmark's file, the first of these that there is.
+    """Return the path of a benchmark's file, the first of these that exists.
 
     `path` as given when it is a file, or in it when it is a folder; a file NAME.jsonl or NAME.jsonl.gz, NAME from
-    `stems`, in the folder that STUDY_BENCHMARKS names or in a folder in it; what the environment variable `override`
-    names, a file (not with `folder_only`) or a folder of such files; such a file in the user's cache folder `cache`;
-    what `otherwise` finds, which raises Missing when it finds nothing.
+    `stems`, in the folder that STUDY_BENCHMARKS names or in one of its folders; the value of the environment variable
+    `override`, a file (not with `folder_only`) or a folder of such files; such a file in the user's cache folder
+    `cache`; the result of `otherwise`, which raises Missing when there is none.
     """
     if path is not None:
         given = Path(path).expanduser()
@@ -69,22 +69,22 @@ def locate(
     if named := os.environ.get("STUDY_BENCHMARKS"):
         folder = Path(named).expanduser()
         if not folder.is_dir():
-            raise StudyError(f"STUDY_BENCHMARKS is {named!r}, which is no folder: name one, or unset it")
+            raise StudyError(f"STUDY_BENCHMARKS is {named!r}, which is not a folder: name one, or unset it")
         if found := next(files(folder, stems), None):
             return found
     if named := os.environ.get(override):
         given = Path(named).expanduser()
         if folder_only and not given.is_dir():
-            raise StudyError(f"{override} is {named!r}, which is no folder: name one, or unset it")
+            raise StudyError(f"{override} is {named!r}, which is not a folder: name one, or unset it")
         found = next(files(given, stems), None) if given.is_dir() else given
         if found is None:
-            raise StudyError(f"{override} is {named!r}, where there is no {stems[0]}.jsonl: mend it, or unset it")
+            raise StudyError(f"{override} is {named!r}, where there is no {stems[0]}.jsonl: correct it, or unset it")
         return found
     return next(files(cache_folder(cache), stems), None) or otherwise()
 
 
 def files(folder: Path, stems: Sequence[str]) -> Iterator[Path]:
-    """The files of these names in a folder and in the folders in it, in the order of `stems`."""
+    """The files with these names in a folder and in its folders, in the order of `stems`."""
     folders = [folder, *sorted(inner for inner in folder.iterdir() if inner.is_dir())] if folder.is_dir() else []
     for stem in stems:
         for place in folders:
@@ -101,10 +101,10 @@ def cache_folder(name: str) -> Path:
 def from_evalplus(
     path: str | Path | None, name: str, stem: str, pins: Mapping[str, str], module: str, ready: str
 ) -> tuple[dict[str, str], dict[str, Record]]:
-    """Return what `read_pinned` does of one of EvalPlus's benchmarks, from a path or from where it is found.
+    """Return the result of `read_pinned` for one of EvalPlus's benchmarks, from a path or from where it is found.
 
-    Its files are called `stem`-version; `module` of evalplus.data has the function `ready`, which downloads the
-    newest. Missing when there is none, StudyError when the file is damaged or no known version.
+    Its files are named `stem`-version; `module` of evalplus.data has the function `ready`, which downloads the newest.
+    Missing when there is none, StudyError when the file is damaged or of an unknown version.
     """
     versions = list(pins.values())
     how_to_get = (
@@ -119,9 +119,9 @@ def from_evalplus(
 
 
 def through_evalplus(module: str, function: str, how_to_get: str) -> Path:
-    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when there is none in 20 s.
+    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when that fails.
 
-    In a process of its own: evalplus downloads without a time limit, so an offline machine could hang.
+    In another process, for DOWNLOAD_SECONDS: evalplus downloads without a time limit, and would hang without a network.
     """
     ask = f"from evalplus.data.{module} import {function} as ready; print('\\n' + ready())"
     try:

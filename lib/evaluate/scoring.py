@@ -15,8 +15,8 @@ def score(
 ) -> Record:
     """Return pass@k for each of `ks` with its interval over problems, the verdicts, and what exactly was scored.
 
-    A benchmark of several parts has pass@1 of its base part beside, one with known faults what its own harness would
-    count. StudyError when a task has fewer than k samples.
+    For a benchmark of several parts also pass@1 of its base part; for one with known faults also the pass@1 that its
+    own harness would report. StudyError when a task has fewer than k samples.
     """
     rows: dict[str, list[Record]] = {}
     for sample in samples:
@@ -24,16 +24,14 @@ def score(
 
     def rate(k: int, passed: Callable[[Record], bool]) -> Record:
         if few := next((task for task, found in rows.items() if len(found) < k), None):
-            raise StudyError(f"pass@{k} needs {k} samples a task; {few} has {len(rows[few])}")
+            raise StudyError(f"pass@{k} needs {k} samples per task; {few} has {len(rows[few])}")
         values = [pass_at_k(len(found), sum(map(passed, found)), k) for found in rows.values()]
         return asdict(estimate(values, resamples, seed))
 
     verdicts = Counter(sample["verdict"] for sample in samples)
     facts: Record = {
         "benchmark": benchmark.name,
-        "version": benchmark.version,
-        "sha256": benchmark.sha256,
-        "md5": benchmark.md5,
+        **{key: getattr(benchmark, key) for key in ("version", "sha256", "md5")},
         **{f"pass@{k}": rate(k, lambda sample: sample["passed"]) for k in ks},
         "samples": len(samples),
         "timeouts": verdicts["timeout"],
@@ -44,27 +42,24 @@ def score(
     if len(benchmark.parts) > 1:
         facts["base pass@1"] = rate(1, lambda sample: sample["base"] == "pass")
     if benchmark.faults:
-        mended = {s["task_id"] for s in samples if s["passed"]} & set(benchmark.faults)
-        unmended = rate(1, lambda sample: sample["passed"] and sample["task_id"] not in mended)
-        facts["unmended"] = {
-            "pass@1": unmended["value"],
-            "tasks": {task: benchmark.faults[task] for task in sorted(mended)},
-        }
+        fixed = sorted({sample["task_id"] for sample in samples if sample["passed"]} & set(benchmark.faults))
+        as_published = rate(1, lambda sample: sample["passed"] and sample["task_id"] not in fixed)
+        facts["unmended"] = {"pass@1": as_published["value"], "tasks": {task: benchmark.faults[task] for task in fixed}}
     return facts
 
 
-def known(facts: Record) -> list[int]:
-    """Return the k of every pass@k that a score has, in order."""
+def ks_of(facts: Record) -> list[int]:
+    """Return the k of every pass@k in a score, in order."""
     return sorted(int(name.removeprefix("pass@")) for name in facts if name.startswith("pass@"))
 
 
 def table(scores: Sequence[Record]) -> str:
     """Return scores (as `lib.evaluate.scoring` makes them, each with a `model`) as a Markdown table, in percent."""
-    ks = sorted({k for row in scores for k in known(row)})
+    ks = sorted({k for row in scores for k in ks_of(row)})
     heads = [name for k in ks for name in (f"pass@{k} (%)", "95 % interval")]
     lines = []
     for row in scores:
-        cells = [row["model"], f"{row['benchmark']} ({row['version']})", row[f"pass@{known(row)[0]}"]["n"]]
+        cells = [row["model"], f"{row['benchmark']} ({row['version']})", row[f"pass@{ks_of(row)[0]}"]["n"]]
         for k in ks:
             found = row.get(f"pass@{k}")
             value, low, high = (f"{100 * found[key]:.1f}" for key in ("value", "low", "high")) if found else [""] * 3

@@ -1,4 +1,4 @@
-"""Evaluation: the benchmarks' own solutions pass and broken ones fail, on the study's path; statistics are right."""
+"""Evaluation: the benchmark's own solutions pass and broken ones fail, end to end; statistics are right."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ HUMANEVAL = humaneval.load()
 
 
 def answer(problem, body=None):
-    """A completion as a model writes it: the whole function, then the closing fence."""
+    """A completion like a model's: the whole function, then the closing fence."""
     return "\n" + problem["prompt"] + (body or problem["canonical_solution"]) + "```"
 
 
@@ -36,7 +36,7 @@ def test_every_canonical_solution_passes_and_every_stub_fails():
 
 
 def test_what_a_solution_may_look_like():
-    """Only the last block counts, helpers of the task are there, and a bare body goes under the signature."""
+    """Only the last block counts, the task's helpers are included, and a bare body is put under the signature."""
     first, encoded, filled = (HUMANEVAL.problems[f"HumanEval/{n}"] for n in (0, 38, 115))
     talk = "\nx = 1\n```\nBetter:\n```python\ndef has_close_elements(n: List[float], t):\n    return True\n```\nDone."
     code = humaneval.solution(first, talk)
@@ -50,7 +50,7 @@ def test_what_a_solution_may_look_like():
     assert [s["verdict"] for s in samples] == ["pass", "pass"]
 
 
-def test_bad_solutions_get_the_verdict_they_earn():
+def test_bad_solutions_do_not_pass():
     """A loop, a syntax error, an early exit and a missing function do not pass, and each says why."""
     quick = replace(HUMANEVAL, limits=replace(HUMANEVAL.limits, cpu_seconds=1.0))
     texts = {
@@ -74,7 +74,7 @@ def test_prompt_is_the_training_template_with_an_open_fence():
 
 
 class Parrot:
-    """An engine that answers with what it was asked, to be seen in the completion."""
+    """An engine whose completions describe the requests."""
 
     revision, version = "parrot", "1"
 
@@ -95,7 +95,7 @@ class Parrot:
 
 
 def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
-    """Three samples a task at a temperature, in order; one at zero; a base model gets its own prompt and stops."""
+    """Three samples per task at a temperature, in order; one at zero; a base model has its own prompt and stops."""
     with Journal(tmp_path / "completions.jsonl") as cache:
         tasks = ["HumanEval/1", "HumanEval/0"]
         several = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "three", samples=3, temperature=0.2)
@@ -112,7 +112,7 @@ def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
 
 
 def test_samples_can_be_drawn_again(tmp_path):
-    """Each sample has a seed that depends on the task, its number and the run's seed alone; a greedy one has none."""
+    """A sample's seed depends only on the task, its number and the run's seed; a greedy one has none."""
 
     def seeds(name, tasks, **how):
         parrot = Parrot()
@@ -122,13 +122,13 @@ def test_samples_can_be_drawn_again(tmp_path):
 
     four = seeds("four", ["HumanEval/0", "HumanEval/1"], samples=2, temperature=0.2)
     assert len(set(four)) == 4 and all(isinstance(seed, int) for seed in four)
-    assert seeds("some", ["HumanEval/1"], samples=2, temperature=0.2) == four[2:]
+    assert seeds("second", ["HumanEval/1"], samples=2, temperature=0.2) == four[2:]
     assert set(seeds("other", ["HumanEval/1"], samples=2, temperature=0.2, seed=1)).isdisjoint(four)
     assert seeds("greedy", ["HumanEval/0"]) == [None]
 
 
 def test_a_base_model_continues_the_prompt():
-    """What it writes goes under the signature, up to the next thing at the top level."""
+    """Its completion is put under the signature, up to the next top-level statement."""
     problem = HUMANEVAL.problems["HumanEval/0"]
     text = problem["canonical_solution"] + "\ndef main():\n    return 1 /"
     solution = HUMANEVAL.solve("HumanEval/0", text, raw=True)
@@ -140,7 +140,7 @@ def test_a_base_model_continues_the_prompt():
     ]
 
 
-def test_pass_at_k_is_taken_over_a_tasks_samples():
+def test_pass_at_k_is_computed_from_a_tasks_samples():
     """One of two right: pass@1 a half, pass@2 one; more than there are samples is refused."""
     samples = [
         {
@@ -165,7 +165,7 @@ def test_pass_at_k_is_taken_over_a_tasks_samples():
         ("2", "25.0", "50.0", "0"),
         ("2", "25.0", "", "0"),
     ]
-    with pytest.raises(StudyError, match="pass@3 needs 3 samples a task; a has 2"):
+    with pytest.raises(StudyError, match="pass@3 needs 3 samples per task; a has 2"):
         score(HUMANEVAL, samples, 100, 0, ks=(3,))
 
 
@@ -223,7 +223,7 @@ def test_bootstrap_is_deterministic_and_as_wide_as_theory_says():
 
 
 def test_a_comparison_is_paired():
-    """The same two rates differ clearly when the flips go one way, and cannot be told apart when they go both ways."""
+    """The same two rates differ clearly when all flips go one way, and not when they go both ways."""
     before = [True] * 50 + [False] * 50
     clear = compare(before, [True] * 60 + [False] * 40, 5000, 0)
     assert (clear.gained, clear.lost, clear.n) == (10, 0, 100) and clear.low > 0 and clear.p < 0.01

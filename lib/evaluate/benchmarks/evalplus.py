@@ -1,12 +1,12 @@
-"""What HumanEval+, MBPP+ and EvoEval share: many inputs a task, and answers compared with a reference's (EvalPlus).
+"""What HumanEval+, MBPP+ and EvoEval share: many inputs per task, and answers compared with a reference's (EvalPlus).
 
-Base and plus inputs are two programs, as with EvalPlus, and `plus` tells of the plus inputs alone; a sample passes when
+Base and plus inputs are two programs, as with EvalPlus, and `plus` covers the plus inputs alone; a sample passes when
 both do. The reference runs in the box after the solution has loaded and before it is called, so that both are timed on
-one machine under one load; what is expected is then data, and the reference is gone (its source is not, for a solution
-that searches the interpreter's frames: `lib.sandbox` says what it cannot see). A call may take FLOOR_SECONDS or
-FACTOR times the reference's time, whichever is more, of processor time (EvalPlus: by the clock).
+the same machine under the same load; then only the expected answers are left, not the reference (but its source, for a
+solution that searches the interpreter's frames: `lib.sandbox` says what is not detected). A call may take FLOOR_SECONDS
+or FACTOR times the reference's time, whichever is more, of processor time (EvalPlus: by the clock).
 
-Faults of evalplus 0.3.1 that are mended here:
+Faults of evalplus 0.3.1 that are fixed here:
 - HumanEval/32 never passes: its oracle accepts a root and then forgets to count the input;
 - the plus inputs of Mbpp/255 need more memory than its default limit leaves: its own solution fails;
 - an answer with an `__eq__` of its own passes, whatever it is; here it fails.
@@ -23,16 +23,17 @@ from lib.evaluate.oracles import evalplus as oracle
 from lib.sandbox import Limits
 
 FLOOR_SECONDS, FACTOR = 1.0, 4.0  # evalplus/config.py
-# EvalPlus gives all calls of a task a second each or 60 s; the reference, which runs in the same program, has its own.
+# EvalPlus gives a task's calls one second each, 60 s together at most; here the reference, which runs in the same
+# program, has seconds of its own.
 CALLS_SECONDS, REFERENCE_SECONDS = 60.0, 20.0
-# Memory as EvalPlus.
+# Memory as EvalPlus's.
 LIMITS = Limits(cpu_seconds=CALLS_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 PARTS = {"base": "base_input", "plus": "plus_input"}
 FAULTS = {
     "HumanEval/32": "evalplus 0.3.1 never counts it as passed",
     "Mbpp/255": "evalplus 0.3.1 has too little memory for its plus inputs",
 }
-# Imports stand where the sandbox sees them: it takes back what a solution has changed in these modules.
+# The imports are in the tests, where the sandbox sees them: it undoes what a solution has changed in these modules.
 TESTS = """\
 import base64, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types, typing, zlib
 import numpy
@@ -59,31 +60,31 @@ def sources(*files: str) -> list[tuple[str, str]]:
 
 
 def program(
-    problem: Record, solution: str, inputs: list, rule: str | None, wider: float, own: str = "", between: str = ""
+    problem: Record, solution: str, inputs: list, rule: str | None, time_scale: float, own: str = "", between: str = ""
 ) -> Record:
-    """Return the program that the sandbox runs: a solution, then `inputs` one after the other.
+    """Return the program that the sandbox runs: a solution, then its answers to `inputs` one after the other.
 
-    `rule` names the task's rule of comparison if it has one; all limits are multiplied by `wider`. `own` names a file
-    beside this one whose `judge` compares instead of the oracle's; inputs are then source text. `between` stands
-    between the prompt and the reference.
+    `rule` names the task's rule of comparison if it has one; all limits are multiplied by `time_scale`. `own` names a
+    module of `lib.evaluate.oracles` whose `judge` compares instead of EvalPlus's; inputs are then source text.
+    `between` is the text between the prompt and the reference.
     """
     job = {
         "inputs": oracle.pack(inputs), "reference": problem["prompt"] + between + problem["canonical_solution"],
-        "entry": problem["entry_point"], "rule": rule, "atol": problem.get("atol", 0), "floor": FLOOR_SECONDS * wider,
-        "factor": FACTOR * wider, "written": bool(own),
+        "entry": problem["entry_point"], "rule": rule, "atol": problem.get("atol", 0), "written": bool(own),
+        "floor": FLOOR_SECONDS * time_scale, "factor": FACTOR * time_scale,
     }  # fmt: skip
     files = sources("evalplus", own) if own else sources("evalplus")
     return {
-        # The last line makes the function known to the sandbox wherever it comes from, an import included.
+        # The last line makes the sandbox treat the function as the response's, even when the response imports it.
         "code": f"{solution}\n\n_answer = {problem['entry_point']}\n",
         "tests": TESTS.format(sources=files, first=files[0][0], job=job),
-        "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + REFERENCE_SECONDS) * wider,
+        "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + REFERENCE_SECONDS) * time_scale,
         "report": "_report",
     }
 
 
 def outcome(seen: Record) -> Outcome:
-    """Return what a verdict and the oracle's report say about the solution; only the verdict can say that it passed."""
+    """Return what a verdict and the oracle's report mean for the solution; only the verdict can make it pass."""
     match seen:
         case {"verdict": "fail", "report": {"status": str(status), "input": int() | None as number, "why": str(why)}}:
             named = {"timeout": "timeout", "broken": "error"}
@@ -92,11 +93,11 @@ def outcome(seen: Record) -> Outcome:
 
 
 def inputs(problem: Record, part: str) -> list:
-    """Return a task's inputs as they stand in the file."""
+    """Return a task's inputs as in the file."""
     return problem[PARTS[part]] or []
 
 
-# What the benchmarks that are graded here have in common.
+# The fields of `Benchmark` that all benchmarks graded here share.
 GRADING: dict[str, Any] = {
     "limits": LIMITS, "parts": tuple(PARTS), "inputs": inputs, "outcome": outcome, "again": False, "faults": FAULTS,
 }  # fmt: skip

@@ -1,10 +1,11 @@
-"""EvoEval (Xia et al. 2024): HumanEval's tasks rewritten by a language model in five ways, 100 tasks a set.
+"""EvoEval (Xia et al. 2024): HumanEval's tasks rewritten by a language model in five ways, 100 tasks per set.
 
-No package index carries the data, and nobody here has seen the files: any file is taken, its hash is reported, and its
-version is said to be unpinned. Format, rules and reference as in evoeval 0.1.0. Its reference solutions were written by
-a model, as the inputs were (Python expressions): both run in the box only. Mended: an empty list equals a list of one
-float there, a scalar a list of floats; a way through a grid is checked at the wrong cell. Call limits are those
-of the command evoeval.evaluate, which are EvalPlus's: 1 s or 4 times the reference's time.
+No package index carries the data, and this study was written without the files: any file is accepted, its hash is
+reported, and its version is called unpinned. Format, rules and reference as in evoeval 0.1.0. Its reference solutions
+were written by a model, as were the inputs (Python expressions): both run in the box only. Fixed faults: there an empty
+list equals a list of one float, and a scalar a list of floats; a route through a grid is checked at the wrong cell, and
+may leave it at a negative index. Call limits are those of the command evoeval.evaluate, which are EvalPlus's: 1 s or 4
+times the reference's time.
 """
 
 import gzip
@@ -20,14 +21,14 @@ from lib.evaluate.data import DOWNLOAD_SECONDS, Missing, locate, read_pinned
 from lib.evaluate.oracles.evoeval import RULES
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "inputs")
-BETWEEN = "\n"  # the reference stands a line below the prompt: some are whole functions
+BETWEEN = "\n"  # a reference begins on the line after the prompt: some are whole functions
 RELEASE = "https://github.com/evo-eval/evoeval_release/releases/download/v0.1.0"
 
 
 def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     """Return one of the five sets, from a path or from where `lib.evaluate.data.locate` finds it.
 
-    Missing when nowhere, StudyError when the file is damaged or has not EvoEval's fields.
+    Missing when it is nowhere, StudyError when the file is damaged or lacks one of EvoEval's fields.
     """
     stem = f"EvoEval_{which}"
     kept = cache_folder() / "benchmarks" / f"{stem}.jsonl"
@@ -39,7 +40,7 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     place = locate(path, stems, "EVOEVAL_OVERRIDE_PATH", "evoeval", otherwise, folder_only=True)
     facts, problems = read_pinned(place, {})
     if lacking := next((name for row in problems.values() for name in FIELDS if name not in row), None):
-        raise StudyError(f"{place} has a task without {lacking}: it is no file of {stem}")
+        raise StudyError(f"{place} has a task without {lacking}: it is not a file of {stem}")
     problems = {task: {**row, "set": which} for task, row in problems.items()}
     return Benchmark(
         f"EvoEval {which}", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
@@ -48,7 +49,7 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
 
 
 def downloaded(url: str, kept: Path) -> Path:
-    """Return where the unpacked file of a release is kept, fetched when it is not yet; Missing when it cannot be."""
+    """Return the path of a release's unpacked file, downloaded the first time; Missing when that fails."""
     if not kept.is_file():
         try:
             with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
@@ -68,9 +69,9 @@ def inputs(problem: Record, part: str) -> list[Any]:
     return problem["inputs"]
 
 
-def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
     """Return the program that runs a solution on a task's inputs."""
     rule = f"{problem['set']}/{problem['task_id'].rpartition('/')[2]}"
     return evalplus.program(
-        problem, solution, problem["inputs"], rule if rule in RULES else None, wider, "evoeval", BETWEEN
+        problem, solution, problem["inputs"], rule if rule in RULES else None, time_scale, "evoeval", BETWEEN
     )

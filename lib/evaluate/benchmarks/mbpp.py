@@ -1,7 +1,7 @@
-"""MBPP (Austin et al. 2021) and MBPP+ (EvalPlus): short tasks, each with a sentence and one assertion to go by.
+"""MBPP (Austin et al. 2021) and MBPP+ (EvalPlus): short tasks, each specified by a sentence and one assertion.
 
 Both are read from EvalPlus's file: MBPP is its base inputs, MBPP+ these and many more. The official pipeline scored the
-399 tasks of v0.1.0; v0.2.0, which evalplus 0.3.1 takes, has 378 of them, so that the two are not to be compared.
+399 tasks of v0.1.0; v0.2.0, which evalplus 0.3.1 uses, has 378 of them, so that scores on the two are not comparable.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PINS = {
     "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad": "v0.2.0",
     "a855b9de667baea8e2f8aa61f898767a7336872208a85222b35622545e819fe9": "v0.1.0",
 }
-# Tasks of v0.1.0 that v0.2.0 has not.
+# Tasks of v0.1.0 that v0.2.0 does not have.
 _NUMBERS = "83 115 117 143 164 229 249 295 396 400 407 431 438 442 461 574 582 595 640 746 783"
 DROPPED = frozenset(f"Mbpp/{number}" for number in _NUMBERS.split())
 ANYTHING = frozenset({"Mbpp/164"})  # in v0.1.0 only: its reference is wrong, so EvalPlus takes any answer
@@ -29,7 +29,7 @@ Change = Callable[[Any], Any]
 def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
     """Return MBPP+ or MBPP, from a path or from where `lib.evaluate.data.locate` finds it.
 
-    Missing when nowhere, StudyError when the file is damaged or no known version.
+    Missing when it is nowhere, StudyError when the file is damaged or of an unknown version.
     """
     name = "MBPP+" if plus else "MBPP"
     facts, problems = from_evalplus(path, name, "MbppPlus", PINS, "mbpp", "_ready_mbpp_plus_path")
@@ -41,7 +41,7 @@ def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
 
 
 def instruction(problem: Record) -> str:
-    """Return the task as the paper's newer script asks it: its sentence, then its assertion in a fence."""
+    """Return the task as in the paper's newer script: its sentence, then its assertion in a fence."""
     text, _, assertion = problem["prompt"].strip().strip('"').strip().partition("\nassert")
     return f"{text.strip()}\n```python\nassert{assertion.rstrip()}\n```"
 
@@ -51,15 +51,15 @@ def solution(problem: Record, completion: str) -> str:
     return last_block(completion) + "\n"
 
 
-def program(problem: Record, solution: str, part: str, wider: float) -> Record:
+def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
     """Return the program that runs a solution on a task's base or plus inputs."""
     rule = problem["entry_point"] if problem["entry_point"] in RULES else None
-    return evalplus.program(problem, solution, inputs(problem, part), rule, wider)
+    return evalplus.program(problem, solution, inputs(problem, part), rule, time_scale)
 
 
 def inputs(problem: Record, part: str) -> list[Any]:
-    """Return a task's inputs, each the arguments of one call, with the types that JSON could not hold."""
-    given = problem[evalplus.PARTS[part]] or []  # Mbpp/793 has none beyond the base: an empty dictionary stands there
+    """Return a task's inputs, each the arguments of one call, with the types that JSON cannot represent."""
+    given = problem[evalplus.PARTS[part]] or []  # Mbpp/793 has no plus inputs, but an empty dictionary
     change = TYPES.get(problem["task_id"].removeprefix("Mbpp/"))
     return [change(arguments) for arguments in given] if change else given
 
@@ -80,16 +80,16 @@ def tuples(items: Any) -> list[Any]:
 
 
 def sets(items: Any) -> list[Any]:
-    """A list of sets; an empty one was written as a dictionary, and stays one."""
+    """A list of sets; empty ones are dictionaries in the file, and stay so."""
     return [set(item) if isinstance(item, list) and item else {} for item in items]
 
 
 def frozen(value: Any) -> Any:
-    """Tuples all the way down."""
+    """Lists made tuples at every level."""
     return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
-# The tasks whose arguments are no JSON (evalplus/data/mbpp.py, mbpp_deserialize_inputs).
+# The tasks whose arguments have types that JSON lacks (evalplus/data/mbpp.py, mbpp_deserialize_inputs).
 TYPES: dict[str, Change] = {
     task: change
     for tasks, change in (

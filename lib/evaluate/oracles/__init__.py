@@ -1,1 +1,1 @@
-"""Comparisons of answers with expected ones, sent into the box as text."""
+"""Comparisons of answers with expected ones; their source is sent into the box."""

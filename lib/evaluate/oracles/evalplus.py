@@ -1,9 +1,7 @@
 """Calls a solution inside the box and compares its answers with a reference's.
 
-`lib.evaluate.benchmarks.evalplus` sends this text.
-
-The rules are those of evalplus 0.3.1 (evalplus/eval), in our own words, with the faults mended that
-`lib.evaluate.benchmarks.evalplus` names. Standard library and numpy only.
+`lib.evaluate.benchmarks.evalplus` sends this module's source. The rules are those of evalplus 0.3.1 (evalplus/eval),
+reimplemented without the faults that are listed there. Standard library and numpy only.
 """
 
 import base64
@@ -32,7 +30,7 @@ class Late(BaseException):
 
 
 class Silence(io.TextIOBase):
-    """Takes what is printed, keeps nothing."""
+    """Discards what is printed."""
 
     def write(self, text: str, /) -> int:
         return len(text)
@@ -46,8 +44,8 @@ def pack(inputs: list[Any]) -> str:
 def run(answer: Callable[..., Any], job: dict[str, Any], judge: Judge, scale: float) -> dict[str, Any]:
     """Call `answer` on the inputs of a job (`lib.evaluate.benchmarks.evalplus.program`) up to the first wrong answer.
 
-    Times are multiplied by `scale`, the machine's. Returns status (pass, fail, timeout; broken when the reference
-    itself failed), input (the number of the one that it failed on, or None) and why.
+    Times are multiplied by `scale`, the machine's. Returns status (pass, fail or timeout; broken when the reference
+    itself failed), input (the number of the failing one, or None) and why.
     """
     with contextlib.redirect_stdout(Silence()), contextlib.redirect_stderr(Silence()):
         try:
@@ -99,7 +97,7 @@ def reference(job: dict[str, Any], floor: float) -> list[tuple[Any, float]]:
 
 
 def stalled() -> float:
-    """Return the seconds, since it began, for which this process got no core: a busy machine is not its fault."""
+    """Return the seconds since its start for which this process was runnable without a core."""
     try:
         return int(pathlib.Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
@@ -107,9 +105,9 @@ def stalled() -> float:
 
 
 def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> Any:
-    """Return one answer; Late when it took more than `limit` processor seconds, or the clock says that it waits.
+    """Return one answer; Late when it took more than `limit` processor seconds, or too long by the clock.
 
-    What does not let itself be interrupted is killed by the kernel a second or two later.
+    Code that cannot be interrupted is killed by the kernel a second or two later.
     """
     start, began, waited = time.process_time(), time.monotonic(), stalled()
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -137,7 +135,7 @@ def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> An
 
 
 def crafted(value: Any) -> bool:
-    """Whether an object in an answer has an __eq__ that the solution wrote: it could equal anything."""
+    """Whether an object in an answer has an __eq__ that the solution defines: it could equal anything."""
     own = (vars(base).get("__eq__") for base in type(value).__mro__)
     if any(isinstance(method, FunctionType) and method.__code__.co_filename == "<response>" for method in own):
         return True
@@ -155,9 +153,9 @@ def floats(value: Any) -> bool:
 
 
 def judge(name: str | None, tolerance: float) -> Callable[[Any, Any, Any], bool]:
-    """Return EvalPlus's comparison: equal by the task's rule, or of one type and numerically close.
+    """Return EvalPlus's comparison: equal by the task's rule, or of the same type and numerically close.
 
-    Once an expected value was a float, the tolerance stays for the inputs after it.
+    Once an expected value is a float, the tolerance also applies to all later inputs.
     """
     atol = tolerance
 
@@ -188,18 +186,18 @@ def pyramid(base: float, height: float) -> int:
 
 
 def digit_distance(first: int, second: int) -> int:
-    """Return the sum of the differences of the digits of two numbers, right-aligned (Mbpp/558 does something else)."""
+    """Return the sum of the differences of the digits of two numbers, right-aligned (Mbpp/558 differs)."""
     texts = str(first), str(second)
     width = max(map(len, texts))
     return sum(abs(int(a) - int(b)) for a, b in zip(*(text.zfill(width) for text in texts), strict=True))
 
 
-def there(got: Any) -> bool:
-    """Return a truth value as it is, of anything else whether it is not None."""
+def truth(got: Any) -> bool:
+    """Return a truth value unchanged; for anything else, whether it is not None."""
     return got if isinstance(got, bool) else got is not None
 
 
-# Functions whose answer needs only to be there or not (match objects), and those whose answer is a set of values.
+# Functions whose answer is compared only with None (match objects), and those whose answer is a set of values.
 NOT_NONE = frozenset({"check_str", "text_match_three", "text_starta_endb"})
 AS_SETS = (
     "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum",
@@ -211,5 +209,5 @@ RULES: dict[str | None, Rule] = {
     "surface_Area": lambda given, got, wanted, atol: got == wanted or abs(got - pyramid(*given)) <= atol,
     "digit_distance_nums": lambda given, got, wanted, atol: got == wanted or got == digit_distance(*given),
     **dict.fromkeys(AS_SETS, lambda given, got, wanted, atol: set(got) == set(wanted)),
-    **dict.fromkeys(NOT_NONE, lambda given, got, wanted, atol: there(got) == wanted),
+    **dict.fromkeys(NOT_NONE, lambda given, got, wanted, atol: truth(got) == wanted),
 }

@@ -9,7 +9,7 @@ from lib.evaluate.oracles.evalplus import Rule, floats, polynomial
 
 
 def kind(value: Any) -> str:
-    """Return what EvoEval takes a value for: only values of one kind can be equal."""
+    """Return EvoEval's kind of a value: only values of the same kind can be equal."""
     kinds = (bool, int, str, tuple, list, dict, set, type(None), type)
     if floats(value) or (isinstance(value, np.ndarray) and value.dtype in (np.float64, np.float32)):
         return "float"
@@ -17,7 +17,7 @@ def kind(value: Any) -> str:
 
 
 def alike(wanted: Any, got: Any) -> bool:
-    """Return EvoEval's comparison: the same kind all the way down, floats close (rtol 1e-5, atol 1e-6, nan is nan)."""
+    """Return EvoEval's comparison: the same kind at every level, floats close (rtol 1e-5, atol 1e-6, nan is nan)."""
     name = kind(wanted)
     if kind(got) != name:
         return False
@@ -37,7 +37,7 @@ def judge(name: str | None, _: float) -> Callable[[Any, Any, Any], bool]:
 
 
 def palindrome(given: Any, got: Any, wanted: Any, _: float) -> bool:
-    """Any shortest palindrome that begins with the text, upper and lower case being one."""
+    """Any shortest palindrome that begins with the text, ignoring case."""
     return len(got) == len(wanted) and got.startswith(given[0]) and got.lower() == got[::-1].lower()
 
 
@@ -55,7 +55,7 @@ def inside(grid: Any, row: int, column: int) -> bool:
 
 
 def maze(given: Any, got: Any, wanted: Any, _: float) -> bool:
-    """Any way through, as a list of steps."""
+    """Any route through a maze, as a list of steps."""
     if not wanted:
         return got == []
     steps = {"right": (0, 1), "left": (0, -1), "up": (-1, 0), "down": (1, 0)}
@@ -68,7 +68,7 @@ def maze(given: Any, got: Any, wanted: Any, _: float) -> bool:
 
 
 def path(given: Any, got: Any, wanted: Any, _: float) -> bool:
-    """Any way from cell to neighbouring cell over cells that are not 0."""
+    """Any route from cell to neighbouring cell over cells that are not 0."""
     if not wanted:
         return got == []
     grid, start, end = given
@@ -78,7 +78,7 @@ def path(given: Any, got: Any, wanted: Any, _: float) -> bool:
 
 
 def product(given: Any, got: Any, wanted: Any, _: float) -> bool:
-    """Any two places, in order, whose numbers have the product."""
+    """Any two indexes, in order, whose numbers have the product."""
     if wanted == "No magic today":
         return got == wanted
     first, second = got
@@ -87,7 +87,7 @@ def product(given: Any, got: Any, wanted: Any, _: float) -> bool:
 
 
 def sparse_root(given: Any, got: Any, wanted: Any, _: float) -> bool:
-    """Any root of the polynomial of which, from the second power on, every other coefficient is left out."""
+    """Any root of the polynomial in which, from the second power on, every other coefficient is omitted."""
     full = given[0][:2] + [number for one in given[0][2:] for number in (0, one)]
     return abs(polynomial(full, got)) <= 1e-6
 
