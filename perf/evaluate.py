@@ -1,17 +1,17 @@
-"""Seconds and verdicts beside EvalPlus's own: `python -m perf.evaluate --data FOLDER [--tasks N]`.
+"""Seconds and verdicts of our grader and of EvalPlus's: `python -m perf.evaluate --data FOLDER [--tasks N]`.
 
-FOLDER holds HumanEvalPlus-v0.1.10.jsonl(.gz) and MbppPlus-v0.2.0.jsonl(.gz), and MbppPlus-v0.1.0 with the published
-StarCoder2-15B-Instruct samples (evalplus_sc2-15b-instruct_mbpp.jsonl.gz), there or in folders in it; what is missing is
-left out. Graded by `lib.evaluate.grading` and by `evalplus.evaluate` in a process of its own, on every core both:
+FOLDER holds HumanEvalPlus-v0.1.10.jsonl(.gz), MbppPlus-v0.2.0.jsonl(.gz), and MbppPlus-v0.1.0 with the published
+StarCoder2-15B-Instruct samples (evalplus_sc2-15b-instruct_mbpp.jsonl.gz), directly or in its folders; what is missing
+is skipped. Graded by `lib.evaluate.grading` and by `evalplus.evaluate` in another process, both on every core:
 
 - canonical: each task's own solution;
 - SC2: the published samples.
 
-EvalPlus gets wide limits (--min-time-limit 4 --gt-time-limit-factor 8), because by its own, of 1 s by the clock, its
-verdicts change with the load; and no limit of memory, without which Mbpp/255 fails. Ours has the limits that it always
-has. EvalPlus's time includes the expected outputs, which it computes once for a file and which are named beside; ours
-computes them with every sample. A thread of EvalPlus's sleeps for 20 s at a time, so that it never ends sooner. The
-verdicts that differ are listed. With --tasks only the first N tasks of each file.
+EvalPlus gets generous limits (--min-time-limit 4 --gt-time-limit-factor 8), because with its defaults, 1 s by the
+clock, its verdicts change with the load; and no memory limit, with which Mbpp/255 fails. Ours has its usual limits.
+EvalPlus's time includes the expected outputs, which it computes once per file and which are printed separately; ours
+computes them for every sample. A thread of EvalPlus's sleeps for 20 s at a time, so that it never ends sooner. Verdicts
+that differ are listed. With --tasks only the first N tasks of each file.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from lib import evaluate, sandbox
 from lib.core.records import Record
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.data import files, unpacked
-from lib.evaluate.grading import graded
+from lib.evaluate.grading import grade_solutions
 
 CORES = len(os.sched_getaffinity(0))
 SETS = (
@@ -41,7 +41,7 @@ Verdicts = dict[str, tuple[bool, bool]]  # task id -> whether base and plus pass
 
 
 def pairs(benchmark: Benchmark, samples: Path | None, count: int | None) -> Pairs:
-    """What is graded: the benchmark's own solutions, or samples of its tasks."""
+    """The solutions to grade: the benchmark's own, or samples of its tasks."""
     if samples is None:
         return [(task, benchmark.canonical(task)) for task in benchmark.problems][:count]
     rows = [json.loads(line) for line in unpacked(samples).splitlines()]
@@ -51,14 +51,14 @@ def pairs(benchmark: Benchmark, samples: Path | None, count: int | None) -> Pair
 def ours(benchmark: Benchmark, wanted: Pairs) -> tuple[float, Verdicts]:
     """Seconds and verdicts of our grading."""
     start = time.perf_counter()
-    samples = graded(benchmark, wanted)
+    samples = grade_solutions(benchmark, wanted)
     return time.perf_counter() - start, {
         sample["task_id"]: (sample["base"] == "pass", sample["plus"] == "pass") for sample in samples
     }
 
 
 def theirs(data: bytes, dataset: str, wanted: Pairs) -> tuple[float, float, Verdicts]:
-    """Seconds in all, seconds for the expected outputs, and verdicts of `evalplus.evaluate`."""
+    """Total seconds, seconds for the expected outputs, and verdicts of `evalplus.evaluate`."""
     tasks = {task for task, _ in wanted}
     lines = [line for line in data.splitlines(keepends=True) if json.loads(line)["task_id"] in tasks]
     with tempfile.TemporaryDirectory() as name:
@@ -85,23 +85,23 @@ def theirs(data: bytes, dataset: str, wanted: Pairs) -> tuple[float, float, Verd
 
 
 def row(name: str, seconds: str, verdicts: Verdicts) -> None:
-    """Print a grader's row."""
+    """Print one grader's row."""
     base, both = sum(base for base, _ in verdicts.values()), sum(base and plus for base, plus in verdicts.values())
     print(f"{name:40}{seconds:>36}   base {base:3} of {len(verdicts)}, base + plus {both:3}", flush=True)
 
 
 def main() -> None:
-    """Grade what the folder has, print a row a grader and the verdicts that differ."""
+    """Grade the sets in the folder; print a row per grader and the verdicts that differ."""
     parser = argparse.ArgumentParser(prog="python -m perf.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder of the benchmarks' files")
-    parser.add_argument("--tasks", type=int, help="only the first so many tasks of each file")
+    parser.add_argument("--tasks", type=int, help="only the first N tasks of each file", metavar="N")
     given = parser.parse_args()
     print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
     for benchmark_name, stem, samples_stem in SETS:
         path = next(files(given.data, [stem]), None)
         samples = next(files(given.data, [samples_stem]), None) if samples_stem else None
         if path is None or (samples_stem and samples is None):
-            print(f"{stem}{f' with {samples_stem}' if samples_stem else ''}: not in {given.data}, left out")
+            print(f"{stem}{f' with {samples_stem}' if samples_stem else ''}: not in {given.data}, skipped")
             continue
         benchmark = evaluate.load(benchmark_name, path)
         wanted = pairs(benchmark, samples, given.tasks)
@@ -111,10 +111,9 @@ def main() -> None:
         took, expected, other = theirs(unpacked(path), benchmark_name.removesuffix("+"), wanted)
         row(f"{what}: evalplus", f"{took:.1f} s ({expected:.1f} s expected outputs)", other)
         differ = [task for task in mine if mine[task] != other[task]]
-        told = ", ".join(f"{task} (ours {mine[task]}, evalplus {other[task]})" for task in differ)
-        print(
-            f"  {len(mine) - len(differ)} of {len(mine)} tasks with the same verdicts{': not ' if told else ''}{told}"
-        )
+        print(f"  {len(mine) - len(differ)} of {len(mine)} tasks have the same verdicts")
+        for task in differ:
+            print(f"  {task}: ours {mine[task]}, evalplus {other[task]}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """Programs per second of the execution filter: `python -m perf.sandbox [PROGRAMS]`.
 
-The programs are HumanEval's, solution and tests, repeated up to PROGRAMS (2,000): nothing that a model wrote, as the
-peers have no walls. One in seven is right, as in the recorded laptop run (124 of 892 passed); the others return
-nothing. Beside ours, with a process a core each:
+The programs are HumanEval's, solution and tests, repeated up to PROGRAMS (2,000): none was written by a model, as the
+peers are not sandboxed. One in seven is right, as in the recorded laptop run (124 of 892 passed); the others return
+nothing. The peers, with one process per core:
 
-- `python -I`: a file written and an interpreter started for each program, no walls and no harness, the limit of
-  anything that starts interpreters;
-- the official local filter (execution_filter.py of the paper's repository, in our own words): a pool of workers that
-  fork a process a program, guard it, execute it and wait, in chunks of as many programs as there are cores.
+- `python -I`: a file and an interpreter per program, no sandbox and no harness, a bound for everything that starts
+  interpreters;
+- the official local filter (execution_filter.py of the paper's repository, reimplemented): a pool of workers that fork
+  a process per program, guard it, execute it and wait, in chunks of one program per core.
 
 Ours runs a program that passes three times: twice as it is, once with other expected values. The first row counts
-programs, the second executions; the median is an execution's, by the clock. With PROGRAMS of 100,000 it is a soak: the
-last line of ours tells what is left.
+programs, the second executions; the median is of an execution, by the clock. With PROGRAMS of 100,000 it is a soak: the
+last row of ours has the resources that are still held.
 """
 
 import multiprocessing
@@ -34,8 +34,8 @@ from lib import sandbox
 from lib.core.records import Record
 
 CORES = len(os.sched_getaffinity(0))
-PEERS = 400  # programs at most that the peers run
-RIGHT = 7  # one in so many programs is right
+PEERS = 400  # most programs that the peers run
+RIGHT = 7  # one program in this many is right
 
 
 def programs() -> list[Record]:
@@ -49,12 +49,12 @@ def programs() -> list[Record]:
 
 
 def whole(program: Record) -> str:
-    """A program as one text that runs its tests."""
+    """A program and its tests as one source."""
     return f"{program['code']}\n\n{program['tests']}\n\ncheck({program['entry']})"
 
 
 def interpreter(program: Record) -> bool:
-    """Whether a fresh interpreter ends well on a program."""
+    """Whether a fresh interpreter exits with 0 on a program."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "program.py"
         file.write_text(whole(program), encoding="utf-8")
@@ -68,14 +68,14 @@ def _executed(text: str, folder: str) -> None:
     reliability_guard(maximum_memory_bytes=2**30)
     try:
         with swallow_io(), time_limit(4):
-            exec(text, {"__name__": "__main__"})  # the official code gives it no dictionary, and so most fail
+            exec(text, {"__name__": "__main__"})  # the official code passes no dictionary, so most fail
     except BaseException:
         leave(1)
     leave(0)
 
 
 def forked(program: Record) -> bool:
-    """Whether a forked process ends with exit code 0 on a program."""
+    """Whether a forked process exits with 0 on a program."""
     with tempfile.TemporaryDirectory() as folder:
         process = multiprocessing.Process(target=_executed, args=(whole(program), folder))
         process.start()
@@ -97,8 +97,8 @@ def bare(programs: Sequence[Record]) -> Iterator[bool]:
 
 
 def timed(name: str, programs: Sequence[Record], judge: Callable[[Sequence[Record]], Iterator[bool]]) -> None:
-    """Print a peer's row."""
-    list(judge(programs[:CORES]))  # whatever it loads first
+    """Print one peer's row."""
+    list(judge(programs[:CORES]))  # not timed: what it loads first
     start = time.perf_counter()
     passed = sum(judge(programs))
     seconds = time.perf_counter() - start
@@ -106,43 +106,45 @@ def timed(name: str, programs: Sequence[Record], judge: Callable[[Sequence[Recor
 
 
 def children() -> set[str]:
-    """The processes that this one has started."""
+    """The child processes of this one."""
     return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
 
 
-def left(before: set[str]) -> str:
-    """What this process holds: descriptors, new processes below it, its largest memory."""
+def held(before: set[str]) -> str:
+    """The resources of this process: descriptors, new child processes, peak memory."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     return f"{len(os.listdir('/proc/self/fd'))} descriptors, {len(children() - before)} new processes, {memory} MiB"
 
 
-def main() -> None:
-    """Run the three and print a table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    found = programs()
-    print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
-
+def measure(found: Sequence[Record], count: int) -> None:
+    """Print our rows: `count` programs, the given ones over and over."""
     before = children()
     for verdict in sandbox.run_programs(found[:CORES]):
         assert verdict
-    print(f"{'at the start':24}{left(before)}")
-    start, executions = time.perf_counter(), 0
+    print(f"{'at the start':24}{held(before)}")
+    start, executions, passed = time.perf_counter(), 0, 0
     seconds: list[float] = []
-    passed = 0
     for number, verdict in enumerate(sandbox.run_programs(islice(cycle(found), count)), 1):
-        again = verdict["verdict"] in ("pass", "cheat", "flaky")
-        executions += 3 if again else 1
+        executions += 3 if verdict["verdict"] in ("pass", "cheat", "flaky") else 1
         passed += verdict["verdict"] == "pass"
         seconds.append(verdict["seconds"])
         if number % 10_000 == 0:
-            print(f"{f'after {number:,}':24}{left(before)}", flush=True)
+            print(f"{f'after {number:,}':24}{held(before)}", flush=True)
     took = time.perf_counter() - start
     print(f"{'ours':24}{count:8,} programs {count / took:8.1f} a second, {passed:,} pass")
     median = 1000 * statistics.median(seconds)
     print(f"{'':24}{executions:8,} executions {executions / took:6.1f} a second, median {median:.1f} ms")
-    print(f"{'at the end':24}{left(before)}")
+    print(f"{'at the end':24}{held(before)}")
+
+
+def main() -> None:
+    """Measure ours and the two peers, and print a table."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    found = programs()
+    print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
+    measure(found, count)
     peers = [*islice(cycle(found), min(count, PEERS))]
-    timed("python -I, no walls", peers, bare)
+    timed("python -I, no sandbox", peers, bare)
     timed("official local filter", peers, official)
 
 
