@@ -10,12 +10,13 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from lib.core.markdown import table
 from lib.core.models import Model
 from lib.core.records import Record
+from lib.core.study import only
 from lib.publish.croissant import citation
 from lib.publish.provenance import facts_table, hub_licences, packages, provenance
 from lib.select.selection import preset
 
 TEMPLATE = str(Path(__file__).with_name("templates") / "data_card.md")
-CURATION, SYNTHESIS, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
+CURATION, SYNTHESIS, FILTERING = map(only, ("curation", "synthesis", "filtering"))
 
 # Parameters that shape the data; none that may hold a path, an address or a key of the machine that made them.
 SHOWN = {
