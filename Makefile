@@ -1,7 +1,7 @@
 # One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup study verify 01 02 03 04 05 test lab doctor reference perf lock clean
+.PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -11,24 +11,30 @@ ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
 WHAT ?= curate# a file of perf
 DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
-DEVICE ?= $(if $(wildcard $(VENV)/.installed-gpu-*),gpu,cpu)# cpu or gpu: which lock is installed
+DEVICE ?= $(shell ls "$(VENV)"/.installed-gpu-* >/dev/null 2>&1 && echo gpu || echo cpu)# cpu, or gpu for CUDA
+SLOW ?=# 1: `make test` runs the tests that only add certainty, too
 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(WITHIN)' 2>/dev/null && echo $$p && break; done)
-PY = $(VENV)/bin/python
+PY = "$(VENV)/bin/python"
+LOCK = $(if $(filter gpu,$(DEVICE)),gpu,run)# which of requirements/*.lock is installed
 OPTIONS = --profile "$(PROFILE)" $(if $(RUN),--run "$(RUN)")
-CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine $(ENGINE))
+CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine "$(ENGINE)")
 
 help: ## list the targets
-	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|replay|...] [DEVICE=cpu|gpu]"
+	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|server|...] [DEVICE=cpu|gpu]"
 	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
 
 setup: ## make the virtual environment from the lock (done once, and again when the lock changes)
 	@$(if $(PYTHON),,echo "no usable Python found: install Python 3.11, 3.12 or 3.13 with its venv module, or give PYTHON=/path/to/python" >&2; exit 1)
-	@$(PYTHON) requirements/install.py $(DEVICE) "$(VENV)"
+	@"$(PYTHON)" requirements/install.py $(LOCK) $(DEV) "$(VENV)"
 
 study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.runner.run study $(CHOICES)
+
+replay verify: LOCK = replay# also served by a larger lock
+replay: setup ## run what the recorded run can replay: no model, and packages of 0.9 GB only
+	@$(PY) -m lib.runner.run study $(OPTIONS) --engine replay
 
 verify: setup ## compare a finished run with the reference, claim by claim: RUN=..., REFERENCE=laptop
 	@$(PY) -m lib.runner.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
@@ -36,8 +42,12 @@ verify: setup ## compare a finished run with the reference, claim by claim: RUN=
 01 02 03 04 05: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)
 
-test: setup ## run the tests
-	@$(PY) -m pytest
+fetch: setup ## bring the models, the corpus and the benchmarks of a profile here, so that a run can go offline
+	@$(PY) -m lib.runner.fetch $(CHOICES)
+
+test perf: DEV = dev
+test: setup ## run the tests; SLOW=1 for all of them
+	@SLOW="$(SLOW)" $(PY) -m pytest
 
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m jupyterlab
@@ -49,10 +59,10 @@ reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.runner.reference $(OPTIONS)
 
 perf: setup ## measure, by hand: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
-	@$(PY) -m perf.$(WHAT) $(if $(DATA),--data "$(DATA)")
+	@$(PY) -m "perf.$(WHAT)" $(if $(DATA),--data "$(DATA)")
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)
-	@$(PYTHON) requirements/lock.py cpu gpu
+	@"$(PYTHON)" requirements/lock.py
 
 clean: ## remove the virtual environment and caches of tools; runs and models stay
 	@rm -rf .venv .pytest_cache .ruff_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +

