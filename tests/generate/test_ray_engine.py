@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import alive, descendants, kill_nine
+from asked import SPREAD
+from helpers import alive, descendants, kill_nine
 
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
 from lib.sandbox import Limits, run_programs
 from lib.sandbox.ray_stage import run_on_ray
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.engine
 
 COMMON = """
 import json, os, sys
@@ -24,18 +25,10 @@ os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
 from lib.generate import Request, open_engine
 from lib.core.records import StudyError
 
-NAMES = "sum mean median maximum minimum product variance range".split()
-HEADS = [f"def {name}_{n}(numbers):" for n in (1, 2) for name in NAMES]
-PROMPTS = [f'{head}\\n    "Return it for a list of numbers."\\n' for head in HEADS]
-REQUESTS = [Request(prompt, 0.0, 24, ("\\n\\n",), seed=n or None) for n, prompt in enumerate(PROMPTS)]
-MODEL = "smollm2-135m-instruct"
+MODEL = "qwen2.5-coder-0.5b-instruct"
+REQUESTS = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.loads(sys.argv[1])]
 def report(*what):
     print("FOUND" + json.dumps(what), flush=True)
-"""
-VLLM = """
-engine = open_engine("vllm", MODEL, 4)
-engine.load()
-report(sorted(engine.generate(REQUESTS)))
 """
 # Each input line is a command; each output line reports an event.
 RAY = """
@@ -63,7 +56,8 @@ class Driver:
     """A process that drives the engine, and its reports."""
 
     def __init__(self):
-        command = [sys.executable, "-c", COMMON + RAY]
+        rows = json.dumps([vars(request) for request in SPREAD])
+        command = [sys.executable, "-c", COMMON + RAY, rows]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
@@ -106,10 +100,8 @@ def driver():
 
 
 @pytest.fixture(scope="module")
-def expected():
-    done = subprocess.run([sys.executable, "-c", COMMON + VLLM], cwd=ROOT, capture_output=True, text=True)
-    assert "FOUND" in done.stdout, done.stdout + done.stderr
-    return dict(json.loads(done.stdout.split("FOUND", 1)[1])[0])
+def expected(in_process):
+    return dict(enumerate(in_process["spread"]))
 
 
 def same(reports, expected):
@@ -153,6 +145,7 @@ def test_killed_workers_lose_nothing_and_repeat_nothing(driver, expected):
     assert not [pid for pids in below for pid in pids if pid in driver.below("VLLM::EngineCore")]
 
 
+@pytest.mark.slow
 def test_a_broken_pipeline_ends_in_one_line_and_leaves_no_process(driver):
     driver.say("generate 50")
     reports = []
@@ -166,6 +159,7 @@ def test_a_broken_pipeline_ends_in_one_line_and_leaves_no_process(driver):
     wait_until_dead(everything)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_leaves_no_process(driver):
     driver.say("generate 1")  # loads everything again
     while not driver.below("VLLM::EngineCore"):

@@ -14,9 +14,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from asked import SERVED, STARTS
 
 from lib.core.models import fetch_gguf, resolve
-from lib.core.paths import ROOT
 from lib.core.records import Journal, StudyError
 from lib.generate import Request, complete
 from lib.generate.engines import open_engine
@@ -421,23 +421,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-PROMPTS = ["def add(a, b):", "import os\n\n\ndef size(path):", "class Stack:", "# Fibonacci numbers, one a line\n"]
-GREEDY = [Request(prompt, 0.0, 24, ("\n\n",)) for prompt in PROMPTS * 2]
-SEEDED = [Request(prompt, 0.9, 16, ("\n\n",), seed=7) for prompt in PROMPTS]
-IN_PROCESS = """
-import json, sys
-from lib.generate import Request
-from lib.generate.vllm_engine import Vllm
-from lib.core.models import resolve
-engine = Vllm(resolve("qwen2.5-coder-0.5b-instruct"), 8)
-engine.load()
-requests = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.load(sys.stdin)]
-completions = dict(engine.generate(requests))
-print(json.dumps([completions[place] for place in range(len(requests))]))
-"""
+SEEDED = [Request(start, 0.9, 16, ("\n\n",), seed=7) for start in STARTS]
 
 
-def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
+@pytest.mark.engine
+def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
     name, port = "qwen2.5-coder-0.5b-instruct", free_port()
     model = resolve(name)
     environment = os.environ | {key: value for key, value in SETTINGS.items() if "MULTIPROCESSING" not in key}
@@ -446,13 +434,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
     command += ["--max-model-len", str(CONTEXT_TOKENS), "--max-num-batched-tokens", str(CONTEXT_TOKENS)]
     command += ["--max-num-seqs", "8", "--no-enable-chunked-prefill", "--enforce-eager"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]
-    # The in-process engine first: both at once would share the cores and the memory.
-    rows = json.dumps([vars(request) for request in GREEDY])
-    done = subprocess.run(
-        [sys.executable, "-c", IN_PROCESS], input=rows, capture_output=True, text=True, cwd=ROOT, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    expected = json.loads(done.stdout.splitlines()[-1])
+    expected = in_process["served"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
@@ -464,11 +446,11 @@ def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
             except StudyError:
                 assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
                 time.sleep(0.5)
-        served = dict(engine.generate(GREEDY))
+        served = dict(engine.generate(SERVED))
         fields = ("text", "finish_reason", "prompt_tokens", "tokens")
         different = [
             (served[n], expected[n])
-            for n in range(len(GREEDY))
+            for n in range(len(SERVED))
             if any(served[n][field] != expected[n][field] for field in fields)
         ]
         assert not different
@@ -483,7 +465,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(tmp_path):
         with pytest.raises(StudyError, match=f"serves {name}"):
             Server("other", 8, engine.urls).load()
         with pytest.raises(StudyError, match="404 .*other"):
-            list(Server("other", 8, engine.urls).generate(GREEDY))
+            list(Server("other", 8, engine.urls).generate(SERVED))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -506,6 +488,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.engine
 def test_llama_cpp_heeds_stop_strings_and_seeds(tmp_path):
     gguf = tmp_path / "smollm.gguf"
     fetch_gguf("smollm2-135m-instruct", gguf)

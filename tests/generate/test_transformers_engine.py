@@ -9,6 +9,8 @@ from transformers import GenerationConfig
 from lib.core.records import StudyError
 from lib.generate import Request, open_engine
 
+pytestmark = pytest.mark.engine
+
 NAME = "smollm2-135m-instruct"
 MAX_SEQS = 3
 CODE = 'def area(width, height):\n    """Return the area of a rectangle."""\n'

@@ -6,7 +6,7 @@ import time
 
 import nbformat
 import pytest
-from conftest import alive, descendants, kill_nine
+from helpers import alive, descendants, kill_nine
 
 from lib.core.paths import ROOT
 from lib.core.records import canonical

@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
-from conftest import descendants, made_function
+from helpers import descendants, made_function
 
 from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT

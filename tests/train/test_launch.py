@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import alive, descendants
+from helpers import alive, descendants
 from test_finetune import same_curve
 from tiny import EXAMPLES, RECIPE
 

@@ -1,0 +1,93 @@
+"""What tests share: the runner as a reader calls it, processes and who is below them, functions to curate."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from lib.core.paths import ROOT
+
+
+class Runner:
+    """Runs `python -m lib.runner.run` in a folder of runs that belongs to one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runs = folder / "runs"
+        self.runs.mkdir()
+        self.folder = folder
+
+    def profile(self, name: str, sections: dict) -> str:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(sections))
+        return str(path)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"STUDY_RUNS": str(self.runs)}
+        command = [sys.executable, "-m", "lib.runner.run", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *arguments: str) -> str:
+        """Run to the end; return what was printed, or fail with it."""
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return output
+
+    def fail(self, *arguments: str) -> str:
+        process = self.start(*arguments)
+        output, _ = process.communicate()
+        assert process.returncode == 2, output
+        return output
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids below a process, the process itself not among them."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found, todo = [], [pid]
+    while todo:
+        children = [child for child, parent in parents.items() if parent == todo[-1]]
+        todo.pop()
+        found += children
+        todo += children
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill_nine(process: subprocess.Popen[str]) -> list[int]:
+    """Kill a process with -9 as a memory killer would; return the pids that were below it."""
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return below
+
+
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "omega", "sigma"]
+
+
+def made_function(number: int) -> str:
+    """Return a function that passes every rule and repeats no other."""
+    rng = random.Random(number)
+    a, b, c, d = rng.sample(WORDS, 4)
+    return f'''def {a}_{b}_{number}({c}, {d}):
+    """Combine {c} with every {d} in the {a} of {b}, in order."""
+    {a} = [{rng.randrange(99)} * item + {c} for item in {d}]
+    return sorted({a}, key=lambda item: item % {rng.randrange(2, 99)})
+'''
