@@ -31,7 +31,9 @@ def score(
     verdicts = Counter(sample["verdict"] for sample in samples)
     facts: Record = {
         "benchmark": benchmark.name,
-        **{key: getattr(benchmark, key) for key in ("version", "sha256", "md5")},
+        "version": benchmark.version,
+        "sha256": benchmark.sha256,
+        "md5": benchmark.md5,
         **{f"pass@{k}": rate(k, lambda sample: sample["passed"]) for k in ks},
         "samples": len(samples),
         "timeouts": verdicts["timeout"],

@@ -1,1 +1,1 @@
-"""From verdicts to a training set, and what its tests are worth."""
+"""From verdicts to a training set, and the strength of its tests."""

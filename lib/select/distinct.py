@@ -1,4 +1,4 @@
-"""What makes two examples too alike: the names that their code defines, and texts that nearly repeat each other."""
+"""When two examples are too similar: the names that their code defines, and near-duplicate texts."""
 
 import ast
 from collections import Counter, defaultdict
@@ -13,15 +13,15 @@ DEFINITION = (*FUNCTION, ast.ClassDef)
 
 
 def parsed(code: str) -> ast.Module | None:
-    """The syntax tree, or None for what Python cannot parse."""
+    """The syntax tree, or None for code that does not parse."""
     try:
         return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def names(code: str) -> list[frozenset[str]]:
-    """The sets of function names and of class names in code (lower-case, no underscores), empty sets left out."""
+def name_sets(code: str) -> list[frozenset[str]]:
+    """The set of function names and the set of class names in code (lower-case, no underscores), except empty sets."""
     functions, classes = set(), set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, FUNCTION):
@@ -34,7 +34,7 @@ def names(code: str) -> list[frozenset[str]]:
 def joined_names(response: str) -> list[str] | None:
     """The names of all functions in a response's first python block, as one string; None when it does not parse.
 
-    The string is empty without a function, so only one such response is kept (official clean_data.py).
+    The string is empty without a function, so that only one such response is kept (official clean_data.py).
     """
     block = BLOCK.search(response)
     tree = parsed(block[1]) if block else None
@@ -42,15 +42,15 @@ def joined_names(response: str) -> list[str] | None:
 
 
 # How the names of a program {code, response} are compared: no two kept ones share a key. The newer pipeline's form
-# (official sanitize_data.py) and the older one's (clean_data.py); None when the form cannot read the code.
+# (official sanitize_data.py) and the older one's (clean_data.py); None for code that does not parse.
 FORMS: dict[str, Callable[[Record], Sequence[Hashable] | None]] = {
-    "sets": lambda program: names(program["code"]),
+    "sets": lambda program: name_sets(program["code"]),
     "joined": lambda program: joined_names(program["response"]),
 }
 
 
 def representation(response: str) -> str:
-    """The functions and classes at the top level of a response's code, without comments and docstrings, laid out anew.
+    """The top-level functions and classes of a response's code, reformatted, without comments and docstrings.
 
     Empty when there are none or the code does not parse.
     """
@@ -69,14 +69,16 @@ TEXTS: dict[str, Callable[[Record], str]] = {
 }
 
 
-def unlike(
+def drop_near_duplicates(
     examples: Iterable[Record], field: str, threshold: float, parents: Mapping[str, Record]
 ) -> tuple[list[Record], Counter[str]]:
-    """The examples whose `field` ("instruction", "response", "code") nearly repeats none kept before; and how many did.
+    """The examples whose `field` ("instruction", "response", "code") is no near-duplicate of a kept one's, and
+    how many were dropped.
 
-    Sorted by id. Near: the Jaccard similarity of the lower-case 5-word shingles is >= `threshold` (paper: 0.7); an
-    empty text repeats nothing. `parents` holds the examples' response records by id: instructions are compared
-    between tasks, and all examples of a task go with it. Raises StudyError for a threshold outside 0.04 to 1.
+    Examples are scanned and returned in the order of their ids. Near: the Jaccard similarity of the lower-case 5-word
+    shingles is >= `threshold` (paper: 0.7); an empty text is no duplicate. `parents` has the examples' response records
+    by id: instructions are compared between tasks, and all examples of a task are dropped with it. Raises StudyError
+    for a threshold that is not above 0 and at most 1.
     """
     groups: dict[str, list[Record]] = defaultdict(list)
     for example in sorted(examples, key=lambda example: example["id"]):

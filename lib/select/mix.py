@@ -1,4 +1,4 @@
-"""What selection does to the mix of difficulties, categories, lengths and pass rates."""
+"""How selection changes the mix of difficulties, categories, lengths and pass rates."""
 
 from collections.abc import Collection, Mapping
 
@@ -7,19 +7,13 @@ import pandas as pd
 from lib.core.records import Record
 
 DIFFICULTIES = ("easy", "medium", "hard")
-
-
 WORDS = {"under 25": 0, "25 to 49": 25, "50 to 99": 50, "100 to 199": 100, "200 or more": 200}  # least number of words
-
-
 ORDER = {name: place for place, name in enumerate((*DIFFICULTIES, *WORDS))}
-
-
 RATES = {"none": 0.0, "to 1/4": 0.25, "to 1/2": 0.5, "to 3/4": 0.75, "under 1": 0.9999, "all": 1.0}  # highest pass rate
 
 
 def length(response: str) -> str:
-    """The group of WORDS that a response falls into."""
+    """The group of WORDS to which a response belongs."""
     words = len(response.split())
     return [name for name, least in WORDS.items() if words >= least][-1]
 
@@ -31,10 +25,10 @@ def mix(
     rates: Mapping[str, float],
 ) -> dict[str, pd.DataFrame]:
     """Counts of programs by difficulty, category, words of the response and pass rate of its task: rows are groups,
-    columns the `stages`, for example all, passing and picked programs.
+    columns the `stages`, for example all, passing and kept programs.
 
-    `parents` are response records by program id, `tasks` and `rates` by instruction id. `table / table.sum()` gives
-    shares, which `figures.grouped` draws.
+    `parents` are response records by program id, `tasks` and `rates` are by instruction id. `figures.grouped` draws the
+    shares, `table / table.sum()`.
     """
     rows = []
     for stage, programs in stages.items():

@@ -1,19 +1,18 @@
-"""From verdicts to the training set: parse responses, choose one a task, drop what repeats, show some tests.
+"""The steps from verdicts to examples: parse responses, draw one per task, show some of its tests, decontaminate.
 
-Follows the sanitation of SelfCodeAlign's newer pipeline (paper, section 2.3; sanitize_data.py and minhash_dedup.py) in
-its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), is the same order with other switches.
-`lib.select.training_set.select` is the whole way. Where it differs from them on purpose:
+Follows the sanitizer of SelfCodeAlign's newer pipeline (paper, section 2.3; sanitize_data.py and minhash_dedup.py) in
+its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), has the same order with other options.
+`lib.select.training_set.select` puts the steps together. Deliberate differences:
 
-- only ```python blocks are code; "assert" must stand in the tests' code, not in their prose; unfinished code is dropped
-  at once (by the older pipeline after the choice), and code that does not parse during the scan, so that its task
-  stays open (by the newer one after it);
-- records are sorted by id before the seeded shuffle, and chance in an example depends on its own id, not on its row;
-- the examples are decontaminated (an option there, off), before near-duplicates are sought, in both presets;
-- of near-duplicates the first by id is kept, and another is dropped only when it resembles a kept one by its exact
-  similarity. There, chains of pairs that hashing proposed become one cluster, and one of each cluster is kept: with a
-  like b and b like c but a unlike c, one of the three is left there, and a and c here. Texts of under five words stay
-  here (dropped there);
-- every record that is dropped is counted with its reason.
+- only ```python blocks are code; "assert" must occur in the tests' code, not in their prose; unfinished code is dropped
+  first (by the older pipeline after the draw), and code that does not parse is dropped in the scan, so that its task
+  stays open (by the newer pipeline after the draw);
+- records are sorted by id before the seeded shuffle, and an example's random choices depend on its id, not on its row;
+- in both presets the examples are decontaminated (optional there, off by default) before near-duplicates are dropped;
+- of near-duplicates the first by id is kept, and another is dropped only if its exact similarity to a kept one is high.
+  There, chains of pairs proposed by MinHash form clusters, and one of each is kept: with a like b and b like c but a
+  unlike c, one of the three is left there, and a and c here. Texts of under five words are kept (there: dropped);
+- every dropped record is counted with its reason.
 """
 
 import random
@@ -28,13 +27,13 @@ from lib.core.records import Record, StudyError, content_id
 from lib.select.distinct import FORMS, parsed
 from lib.synthesize.prompts import Style
 
-# Substrings (of the lower-cased response) that mark code left unfinished, as in the official sanitizer.
+# Substrings (of the lower-cased response) that mark unfinished code, as in the official sanitizer.
 UNFINISHED = ("todo", "fixme", "write your code here", "your code here", "your code goes here", "notimplemented")
 INVOKED = re.compile(r"^(?!(?:def|class|import|from|async)\b)[A-Za-z]", re.MULTILINE)
 MAX_SHOWN_TESTS = 5  # longest test block that augmentation adds to an instruction, in lines
 SHOWN = {True: "Your code should pass this assertion:", False: "Your code should pass these tests:"}
-# Which responses may be drawn, by their verdict (paper, Table 9: random, failures only, passes only). A flaky one
-# neither passes nor fails.
+# Which responses may be drawn, by their verdict (paper, Table 9: random, failures only, passes only). A flaky one is
+# neither a pass nor a failure.
 CHOICES: dict[str, Callable[[str], bool]] = {
     "passing": lambda verdict: verdict == "pass",
     "random": lambda verdict: True,
@@ -45,12 +44,12 @@ CHOICES: dict[str, Callable[[str], bool]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """The switches of the selection; the defaults are the paper's, the seed is the official sanitizer's.
+    """The options of the selection; the defaults are the paper's, the seed is the official sanitizer's.
 
-    `max_words` bounds the instruction, 0: not; `augment` is the probability of showing tests in the instruction;
+    `max_words` bounds the instruction (0: no bound); `augment` is the probability of showing tests in the instruction;
     `name_form` is how names are compared, "sets" or "joined" (`distinct`); `near` is the Jaccard similarity from
-    which texts are near-duplicates (paper: 0.7), 0: not sought; `choice` is "passing", "random" or "failing" (one
-    response a task each) or "all passing". Raises StudyError for a name that is none of these.
+    which texts are near-duplicates (paper: 0.7; 0: none are); `choice` is "passing", "random" or "failing" (one
+    response per task) or "all passing". Raises StudyError for another name.
     """
 
     seed: int = 6666
@@ -63,26 +62,25 @@ class Options:
     decontaminate: bool = True
 
     def __post_init__(self) -> None:
-        known("choice", self.choice, CHOICES)
-        known("name_form", self.name_form, FORMS)
+        check_name("choice", self.choice, CHOICES)
+        check_name("name_form", self.name_form, FORMS)
 
 
-def known(field: str, name: str, names: Collection[str]) -> None:
+def check_name(field: str, name: str, names: Collection[str]) -> None:
     """Raise StudyError, naming the choices, unless `name` is one of `names`."""
     if name not in names:
         raise StudyError(f"{field} {name!r} is unknown; choose one of: {', '.join(names)}")
 
 
-# The older pipeline had no cap, no search for near-duplicates, and another seed (official clean_data.py).
+# The older pipeline had no bound on words, no removal of near-duplicates, and another seed (official clean_data.py).
 PRESETS = {"paper": Options(), "starcoder2": Options(seed=0, max_words=0, name_form="joined", near=0)}
 
 
 def preset(name: str, **changes: Any) -> Options:
     """The options of "paper" or "starcoder2", with some changed; StudyError for an unknown name or option."""
-    known("preset", name, PRESETS)
-    known_options = [field.name for field in fields(Options)]
+    check_name("preset", name, PRESETS)
     for option in changes:
-        known("option", option, known_options)
+        check_name("option", option, [field.name for field in fields(Options)])
     return replace(PRESETS[name], **changes)
 
 
@@ -104,7 +102,7 @@ def fault(response: Record, style: Style) -> str | None:
 
 
 def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], Counter[str]]:
-    """Programs {id, code, tests, response} of the well-formed responses, sorted by id, and the others' reasons."""
+    """Programs {id, code, tests, response} of the well-formed responses, by id, and why the others are malformed."""
     made, reasons = [], Counter[str]()
     for record in sorted(responses, key=lambda record: record["id"]):
         if (reason := fault(record, style)) is not None:
@@ -116,7 +114,7 @@ def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], C
 
 
 def cause(verdict: Record) -> str:
-    """A short name for why a program did not pass: its verdict, with the exception's name where there is one."""
+    """Why a program did not pass, in short: its verdict, with the exception's name where there is one."""
     found = re.search(r"(?:->|:) ([A-Z]\w+)(?::|$)", verdict["detail"])
     return f"{verdict['verdict']}: {found[1]}" if found else verdict["verdict"]
 
@@ -132,18 +130,18 @@ def pass_rates(responses: Iterable[Record], passed: set[str]) -> dict[str, float
 def pick(
     passing: Iterable[Record], parents: Mapping[str, Record], instructions: Mapping[str, str], options: Options
 ) -> tuple[list[Record], Counter[str]]:
-    """One random program an instruction, no text and no names twice; and the others' reasons.
+    """One random program per instruction, no text and no names twice; and the reasons against the others.
 
-    `passing` holds the candidates, `parents` their response records, `instructions` the text for each instruction's
-    id. One scan in a seeded random order, as the official sanitizer does it: the first that fits wins, and one that is
-    dropped leaves its instruction open for a later sample. With the choice "all passing" a task may have several
-    responses, which share its instruction and perhaps names, but no two the same text.
+    `passing` has the candidates, `parents` their response records, `instructions` the text for each instruction's id.
+    One scan in a seeded random order, as in the official sanitizer: the first acceptable program is kept, and a dropped
+    one leaves its instruction open for a later sample. With the choice "all passing" a task may have several responses,
+    which share its instruction and may share names, but no two have the same text.
     """
     order = sorted(passing, key=lambda program: program["id"])
     random.Random(options.seed).shuffle(order)
     kept: list[Record] = []
     reasons = Counter[str]()
-    owners: dict[object, str] = {}  # of texts and names that were kept: the task
+    owners: dict[object, str] = {}  # text or name that was kept -> its task
     drawn: set[str] = set()
     for program in order:
         task = parents[program["id"]]["parent"]
@@ -169,18 +167,18 @@ def pick(
 
 
 def augment(instruction: str, tests: str, probability: float, rng: random.Random) -> str:
-    """The instruction, with some of the tests shown at its end when the coin says so (paper, appendix C).
+    """The instruction, with this probability followed by some of the tests (paper, appendix C).
 
     Only tests of at most five lines are shown (of a block of plain assertions, a random one to five), and only when the
-    instruction does not already give an example or speak of tests.
+    instruction does not already give an example or mention tests.
     """
     lines = [line for line in tests.splitlines() if line.strip()]
     if all(line.startswith("assert") for line in lines):
         chosen = sorted(rng.sample(range(len(lines)), min(rng.randint(1, MAX_SHOWN_TESTS), len(lines))))
         lines = [lines[place] for place in chosen]
     coin = rng.random() < probability
-    told = "assert" in instruction or any(word in instruction.lower() for word in ("for example", "test"))
-    if not coin or told or len(lines) > MAX_SHOWN_TESTS or "assert" not in "\n".join(lines):
+    mentioned = "assert" in instruction or any(word in instruction.lower() for word in ("for example", "test"))
+    if not coin or mentioned or len(lines) > MAX_SHOWN_TESTS or "assert" not in "\n".join(lines):
         return instruction
     return f"{instruction}\n\n{SHOWN[len(lines) == 1]}\n```python\n" + "\n".join(lines) + "\n```"
 
@@ -194,7 +192,7 @@ def examples(
     options: Options,
     style: Style,
 ) -> list[Record]:
-    """Training examples from picked programs, each with everything that led to it.
+    """Training examples from kept programs, each with everything that led to it.
 
     `parents` are response records by id, `tasks` instruction records by id, `sources` the seeds' sources by seed id.
     """
@@ -224,7 +222,7 @@ def examples(
 
 
 def decontaminate(records: Iterable[Record], reason: Callable[[str], str | None]) -> tuple[list[Record], Counter[str]]:
-    """The examples whose instruction and response repeat no benchmark, and the others' reasons.
+    """The examples whose instruction and response repeat no benchmark, and the reasons against the others.
 
     `reason(text)` names the benchmark that a text repeats, or None: `lib.overlap.contamination.Contamination.reason`.
     """

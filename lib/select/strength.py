@@ -1,9 +1,9 @@
-"""What the tests of examples are worth: assertions, statement coverage and mutants; and what selection does to the mix.
+"""How strong the tests of examples are: assertions, statement coverage and mutants.
 
 Responses run in the sandbox only: `coverage_program` and `mutant_programs` make programs for `sandbox.run_programs`,
 and `covered` and `killed` read the verdicts. A surviving mutant does not prove that tests are weak: some changes leave
-a program's behaviour as it was (equivalent mutants), or change what nobody would test, such as a message. The share
-of killed ones is therefore a lower bound. That a mutant fails does not prove that the response was right, either.
+a program's behaviour as it was (equivalent mutants), or change what nobody would test, such as a message. The share of
+killed mutants is therefore a lower bound. Nor does a killed mutant prove that the response is right.
 """
 
 import ast
@@ -16,8 +16,8 @@ from lib.core.records import Record
 from lib.core.statistics import wilson
 from lib.sandbox import gate
 
-# What the box runs: response and tests once more, watched by `coverage`, which report the numbers. Without an assertion
-# of its own its verdict is "notest", and so it runs once.
+# What the box runs: response and tests again, measured by `coverage`; it reports the numbers. As it asserts nothing,
+# its verdict is "notest", and it runs only once.
 MEASURE = """
 import contextlib, pathlib, sys, tempfile, types, unittest
 import coverage
@@ -50,7 +50,7 @@ REPORT.store(measured(CODE, TESTS))
 """
 CALLED = gate.Names(tick="", missed="", expected="", run_case="RUN_CASE")
 
-# One change for each operator: an ordering moves its boundary by one, an equality and a membership are turned around.
+# One change per operator: an ordering moves its boundary by one, an equality or a membership is negated.
 SWAPS: dict[type[ast.AST], type[Any]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div, ast.Mod: ast.Mult,
     ast.Pow: ast.Mult, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
@@ -58,13 +58,13 @@ SWAPS: dict[type[ast.AST], type[Any]] = {
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or,
     ast.Or: ast.And,
 }  # fmt: skip
-UNTOUCHED = ("annotation", "returns", "format_spec")  # fields without behaviour of their own, or that only crash
+UNTOUCHED = ("annotation", "returns", "format_spec")  # fields without behaviour, or whose change can only crash
 
 
 def assertions(tests: str) -> int:
-    """How many assertions stand in the source of tests: assert statements, calls of assert... and raises.
+    """The number of assertions in the source of tests: assert statements, calls of assert... and raises.
 
-    A loop's assertion counts once. Raises SyntaxError for source that does not parse.
+    An assertion in a loop counts once. Raises SyntaxError for source that does not parse.
     """
     nodes = list(ast.walk(ast.parse(tests)))
     called = [ast.unparse(node.func).rpartition(".")[2] for node in nodes if isinstance(node, ast.Call)]
@@ -75,8 +75,8 @@ def assertions(tests: str) -> int:
 def coverage_program(program: Record) -> Record:
     """A program {id, code, tests, report} that runs another one's code and tests and reports what they covered.
 
-    To be run where the package `coverage` can be imported. A response that passes its tests and tampers with the
-    measuring can lie: the numbers are for honest responses. Raises SyntaxError for tests that do not parse.
+    To be run where the package `coverage` can be imported. A response can forge the numbers: they hold for honest
+    responses. Raises SyntaxError for tests that do not parse.
     """
     calls = gate.calls(ast.parse(program["tests"]), program.get("entry"), CALLED)
     tests = "\n".join([program["tests"], *calls])
@@ -85,9 +85,9 @@ def coverage_program(program: Record) -> Record:
 
 
 def covered(verdict: Record) -> tuple[int, int] | None:
-    """(statements that ran, all statements) of a response, from its coverage program's verdict; None when it broke.
+    """(executed statements, all statements) of a response, from its coverage program's verdict; None when that failed.
 
-    A definition counts as run when the response is loaded, so that nothing but definitions is covered without tests.
+    A definition counts as executed when the response is loaded: without tests, only definitions are covered.
     """
     match verdict.get("report"):
         case {"covered": int(ran), "statements": int(every)}:
@@ -107,7 +107,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """The (field, new value) pairs by which one node may be changed."""
+    """The possible changes of one node, as (field, new value)."""
     match node:
         case ast.BinOp() | ast.AugAssign() | ast.BoolOp() if type(node.op) in SWAPS:
             yield "op", SWAPS[type(node.op)]()
@@ -133,10 +133,10 @@ def _source(tree: ast.Module) -> str | None:
 
 
 def mutants(code: str, count: int, rng: random.Random) -> list[str]:
-    """At most `count` sources that differ from `code` in one operator or constant, all different, drawn by `rng`.
+    """At most `count` different sources that differ from `code` in one operator or constant, drawn by `rng`.
 
     Arithmetic, comparison and boolean operators are swapped; 1 is added to a number, a letter to a string, a truth
-    value is inverted; no statement is taken out, a `return` neither. Empty for code that does not parse.
+    value is inverted; no statement is removed. Empty for code that does not parse.
     """
     try:
         tree = ast.parse(code)
@@ -170,11 +170,10 @@ def mutant_programs(programs: Iterable[Record], count: int, seed: int) -> Iterat
 
 
 def killed(verdicts: Iterable[Record]) -> Record:
-    """What the verdicts on mutants say: mutants run, killed, survived; examples, and those of which no mutant survived.
+    """Summary of the verdicts on mutants: mutants run, killed, survived; examples, and those without a survivor.
 
-    A mutant survives when it passes as a response would have to; every other verdict kills it. `share` is
-    `unbeaten` / `examples` with its 95 % Wilson interval `low` to `high`, all fractions, None without examples;
-    examples without a mutant are not among them.
+    A mutant survives when it passes; any other verdict kills it. `share` is `unbeaten` / `examples` with its 95 %
+    Wilson interval `low` to `high`, all fractions, None without examples; examples without a mutant are not counted.
     """
     survived: dict[str, list[bool]] = defaultdict(list)
     for verdict in verdicts:

@@ -1,10 +1,10 @@
-"""The whole way from verdicts to a training set, for each arm of the ablation: what may be drawn, and every step."""
+"""From verdicts to a training set, step by step, for each arm of the ablation on which responses may be drawn."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from lib.core.records import Record
-from lib.select.distinct import TEXTS, unlike
+from lib.select.distinct import TEXTS, drop_near_duplicates
 from lib.select.selection import CHOICES, Options, decontaminate, examples, pass_rates, pick
 from lib.synthesize.prompts import Style
 
@@ -21,7 +21,7 @@ def candidates(
     """The programs that `options.choice` may draw from, and the others' verdicts.
 
     `verdicts` are by program id, `parents` the response records by id. With `among`, only programs for these
-    instruction ids: the way to compare two selections on the same tasks.
+    instruction ids, to compare two selections on the same tasks.
     """
     kept, reasons = [], Counter[str]()
     for program in programs:
@@ -46,7 +46,7 @@ def select(
     reason: Callable[[str], str | None],
     among: Collection[str] | None = None,
 ) -> tuple[list[Record], list[Step]]:
-    """The training set of one selection, and its steps in the official order, as `Stage.step(*step)` wants them.
+    """The training set of one selection, and its steps in the official order, each the arguments of `StageRun.step`.
 
     Takes well-formed programs, verdicts by program id, and the rest as `examples`, `decontaminate` and `candidates`
     do; near-duplicates are dropped by instruction, then response, then code. Nothing depends on the input's order.
@@ -66,5 +66,5 @@ def select(
     if options.decontaminate:
         made = counted("in no benchmark", made, decontaminate(made, reason))
     for field in TEXTS if options.near else ():
-        made = counted(f"no near-duplicate {field}", made, unlike(made, field, options.near, parents))
+        made = counted(f"no near-duplicate {field}", made, drop_near_duplicates(made, field, options.near, parents))
     return made, steps

@@ -1,4 +1,4 @@
-"""Selection: the format rules, the pick, what repeats, augmentation, the arms, and that no order of records matters."""
+"""Selection: format rules, draw, duplicates, augmentation, arms, and independence of the order of records."""
 
 import random
 from collections import Counter
@@ -111,11 +111,11 @@ def test_duplicates_long_instructions_and_names() -> None:
 
 
 def test_names_ignore_case_and_underscores_and_see_methods() -> None:
-    assert distinct.names("def Add_Two(): ...\nclass A:\n    def run(self): ...") == [
+    assert distinct.name_sets("def Add_Two(): ...\nclass A:\n    def run(self): ...") == [
         frozenset({"addtwo", "run"}),
         frozenset({"a"}),
     ]
-    assert distinct.names("x = 1") == []
+    assert distinct.name_sets("x = 1") == []
 
 
 def test_augmentation() -> None:
@@ -124,8 +124,8 @@ def test_augmentation() -> None:
     lines = [line for line in shown.splitlines() if line.startswith("assert")]
     assert shown.startswith("Add.\n\n") and 1 <= len(lines) <= 5 and all(line in tests for line in lines)
     assert selection.augment("Add.", tests, 0.0, random.Random(0)) == "Add."
-    for told in ("Add. For example, 1 and 2 give 3.", "Add and test it.", "Use assert."):
-        assert selection.augment(told, tests, 1.0, random.Random(0)) == told
+    for text in ("Add. For example, 1 and 2 give 3.", "Add and test it.", "Use assert."):
+        assert selection.augment(text, tests, 1.0, random.Random(0)) == text
     long = "x = 1\n" * 6 + "assert add(1, 2) == 3"
     assert selection.augment("Add.", long, 1.0, random.Random(0)) == "Add."
     share = sum(selection.augment("Add.", tests, 0.5, random.Random(i)) != "Add." for i in range(400)) / 400
@@ -227,7 +227,7 @@ WORDS = ASKED.split()
 
 
 def example(name: str, **fields: str) -> dict[str, Any]:
-    """An example whose texts are like no other's, but for those given."""
+    """An example whose texts are similar to no other's, except for those given."""
     code = f"```python\ndef f_{name}(x):\n    return " + " + ".join(f"{name}{n}" for n in range(9)) + "\n```"
     alone = " ".join(f"{name}{n}" for n in range(9))
     return {"id": name, "parent": name, "instruction": alone, "response": code, **fields}
@@ -238,10 +238,10 @@ def test_near_duplicates_are_dropped_at_the_paper_s_threshold(field: str) -> Non
     parents = {name: response(name, name) for name in "abcde"}
     texts = {"c": ASKED, "b": " ".join([*WORDS, "now"]).upper(), "d": " ".join([*WORDS[:9], *"vwxyz"])}
     records = [example(name, **({field: texts[name]} if name in texts else {})) for name in "edcba"]
-    kept, reasons = distinct.unlike(records, field, 0.7, parents)
+    kept, reasons = distinct.drop_near_duplicates(records, field, 0.7, parents)
     assert [record["id"] for record in kept] == ["a", "b", "d", "e"]  # b comes before c; d shares five of its shingles
     assert reasons == {f"nearly the same {field}": 1}
-    assert distinct.unlike(records, field, 1, parents)[1].total() == 0
+    assert distinct.drop_near_duplicates(records, field, 1, parents)[1].total() == 0
 
 
 def test_near_duplicate_code_is_seen_through_prose_comments_and_layout() -> None:
@@ -251,9 +251,9 @@ def test_near_duplicate_code_is_seen_through_prose_comments_and_layout() -> None
     records = [example("a", response=one), example("b", response=other), example("c", response="```python\nx = 1\n```")]
     records += [example("d", response="```python\ny = 1\n```")]  # without definitions nothing is compared
     parents = {name: response(name, name) for name in "abcd"}
-    kept, reasons = distinct.unlike(records, "code", 0.7, parents)
+    kept, reasons = distinct.drop_near_duplicates(records, "code", 0.7, parents)
     assert [record["id"] for record in kept] == ["a", "c", "d"] and reasons == {"nearly the same code": 1}
-    assert not distinct.unlike(records, "response", 0.7, parents)[1].total()
+    assert not distinct.drop_near_duplicates(records, "response", 0.7, parents)[1].total()
 
 
 def test_a_chain_keeps_both_ends_unless_its_middle_comes_first() -> None:
@@ -262,7 +262,9 @@ def test_a_chain_keeps_both_ends_unless_its_middle_comes_first() -> None:
 
     def kept(**texts: str) -> list[str]:
         records = [example(name, response=text) for name, text in texts.items()]
-        found, _ = distinct.unlike(records, "response", 0.7, {name: response(name, name) for name in texts})
+        found, _ = distinct.drop_near_duplicates(
+            records, "response", 0.7, {name: response(name, name) for name in texts}
+        )
         return [record["id"] for record in found]
 
     assert kept(a=one, b=middle, c=other) == ["a", "c"]
@@ -272,18 +274,18 @@ def test_a_chain_keeps_both_ends_unless_its_middle_comes_first() -> None:
 def test_all_examples_of_a_task_go_with_its_instruction() -> None:
     parents = {"a": response("a", "t1"), "b": response("b", "t1"), "c": response("c", "t2"), "d": response("d", "t2")}
     records = [example(name, instruction=ASKED) for name in "abcd"]
-    kept, reasons = distinct.unlike(records, "instruction", 0.7, parents)
+    kept, reasons = distinct.drop_near_duplicates(records, "instruction", 0.7, parents)
     assert [record["id"] for record in kept] == ["a", "b"] and reasons.total() == 2
     records[0]["instruction"] = f"{ASKED} {' '.join(map(str, range(40)))}"  # the first speaks for its task
     for ordered in (records[:3], records[2::-1]):
-        assert distinct.unlike(ordered, "instruction", 0.7, parents)[0] == records[:3]
+        assert distinct.drop_near_duplicates(ordered, "instruction", 0.7, parents)[0] == records[:3]
 
 
 VERDICTS = ("pass", "fail", "timeout", "flaky", "pass")
 
 
 def world(tasks: int = 12, samples: int = 5) -> dict[str, Any]:
-    """Programs with all that `select` wants: every task has the five verdicts, drawn in another order."""
+    """The arguments of `select`: every task has the five verdicts, each in another order."""
     records, made, verdicts = {}, [], {}
     for number in range(tasks):
         for sample, verdict in enumerate(random.Random(number).sample(VERDICTS, samples)):

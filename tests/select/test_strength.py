@@ -1,4 +1,4 @@
-"""Strength of tests: assertions counted, coverage measured, mutants made, run and summed up, and the mix compared."""
+"""Strength of tests: assertions counted, coverage measured, mutants made, run and summarised; the mix compared."""
 
 import ast
 import json
@@ -120,14 +120,14 @@ def test_coverage_in_the_sandbox() -> None:
     assert {verdict["verdict"] for verdict in verdicts} == {"notest"}, "a pass would run three times"
 
 
-def test_a_coverage_verdict_that_says_nothing() -> None:
+def test_a_coverage_verdict_without_numbers() -> None:
     assert strength.covered({"report": {"covered": 3, "statements": 4}}) == (3, 4)
     for report in (None, {}, {"covered": 3}, {"covered": "3", "statements": 4}, [3, 4]):
         assert strength.covered({"report": report}) is None
 
 
 def changed(mutant: str, code: str) -> int:
-    """In how many nodes or constants the trees differ: counted by walking both side by side."""
+    """The number of nodes or constants in which the trees differ, counted by walking both in parallel."""
     pairs = zip(ast.walk(ast.parse(code)), ast.walk(ast.parse(mutant)), strict=True)
     return sum(
         type(one) is not type(other) or (isinstance(one, ast.Constant) and one.value != getattr(other, "value", None))
