@@ -33,7 +33,7 @@ from lib.sandbox.processes import kill_all, leave, reap, usage
 
 MAX_SOURCE = 256 << 10  # characters of response and of tests; longer ones are refused unread
 MAX_DEPTH = 8  # levels of lists and objects in a report; unbounded nesting would exhaust a reader's stack
-POLL_MS = 30  # between two measurements of a cell's processor time and memory
+POLL_MS = 30  # milliseconds between two measurements of a cell's processor time and memory
 WRITABLE = ("/tmp", "/dev/shm")
 WALLS: landlock.Walls | None = None  # set where there are no namespaces
 
@@ -155,7 +155,7 @@ def run_program(control: socket.socket, job: Message) -> Message:
     try:
         verdict = follow(watch, control, job["code"])
     except Verdict as raised:
-        verdict = raised
+        verdict = raised.with_traceback(None)  # whose frames would hold this one
     except Exception as error:  # a malformed message: only a program that tampers sends one
         verdict = Verdict("cheat", f"broke the harness's protocol: {type(error).__name__}")
     seconds = time.monotonic() - started
