@@ -1,0 +1,57 @@
+"""Fetches what a run of a profile downloads, so that the run itself can go offline."""
+
+import argparse
+from typing import Any
+
+from lib import evaluate
+from lib.core import models
+from lib.core.cli import command
+from lib.corpora import HUB, open_corpus
+from lib.runner.profiles import settle
+from lib.runner.run import model_of
+
+
+def fetch_corpus(parameters: dict[str, Any]) -> str:
+    """Fetch the corpus of a notebook's parameters and return a line on it; StudyError when it cannot be had."""
+    corpus = parameters["CORPUS"]
+    if corpus.startswith(HUB):
+        return f"corpus     {corpus} is streamed while it is read, so that notebook cannot go offline"
+    shards = open_corpus(corpus, parameters["PACKAGES"], parameters["LICENCE"])
+    return f"corpus     {corpus}: {len(shards)} shards"
+
+
+def fetch_benchmark(name: str, data: str) -> str:
+    """Fetch a benchmark's problems and return a line on them, or on how to get them where they cannot be downloaded."""
+    try:
+        benchmark = evaluate.load(name, data or None)
+    except evaluate.Missing as missing:
+        return f"benchmark  {missing}"
+    return f"benchmark  {name}: {len(benchmark.problems)} problems"
+
+
+def fetch(parameters: dict[str, dict[str, Any]]) -> None:
+    """Fetch the models, the corpus and the benchmarks that notebooks with these parameters ask for, a line for each.
+
+    StudyError for a model or a corpus that cannot be had; a benchmark without its data is only reported.
+    """
+    for name in sorted({model_of(values) for values in parameters.values()} - {""}):
+        print(f"model      {name}: {models.resolve(name).path}", flush=True)
+    for values in parameters.values():
+        if "CORPUS" in values:
+            print(fetch_corpus(values), flush=True)
+        for name in values.get("BENCHMARKS", ()):
+            print(fetch_benchmark(name, values["DATA"]), flush=True)
+
+
+def main() -> None:
+    """Read the command line and fetch."""
+    parser = argparse.ArgumentParser(prog="python -m lib.runner.fetch", description=__doc__)
+    parser.add_argument("--profile", default="laptop")
+    for option in ("run", "model", "engine"):
+        parser.add_argument(f"--{option}", default="")
+    arguments = parser.parse_args()
+    fetch(settle(arguments.profile, {"MODEL": arguments.model, "ENGINE": arguments.engine}))
+
+
+if __name__ == "__main__":
+    command(main)
