@@ -1,4 +1,4 @@
-# One target a notebook; `make help` lists them. Nothing is installed outside $(VENV) and the cache.
+# `make help` lists the targets. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference perf lock clean
@@ -25,7 +25,7 @@ help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|server|...] [DEVICE=cpu|gpu]"
 	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
 
-setup: ## make the virtual environment from the lock (done once, and again when the lock changes)
+setup: ## make the virtual environment from the lock (once, and again when the lock changes)
 	@$(if $(PYTHON),,echo "no usable Python found: install Python 3.11, 3.12 or 3.13 with its venv module, or give PYTHON=/path/to/python" >&2; exit 1)
 	@"$(PYTHON)" requirements/install.py $(LOCK) $(DEV) "$(VENV)"
 
@@ -33,7 +33,7 @@ study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.runner.run study $(CHOICES)
 
 replay verify: LOCK = replay# also served by a larger lock
-replay: setup ## run what the recorded run can replay: no model, and packages of 0.9 GB only
+replay: setup ## run the notebooks from recorded completions: no model, only 0.9 GB of packages
 	@$(PY) -m lib.runner.run study $(OPTIONS) --engine replay
 
 verify: setup ## compare a finished run with the reference, claim by claim: RUN=..., REFERENCE=laptop
@@ -42,7 +42,7 @@ verify: setup ## compare a finished run with the reference, claim by claim: RUN=
 01 02 03 04 05: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)
 
-fetch: setup ## bring the models, the corpus and the benchmarks of a profile here, so that a run can go offline
+fetch: setup ## download the models, the corpus and the benchmarks of a profile, so that a run can go offline
 	@$(PY) -m lib.runner.fetch $(CHOICES)
 
 test perf: DEV = dev
@@ -52,13 +52,13 @@ test: setup ## run the tests; SLOW=1 for all of them
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m jupyterlab
 
-doctor: setup ## check this machine: one line a requirement
+doctor: setup ## check this machine, one line per requirement
 	@$(PY) -m lib.runner.doctor
 
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.runner.reference $(OPTIONS)
 
-perf: setup ## measure, by hand: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
+perf: setup ## measure speed: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
 	@$(PY) -m "perf.$(WHAT)" $(if $(DATA),--data "$(DATA)")
 
 lock: ## resolve requirements/*.in again (maintainers; needs uv)

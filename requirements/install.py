@@ -69,7 +69,7 @@ def install_torch(python: Path, requirement: str) -> None:
     if not pip_install(python, [requirement], "--extra-index-url", TORCH_CPU_INDEX, "--retries=1"):
         build = requirement.split()[0]
         sys.exit(
-            f"set-up: {build} cannot be had from pip's index nor from {TORCH_CPU_INDEX}. Put its wheel for this Python "
+            f"set-up: {build} cannot be had from pip's index nor from {TORCH_CPU_INDEX}: put its wheel for this Python "
             f"({platform.python_version()}) into a folder, set PIP_FIND_LINKS to that folder and run again."
         )
 
@@ -84,13 +84,13 @@ def install(lock: str, python: Path) -> None:
     tools = [one for one in wanted if one.startswith("setuptools==")]
     rest = [one for one in wanted if one not in torch + tools]
     if not all(pip_install(python, some, *BUILD) for some in (tools, rest) if some):
-        sys.exit("set-up: pip could not install the lock (see above). Check the network and `pip config list`.")
+        sys.exit("set-up: pip could not install the lock (see above): check the network and `pip config list`")
 
 
 def make(lock: str, folder: Path) -> None:
-    """Fill `folder` from a lock; an environment of our own is emptied first."""
+    """Install a lock into `folder`; the repository's own environment, .venv, is emptied first."""
     if folder.resolve() == HERE.parent / ".venv" or not folder.exists():
-        venv.create(folder, with_pip=True, clear=True)  # anyone else's environment is filled as it is, never emptied
+        venv.create(folder, with_pip=True, clear=True)  # any other environment keeps what it holds
     python = folder / "bin" / "python"
     install(lock, python)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -99,7 +99,7 @@ def make(lock: str, folder: Path) -> None:
 
 
 def main(lock: str, folder: Path, dev: bool = False) -> None:
-    """Install what the stamps do not say is done. For replay, an environment that holds a larger lock will do."""
+    """Install what has no stamp yet. An environment that holds the run or gpu lock serves for replay as it is."""
     if lock == "replay":
         lock = next((larger for larger in ("gpu", "run") if any(folder.glob(f".installed-{larger}-*"))), lock)
     for wanted in [lock, "dev"] if dev else [lock]:

@@ -126,7 +126,7 @@ def resolve_hub(name: str) -> Model:
     repo, _, revision = name.partition("@")
     try:
         folder = Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
-    except Exception as error:  # the hub's client raises a dozen unrelated kinds; each means: not to be had
+    except Exception as error:  # the client raises a dozen unrelated kinds; each means that there is no model
         raise StudyError(
             f"cannot get {name} from the Hugging Face hub ({type(error).__name__}); check the name and the network, "
             f"log in for a gated model, or use an embedded one: {', '.join(EMBEDDED)}"
