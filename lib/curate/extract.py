@@ -1,22 +1,23 @@
-"""Top-level functions with docstrings, cut exactly out of Python source that is read but never imported."""
+"""Top-level functions with docstrings, cut exactly out of Python source that is parsed but never imported."""
 
 import ast
-import inspect
 import io
 import re
 import tokenize
+import warnings
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import accumulate
 
 from lib.core.records import Record, content_id
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
-from lib.curate.scan import FunctionNode, Unreadable, parse, scan, value
 
-__all__ = ["Function", "FunctionNode", "Import", "Module", "Unreadable", "decode", "functions", "seed"]
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
-_IMPORT = re.compile(r"(?:import|from)\b")
-_INLINE_IMPORT = re.compile(r";[ \t\f\\\n]*(?:import|from)\b")
+
+class Unreadable(Exception):
+    """A file or a function that is no usable Python; the message is the reason counted in the funnel."""
 
 
 @dataclass(frozen=True)
@@ -32,83 +33,45 @@ class Import:
 
 
 @dataclass(eq=False)
-class Module:
-    """The text of a file, and where its statements begin, both as lib.curate.scan has them."""
-
-    text: str
-    starts: list[int]
-
-    @cached_property
-    def imports(self) -> dict[str, Import]:
-        """The names imported at the top level or under `if TYPE_CHECKING`. Raises Unreadable."""
-        if not self.starts or _INLINE_IMPORT.search(self.text):
-            return _imports(parse(self.text))
-        pieces = []
-        for start, end in zip(self.starts, self.starts[1:], strict=False):
-            guard = self.text.startswith("if", start) and self.text.find("TYPE_CHECKING", start, end) >= 0
-            if guard or _IMPORT.match(self.text, start):
-                pieces.append(self.text[start:end])
-        try:
-            return _imports(parse("\n".join(pieces)))
-        except Unreadable:  # a name at the start of a line in brackets looks like a statement
-            return _imports(parse(self.text))
-
-
-@dataclass(eq=False)
 class Function:
-    """A top-level function whose first statement is a docstring, with its exact source, decorators included.
-
-    What takes a parser is worked out on first use, so that filters which look at the text alone cost no parse.
-    """
+    """A top-level function whose first statement is a docstring, with its exact source, decorators included."""
 
     name: str
     code: str
     line: int
     """Of the first decorator or the def in its file, from 1."""
-    literal: str
-    """The docstring as it is written, with its quotes."""
+    docstring: str
+    """Without its indentation."""
+    node: FunctionNode
+    """The syntax tree; its line numbers are those of the file."""
+    imports: dict[str, Import]
+    """The names that the file imports at its top level or under `if TYPE_CHECKING`."""
+    defined: frozenset[str]
+    """The names that the file defines otherwise, outside its functions and classes."""
     file: SourceFile
-    module: Module
-
-    @cached_property
-    def docstring(self) -> str:
-        """The docstring without its indentation. Raises Unreadable("syntax") for a malformed escape."""
-        return inspect.cleandoc(value(self.literal))
-
-    @cached_property
-    def node(self) -> FunctionNode:
-        """The syntax tree of `code`, whose first line is line 1. Raises Unreadable: "syntax" or "nesting"."""
-        body = parse(self.code).body
-        if len(body) != 1 or not isinstance(body[0], FunctionNode):
-            raise Unreadable("syntax")
-        return body[0]
-
-    @property
-    def imports(self) -> dict[str, Import]:
-        """The names that the file imports at its top level. Raises Unreadable when these statements do not parse."""
-        return self.module.imports
 
 
 def functions(file: SourceFile) -> Iterator[Function]:
-    """The file's top-level functions whose first statement is a docstring, decorators included, in file order.
+    """The file's top-level functions whose first statement is a docstring, in file order.
 
-    Section 2.1 of the official code takes triple-double-quoted docstrings only and drops decorators; here any
-    quote style counts and the source is exact. In a file that Python can parse they are the functions that its parser
-    finds; they are found by their text alone, and the file is parsed only where that leaves a doubt. A syntax error
-    elsewhere in the file does not matter then, and one in a function is raised by its `node`.
-
-    Raises Unreadable with a short reason, before the first function: the file's own fault, "too large", "null bytes",
-    "encoding", and "syntax" or "nesting" for a file that had to be parsed.
+    The official seed_gathering takes triple-double-quoted docstrings only and drops decorators; here any quote style
+    counts and the source is exact. Raises Unreadable with a short reason, before the first function: the file's own
+    fault, "too large", "null bytes", "encoding", "syntax" (Python 2 included) or "nesting".
     """
     text = decode(file)
-    text = f"\n{text}" if text.endswith("\n") else f"\n{text}\n"
-    found, starts = scan(text)
-    module = Module(text, starts)
-    line, counted = 0, 0
-    for name, start, code, literal in found:
-        line += text.count("\n", counted, start)
-        counted = start
-        yield Function(name, code, line, literal, file, module)
+    tree = parse(text)
+    source = text.encode()  # positions in the tree count bytes of UTF-8
+    lines = list(accumulate((len(line) + 1 for line in source.split(b"\n")), initial=0))  # where each begins
+    imports, defined = imported(tree), assigned(tree)
+    for node in tree.body:
+        if isinstance(node, FunctionNode) and (docstring := ast.get_docstring(node)):
+            start = lines[node.lineno - 1] + node.col_offset
+            if node.decorator_list:
+                first = node.decorator_list[0]
+                start = source.rindex(b"@", 0, lines[first.lineno - 1] + first.col_offset)
+            end = lines[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+            code = source[start:end].decode()
+            yield Function(node.name, code, bisect(lines, start), docstring, node, imports, defined, file)
 
 
 def decode(file: SourceFile) -> str:
@@ -130,6 +93,62 @@ def decode(file: SourceFile) -> str:
     return re.sub(r"\r\n?", "\n", text) if "\r" in text else text
 
 
+def parse(text: str) -> ast.Module:
+    """The syntax tree of a text. Raises Unreadable: "syntax" (Python 2 included) or "nesting"."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            return ast.parse(text)
+    except (RecursionError, MemoryError) as error:
+        raise Unreadable("nesting") from error
+    except (SyntaxError, ValueError) as error:
+        raise Unreadable("syntax") from error
+
+
+def imported(tree: ast.Module) -> dict[str, Import]:
+    """The names that a file imports at its top level or under `if TYPE_CHECKING`."""
+    body = list(tree.body)
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            body.extend(node.body)
+    found: dict[str, Import] = {}
+    for node in body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or alias.name.split(".")[0]] = Import(alias.name, "", alias.asname or "")
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for alias in node.names:
+                found[alias.asname or alias.name] = Import(module, alias.name, alias.asname or "")
+    return found
+
+
+def assigned(tree: ast.Module) -> frozenset[str]:
+    """The names of the functions, classes and variables that a file defines outside its functions and classes."""
+    found: set[str] = set()
+    for node in statements(tree, own=True):
+        if isinstance(node, FunctionNode | ast.ClassDef):
+            found.add(node.name)
+        for target in getattr(node, "targets", [getattr(node, "target", ast.Pass())]):
+            names = (name for name in ast.walk(target) if isinstance(name, ast.Name))
+            found.update(name.id for name in names if isinstance(name.ctx, ast.Store))
+    return frozenset(found)
+
+
+def statements(node: ast.Module | FunctionNode, own: bool = False) -> list[ast.AST]:
+    """All statements in a file or function, outer before inner; `own` leaves out those of functions and classes in it.
+
+    Much cheaper than ast.walk, which spends its time on expressions.
+    """
+    found: list[ast.AST] = list(node.body)
+    for inner in found:  # grows while it is read
+        if own and isinstance(inner, FunctionNode | ast.ClassDef):
+            continue
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(inner, block, ())
+    return found
+
+
 def seed(function: Function, header: str = "") -> Record:
     """The seed record of a function; `header` holds the import lines that its body needs.
 
@@ -146,21 +165,3 @@ def seed(function: Function, header: str = "") -> Record:
         "docstring": function.docstring,
         "source": source,
     }
-
-
-def _imports(tree: ast.Module) -> dict[str, Import]:
-    """The names imported at the top level or under `if TYPE_CHECKING`."""
-    body = list(tree.body)
-    for node in tree.body:
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            body.extend(node.body)
-    found: dict[str, Import] = {}
-    for node in body:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                found[alias.asname or alias.name.split(".")[0]] = Import(alias.name, "", alias.asname or "")
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            for alias in node.names:
-                found[alias.asname or alias.name] = Import(module, alias.name, alias.asname or "")
-    return found

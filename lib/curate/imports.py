@@ -7,7 +7,7 @@ import sys
 import warnings
 from functools import lru_cache
 
-from lib.curate.extract import Function, Import, Unreadable
+from lib.curate.extract import Function, Import, Unreadable, statements
 
 # Well-known names of the standard library, one module a line; a name stands once, so this table decides where two
 # modules have it. Names that people as readily take from numpy (sqrt, mean, choice) or use for a variable of their
@@ -56,9 +56,6 @@ for _line in _KNOWN.strip().splitlines():
 
 _MODULES = frozenset(name for name in sys.stdlib_module_names if name[0] != "_")
 _DATETIME = re.compile(r"\bdatetime\.(?:date|datetime|time|timedelta|timezone|tzinfo|UTC)\b")
-_DEFINITION = re.compile(rb"^(?:(?:async )?def|class)[ \t]+(\w+)|^([A-Za-z_][\w, \t]*)(?::[^=\n]*)?=(?!=)", re.M)
-_BLOCK = re.compile(rb"^(?:if|elif|else|try|except|finally|for|while|with)\b.*(?:\n(?:[ \t].*)?)*", re.M)
-_INDENT = re.compile(rb"^[ \t]+", re.M)
 
 
 def import_header(function: Function) -> str:
@@ -82,7 +79,7 @@ def needed(function: Function) -> dict[str, Import]:
     free = free_names(function)
     found = {name: function.imports[name] for name in free & function.imports.keys()}
     if "*" not in function.imports:
-        for name in free - found.keys() - defined_names(function):
+        for name in free - found.keys() - function.defined:
             if item := infer(name, function.code):
                 found[name] = item
     return found
@@ -108,34 +105,15 @@ def free_names(function: Function) -> frozenset[str]:
     return _global_names(function.code) - {function.name}
 
 
-def defined_names(function: Function) -> frozenset[str]:
-    """Names that the function's file defines at its top level, found by their looks without a parse of the file."""
-    return _top_level(function.file.data)
-
-
 def inner_imports(function: Function) -> dict[str, str]:
     """The names imported inside the function and the modules that they come from (a relative one with its dots)."""
     found = {}
-    for node in statements(function) if "import" in function.code else ():
+    for node in statements(function.node) if "import" in function.code else ():
         if isinstance(node, ast.Import):
             found |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             found |= {alias.asname or alias.name: module for alias in node.names}
-    return found
-
-
-def statements(function: Function, own: bool = False) -> list[ast.AST]:
-    """All statements in the function, outer before inner; `own` leaves out those of functions and classes in it.
-
-    Much cheaper than ast.walk, which spends its time on expressions.
-    """
-    found: list[ast.AST] = list(function.node.body)
-    for node in found:  # grows while it is read
-        if own and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
-            found += getattr(node, block, ())
     return found
 
 
@@ -155,12 +133,3 @@ def _global_names(code: str) -> frozenset[str]:
         names.update(symbol.get_name() for symbol in table.get_symbols() if symbol.is_global())
         tables += table.get_children()
     return frozenset(names)
-
-
-@lru_cache(maxsize=1)  # the functions of a file come one after the other
-def _top_level(data: bytes) -> frozenset[str]:
-    flat = _BLOCK.sub(lambda block: _INDENT.sub(b"", block[0]), data.replace(b"\r", b"\n"))
-    found: set[str] = set()
-    for name, targets in _DEFINITION.findall(flat):
-        found.update(target.strip() for target in (name or targets).decode().split(","))
-    return frozenset(found)

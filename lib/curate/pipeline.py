@@ -138,10 +138,7 @@ def readable(shards: Sequence[Shard]) -> Iterator[Function]:
     """Every function of the shards that Python can read, for looking around: nothing is counted."""
     for file in (file for shard in shards for file in shard.read()):
         with suppress(Unreadable):
-            for function in functions(file):
-                with suppress(Unreadable):
-                    assert function.node
-                    yield function
+            yield from functions(file)
 
 
 def curate(shard: Shard, settings: Settings, target: Path) -> None:

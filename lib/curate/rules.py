@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 
 from lib.core.records import StudyError
-from lib.curate.extract import Function, FunctionNode
-from lib.curate.imports import KNOWN, inner_imports, needed, statements
+from lib.curate.extract import Function, FunctionNode, statements
+from lib.curate.imports import KNOWN, inner_imports, needed
 from lib.curate.self_contained import is_self_contained
 
 Rule = Callable[[Function], bool]
@@ -26,7 +26,7 @@ _END_OF_PROSE = re.compile(r"^[^\S\n]*(?:>>>|:\w+|@\w+|\w+:[^\S\n]*$|-{3,})", re
 def rule_set(style: str, min_body: int, max_lines: int, max_chars: int, min_words: int) -> dict[str, Rule]:
     """The filters by the names that the funnel shows, in the order in which they are best run.
 
-    "study" is the study's own set: rules on the text alone come first, so that what they remove is never parsed.
+    "study" is the study's own set: the rules that look at the text alone come first, because they are the quickest.
     "official" is what the official filter_dataset.py does, substrings and all, in its order; the four bounds are
     not used then. A name that both sets have is the same rule in two readings. Raises StudyError for another style.
     """
@@ -107,7 +107,7 @@ def returns_value(function: Function) -> bool:
 
 def returns_value_official(function: Function) -> bool:
     """Some `return`, nested functions included, is followed by something, be it None."""
-    found = statements(function) if "return" in function.code else ()
+    found = statements(function.node) if "return" in function.code else ()
     return any(isinstance(node, ast.Return) and node.value is not None for node in found)
 
 
@@ -134,11 +134,9 @@ def is_described(min_words: int) -> Rule:
 
 def is_triple_quoted_official(function: Function) -> bool:
     '''The docstring begins or ends with """: meant as both, but joined so that either suffices (r""" passes).'''
-    node, first = function.node, function.node.body[0]
-    lines = function.code.split("\n")
-    above = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    opening = lines[first.lineno - above].encode()[first.col_offset :]  # offsets count bytes of UTF-8
-    closing = lines[(first.end_lineno or first.lineno) - above].encode()[: first.end_col_offset]
+    first, lines = function.node.body[0], function.code.split("\n")
+    opening = lines[first.lineno - function.line].encode()[first.col_offset :]  # offsets count bytes of UTF-8
+    closing = lines[(first.end_lineno or first.lineno) - function.line].encode()[: first.end_col_offset]
     return opening.startswith(b'"""') or closing.endswith(b'"""')
 
 
@@ -149,7 +147,7 @@ def is_no_test(function: Function) -> bool:
 
 def returns_data(function: Function) -> bool:
     """Returns no function of its own making: closures and decorators are hard to state as a task (our own)."""
-    inner = {node.name for node in statements(function) if isinstance(node, FunctionNode)} - {function.name}
+    inner = {node.name for node in statements(function.node) if isinstance(node, FunctionNode)} - {function.name}
     values = _returned(function)
     return not any(isinstance(v, ast.Lambda) or (isinstance(v, ast.Name) and v.id in inner) for v in values)
 
@@ -159,7 +157,7 @@ def _is_bad(module: str) -> bool:
 
 
 def _returned(function: Function) -> list[ast.expr | None]:
-    return [node.value for node in statements(function, own=True) if isinstance(node, ast.Return)]
+    return [node.value for node in statements(function.node, own=True) if isinstance(node, ast.Return)]
 
 
 def _is_none(value: ast.expr | None) -> bool:

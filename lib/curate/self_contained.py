@@ -8,8 +8,8 @@ import decimal
 import fractions
 import re
 
-from lib.curate.extract import Function
-from lib.curate.imports import defined_names, free_names, inner_imports, needed, statements
+from lib.curate.extract import Function, statements
+from lib.curate.imports import free_names, inner_imports, needed
 
 # Modules without input or output, clock, chance or system: a function that needs nothing else always acts the same.
 PURE_MODULES = frozenset({
@@ -42,7 +42,7 @@ def is_self_contained(function: Function) -> bool:
     barred = ast.Global | ast.ClassDef | ast.AsyncFunctionDef
     if not PURE_MODULES.issuperset(inner.values()) or isinstance(function.node, barred):
         return False
-    if any(isinstance(node, barred) for node in statements(function)):
+    if any(isinstance(node, barred) for node in statements(function.node)):
         return False
     imported = inner.keys() | needed(function).keys()
     return all(_is_plain(node, imported) for node in ast.walk(function.node) if isinstance(node, ast.Attribute))
@@ -50,10 +50,10 @@ def is_self_contained(function: Function) -> bool:
 
 def foreign_names(function: Function) -> set[str]:
     """The free names that are neither builtins of PURE_BUILTINS nor imported, or to be imported, from PURE_MODULES."""
-    supplied, defined = needed(function), defined_names(function)
+    supplied = needed(function)
     pure = {name for name, item in supplied.items() if item.module in PURE_MODULES}
     others = free_names(function) - pure
-    return {name for name in others if name not in PURE_BUILTINS or name in supplied or name in defined}
+    return {name for name in others if name not in PURE_BUILTINS or name in supplied or name in function.defined}
 
 
 def _is_plain(node: ast.Attribute, imported: set[str]) -> bool:
