@@ -14,6 +14,7 @@ from functools import cache
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
+from lib.core.code import closure_hashes
 from lib.core.paths import ROOT
 from lib.core.progress import Progress
 from lib.core.records import Record, StudyError, canonical, content_id, file_sha256, write_text
@@ -119,7 +120,8 @@ def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: i
     StudyError for a damaged archive, a full disk or a killed worker; finished shards stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{content_id(shard.key, asdict(settings), code_hash())}.json" for shard in shards]
+    code = code_hash()
+    targets = [folder / f"{content_id(shard.key, asdict(settings), code)}.json" for shard in shards]
     for path in folder.iterdir():
         if path.with_suffix(".json") not in targets:
             path.unlink()  # of other settings, or half a shard of a run that was killed
@@ -203,12 +205,10 @@ def contamination() -> Contamination:
     return Contamination()
 
 
-@cache
-def code_hash() -> str:
+def code_hash(root: Path = ROOT) -> str:
     """Hash of the code that makes candidates out of files, and of the fingerprints it uses."""
-    folders = ("lib/corpora", "lib/curate", "data/benchmarks")
-    paths = sorted(path for folder in folders for path in (ROOT / folder).iterdir() if path.is_file())
-    return content_id([(path.name, file_sha256(path)) for path in paths])
+    fingerprints = {path.name: file_sha256(path) for path in (root / "data" / "benchmarks").iterdir()}
+    return content_id(closure_hashes("lib.curate.pipeline", root), fingerprints)
 
 
 def _load(target: Path) -> Survey:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,22 @@ def test_a_finished_shard_is_not_read_again_and_other_settings_start_anew(tmp_pa
     assert candidates(pipeline.survey(shards, SETTINGS, folder, 1)) == stored
     with pytest.raises(StudyError, match="damaged archive"):
         pipeline.survey(shards, replace(SETTINGS, max_lines=41), folder, 1)
+
+
+@pytest.mark.parametrize("file", ["lib/overlap/outlines.py", "lib/corpora/licences.py", "lib/core/records.py"])
+def test_the_code_s_hash_changes_with_every_module_it_uses(tmp_path: Path, file: str) -> None:
+    for folder in ("lib", "data/benchmarks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = pipeline.code_hash(tmp_path)
+    assert before == pipeline.code_hash()
+    (tmp_path / "lib" / "sandbox" / "cell.py").write_text("used = False\n")
+    assert pipeline.code_hash(tmp_path) == before
+    with (tmp_path / file).open("a") as module:
+        module.write("\nCHANGED = True\n")
+    changed = pipeline.code_hash(tmp_path)
+    assert changed != before
+    (tmp_path / "data" / "benchmarks" / "MBPP.npz").write_bytes(b"other")
+    assert pipeline.code_hash(tmp_path) != changed
 
 
 SCRIPT = """
