@@ -20,6 +20,7 @@ FOLDERS = dict.fromkeys(
     ("bigcode/the-stack", "bigcode/the-stack-dedup", "bigcode/the-stack-smol", "bigcode/the-stack-smol-xl"),
     "data/python",
 ) | {"bigcode/starcoderdata": "python"}  # where a data set of many languages keeps Python
+FORMATS = (".parquet", ".json", ".jsonl")  # of files; both kinds of JSON hold a row per line
 LOCAL = "set CORPUS to local Parquet files of the same columns"
 TIMEOUT = 10.0  # seconds that the hub may take to answer
 ROWS = 100  # rows held at once; a row may be a megabyte
@@ -186,9 +187,7 @@ def _remote_shards(name: str, licence: str) -> list[HubShard]:
         )
     dataset, revision, folder = parts[1], parts[2], parts[3] if parts[3] is not None else FOLDERS.get(parts[1], "")
     commit, found = _list_files(dataset, revision, folder)
-    files = [file for file in found if file.endswith(".parquet")] or [
-        file for file in found if file.endswith((".json", ".jsonl"))
-    ]
+    files = [file for file in found if file.endswith(".parquet")] or [file for file in found if file.endswith(FORMATS)]
     if not files:
         raise StudyError(
             f"{dataset} has no Parquet or JSON file under {folder or 'its root'}; name another hub:{dataset}:folder"

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import HfFileSystem, constants
 
 from lib.core.records import StudyError
-from lib.corpora import hub
+from lib.corpora import hub, open_corpus
 from lib.corpora.hub import HubShard, file_bytes, hub_shards, permitted
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 
@@ -63,7 +63,21 @@ def test_a_row_becomes_a_file_with_its_origin(
     assert read(hub_shards(str(lines), licence)) == expected
 
 
-def test_a_folder_is_a_shard_a_file_and_every_row_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", hub.FORMATS)
+def test_a_local_file_of_rows_is_a_corpus_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        write(path, SMOL, SMOL | {"path": "d.py"})
+    else:
+        path.write_text("".join(json.dumps(SMOL | {"path": name}) + "\n" for name in ("c.py", "d.py")))
+    shards = open_corpus(str(path))
+    assert [(file.path, file.licence) for shard in shards for file in shard.read()] == [
+        ("c.py", "Apache-2.0 AND MIT"),
+        ("d.py", "Apache-2.0 AND MIT"),
+    ]
+
+
+def test_every_file_of_a_folder_is_a_shard_and_every_row_is_read(tmp_path: Path) -> None:
     rows = [STACK | {"max_stars_repo_path": f"{number:03d}.py"} for number in range(3 * hub.ROWS - 1)]
     write(tmp_path / "1.parquet", *rows[200:])
     write(tmp_path / "0.parquet", *rows[:200])
