@@ -1,7 +1,7 @@
 # `make help` lists the targets. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference perf lock clean
+.PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -46,8 +46,10 @@ fetch: setup ## download the models, the corpus and the benchmarks of a profile,
 	@$(PY) -m lib.runner.fetch $(CHOICES)
 
 test perf: DEV = dev
-test: setup ## run the tests; SLOW=1 for all of them
-	@SLOW="$(SLOW)" $(PY) -m pytest
+test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all of them
+	@export SLOW="$(SLOW)"; status=0; \
+	$(PY) -m pytest -n "$$(nproc)" --dist worksteal -m "not engine" || status=1; \
+	$(PY) -m pytest -m engine || status=1; exit $$status
 
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m jupyterlab
@@ -57,6 +59,9 @@ doctor: setup ## check this machine, one line per requirement
 
 reference: setup ## promote a finished run into data/reference
 	@$(PY) -m lib.runner.reference $(OPTIONS)
+
+restamp: setup ## take over the hashes of rewritten code into the reference, after an equal make replay
+	@$(PY) -m lib.runner.reference $(OPTIONS) --restamp
 
 perf: setup ## measure speed: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
 	@$(PY) -m "perf.$(WHAT)" $(if $(DATA),--data "$(DATA)")
