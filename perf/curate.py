@@ -1,9 +1,9 @@
 """Functions per second of each step up to the type checker, on one core: `python -m perf.curate`.
 
-The corpus is those of the pinned wheels that are in the cache (run the first notebook once). Beside our chain runs
-the official way in our own words (seed_gathering of the paper's repository): a tree-sitter parse and query of each
-file, a second parse for the return filter, and substrings. Files are in memory before the clock starts; each way is
-run ROUNDS times and its quickest round is shown, in seconds of processor time.
+The corpus is the pinned wheels in the cache (run the first notebook once). Our chain is compared with our own version
+of the official one (seed_gathering of the paper's repository): a tree-sitter parse and query of each file, a second
+parse for the return filter, and substrings. Files are in memory before the clock starts; each chain is run ROUNDS
+times and the quickest round is shown, in seconds of processor time.
 """
 
 import gc
@@ -38,20 +38,20 @@ DOCUMENTED = Query(
 
 
 class Clock:
-    """What each step of one round took: step -> [seconds, functions given, functions let through]."""
+    """What each step of one round took: step -> [seconds, functions in, functions out]."""
 
     def __init__(self) -> None:
         self.steps: dict[str, list[float]] = {}
 
     def book(self, step: str, start: float, given: int, kept: int) -> None:
-        """Add what was done since `start` to a step."""
+        """Add the work done since `start` to a step."""
         booked = self.steps.setdefault(step, [0.0, 0, 0])
         booked[0] += time.process_time() - start
         booked[1] += given
         booked[2] += kept
 
     def kept(self, step: str, items: Sequence[str], keeps: Callable[[str], bool]) -> list[str]:
-        """The items that a filter keeps, booked."""
+        """The items that a filter keeps, with the time added to its step."""
         start = time.process_time()
         found = [item for item in items if keeps(item)]
         self.book(step, start, len(items), len(found))
@@ -64,7 +64,7 @@ class Clock:
 
 
 def official(files: Sequence[SourceFile]) -> Clock:
-    """The official way: the functions with triple-double-quoted docstrings, then its filters."""
+    """The official chain: the functions with triple-double-quoted docstrings, then its filters."""
     clock = Clock()
     texts = [item for problem in read_problems().values() for item in _texts(problem)]
     words = [*rules.BAD_WORDS, *(f"{way} {name}" for name in rules.BAD_IMPORTS for way in ("import", "from"))]
@@ -137,8 +137,8 @@ def _bare(line: str) -> bool:
 
 
 def table(title: str, clock: Clock) -> None:
-    """Print a row for each step: functions given, functions kept, seconds, functions per second."""
-    print(f"\n{title:40}{'given':>9}{'kept':>9}{'seconds':>10}{'share':>8}{'per second':>13}")
+    """Print a row for each step: functions in, functions out, seconds, functions per second."""
+    print(f"\n{title:40}{'in':>9}{'out':>9}{'seconds':>10}{'share':>8}{'per second':>13}")
     for step, (seconds, given, kept) in clock.steps.items():
         rate = given / max(seconds, 1e-9)
         print(f"{step:40}{given:9,.0f}{kept:9,.0f}{seconds:10.3f}{seconds / clock.seconds:8.0%}{rate:13,.0f}")
@@ -157,13 +157,13 @@ def read() -> list[SourceFile]:
 
 
 def main() -> None:
-    """Time the three ways and print their tables and ratios."""
+    """Time the three chains and print their tables and ratios."""
     files = read()
     print(f"{len(files):,} files, {sum(len(file.data) for file in files) / 1e6:.1f} MB, one process")
     pipeline.contamination()  # loaded before the clock starts
-    gc.freeze()  # nobody who streams has all files in memory for the garbage collector to look at
+    gc.freeze()  # the garbage collector would go through all files, which a stream never holds
     peer = min((official(files) for _ in range(ROUNDS)), key=lambda clock: clock.seconds)
-    table("official way", peer)
+    table("official chain", peer)
     for style in ("official", "study"):
         clock, seeds = min((ours(files, style) for _ in range(ROUNDS)), key=lambda round_: round_[0].seconds)
         table(f"ours, {style} rules", clock)

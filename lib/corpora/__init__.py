@@ -1,4 +1,4 @@
-"""Where seed functions come from: pinned packages, a folder, or a data set of the hub, as shards of Python files."""
+"""Where seed functions come from: pinned packages, a folder or a data set of the hub, as shards of Python files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Python files of one's own: a local tree, or a text file that lists files, under a licence that the user states."""
+"""The user's own Python files, a local tree or a text file that lists files, under a licence that the user states."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from lib.core.records import StudyError, content_id
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 
-FILES_PER_SHARD = 1_000  # enough to keep a process busy for seconds, few enough to share out and to resume by
+FILES_PER_SHARD = 1_000  # enough to keep a process busy for seconds, few enough to distribute and to resume by
 
 Stamped = tuple[str, int, int]  # path relative to the root, bytes, time of last change in nanoseconds
 
@@ -27,7 +27,7 @@ class FolderShard:
     files: tuple[str, ...]
 
     def read(self) -> Iterator[SourceFile]:
-        """Yield the files; one that cannot be opened, or is gone by now, has the fault "unreadable"."""
+        """Yield the files; one that cannot be opened, or no longer exists, has the fault "unreadable"."""
         for path in self.files:
             data, fault = b"", ""
             try:
@@ -35,17 +35,17 @@ class FolderShard:
                     data = file.read(MAX_FILE_BYTES + 1)
             except OSError:
                 fault = "unreadable"
-            shown = os.fsencode(path).decode("utf-8", "replace")  # a name may hold any bytes
-            yield SourceFile(self.root.name, "local", self.licence, shown, data, fault)
+            name = os.fsencode(path).decode("utf-8", "replace")  # a name may hold any bytes
+            yield SourceFile(self.root.name, "local", self.licence, name, data, fault)
 
 
 def folder_shards(path: Path, licence: str) -> list[FolderShard]:
-    """Return the *.py files under a folder, or those that a text file lists one a line, sorted and cut into shards.
+    """Return the *.py files under a folder, or those that a text file lists one per line, sorted and cut into shards.
 
     Under a folder, links and hidden folders (.git, .venv: other people's code) are left out. Listed paths are
     relative to the list; empty lines and lines that begin with # are skipped. A shard's key changes with its files'
     names, sizes and times and with the licence. Raises StudyError for a missing path or listed file, for a licence
-    that is no SPDX expression, and when there is no Python file at all.
+    that is not an SPDX expression, and when there is no Python file.
     """
     licence = stated_licence(licence)
     if path.is_dir():
@@ -67,9 +67,9 @@ def folder_shards(path: Path, licence: str) -> list[FolderShard]:
 
 
 def stated_licence(licence: str) -> str:
-    """Return the user's LICENCE in its canonical form; StudyError when it is empty or no SPDX expression.
+    """Return the user's LICENCE in its canonical form; StudyError when it is empty or not an SPDX expression.
 
-    Copyleft is allowed: it is the user's own decision for files that he brings.
+    Copyleft is allowed: the user decides about files of their own.
     """
     try:
         return canonicalize_license_expression(licence)
@@ -81,7 +81,7 @@ def stated_licence(licence: str) -> str:
 
 
 def _tree(root: Path) -> Iterator[Stamped]:
-    closed: list[OSError] = []  # folders that cannot be listed stand for their files, so that they are counted
+    closed: list[OSError] = []  # folders that cannot be listed count as files
     for folder, folders, files in os.walk(root, onerror=closed.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from _stamped(root, (os.path.join(folder, name) for name in files if name.endswith(".py")))
@@ -95,12 +95,12 @@ def _listed(path: Path) -> Iterator[Stamped]:
         if name and not name.startswith("#"):
             file = root / Path(name).expanduser()
             if not file.is_file():
-                raise StudyError(f"{path}:{number} lists {name}, which is no file; correct the line or delete it")
+                raise StudyError(f"{path}:{number} lists {name}, which is not a file; correct the line or delete it")
             yield from _stamped(root, [os.path.realpath(file)])
 
 
 def _stamped(root: Path, paths: Iterable[str]) -> Iterator[Stamped]:
-    """Leave out what is no regular file: a link may be a loop, a pipe would never end."""
+    """Path, size and time of regular files only: a link may be a loop, a pipe would never end."""
     for path in paths:
         try:
             facts = os.lstat(path)

@@ -15,11 +15,11 @@ from lib.corpora.folder import stated_licence
 from lib.corpora.licences import PERMISSIVE
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 
-NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([^:]+))?(?::(.*))?")  # owner/name, @revision and :folder as one likes
+NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([^:]+))?(?::(.*))?")  # owner/name, with @revision and :folder as options
 FOLDERS = dict.fromkeys(
     ("bigcode/the-stack", "bigcode/the-stack-dedup", "bigcode/the-stack-smol", "bigcode/the-stack-smol-xl"),
     "data/python",
-) | {"bigcode/starcoderdata": "python"}  # where a data set of many languages keeps Python
+) | {"bigcode/starcoderdata": "python"}  # where data sets of many languages keep Python
 FORMATS = (".parquet", ".json", ".jsonl")  # of files; both kinds of JSON hold a row per line
 LOCAL = "set CORPUS to local Parquet files of the same columns"
 TIMEOUT = 10.0  # seconds that the hub may take to answer
@@ -32,7 +32,7 @@ KNOWN = {licence.lower(): licence for licence in PERMISSIVE}
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of a data set's columns beside `content`; "" for what its rows do not say."""
+    """Names of a data set's columns beside `content`; "" for those it lacks."""
 
     path: str
     package: str = ""
@@ -45,7 +45,7 @@ class Layout:
         return [name for name in ("content", self.path, self.package, self.version, self.licences) if name]
 
 
-# From the data sets' cards. The first layout whose columns are all there is taken.
+# From the data sets' cards. The first layout whose columns are all present is used.
 LAYOUTS = {
     "the-stack-dedup": Layout(
         "max_stars_repo_path", "max_stars_repo_name", "max_stars_repo_head_hexsha", "max_stars_repo_licenses"
@@ -68,10 +68,10 @@ class HubShard:
     licence: str
 
     def read(self) -> Iterator[SourceFile]:
-        """Yield a file a row; a row under no permissive licence has the fault "licence" and no data.
+        """Yield one file per row; a row without a permissive licence has the fault "licence" and no data.
 
-        A row that names no repository comes from the data set as a whole. Raises StudyError when the file is
-        damaged, the connection is lost, or the columns are of no known data set.
+        The package of a row that names no repository is the data set. Raises StudyError when the file is
+        damaged, the connection is lost, or the columns match no known data set.
         """
         layout = self.layout()
         stated = "" if layout.licences else stated_licence(self.licence)
@@ -84,9 +84,9 @@ class HubShard:
             yield SourceFile(package, version, licence, str(row.get(layout.path)), data, fault)
 
     def layout(self) -> Layout:
-        """Return where this file's columns are; StudyError when it cannot be read or is of no known data set.
+        """Return this file's layout; StudyError when it cannot be read or its columns match no known data set.
 
-        StudyError, too, when neither the rows nor the user say under which licence they come.
+        StudyError, too, when neither the rows nor the user state a licence.
         """
         columns = self._columns()
         for layout in LAYOUTS.values():
@@ -122,7 +122,7 @@ class HubShard:
         try:
             with fsspec.open(pinned if self.revision else self.file, "rb") as handle:
                 yield handle  # pyright: ignore[reportReturnType]
-        except Exception as error:  # a damaged file or a lost connection raises a dozen unrelated kinds
+        except Exception as error:  # a damaged file or a lost connection raises a dozen unrelated classes
             remedy = "run again, finished files are kept" if self.revision else "fetch or write it anew"
             raise StudyError(f"{self.file} cannot be read ({_brief(error)}); {remedy}") from error
 
@@ -131,12 +131,12 @@ def hub_shards(name: str, licence: str) -> list[HubShard]:
     """Return the files of a data set, "owner/name[@revision][:folder]", or of a local path as shards.
 
     A local path is absolute: a .parquet, .json or .jsonl file, or a folder of Parquet files. A data set of the hub is
-    pinned to the commit it is at now. `licence` is needed where the rows do not name theirs. Raises StudyError
-    before any row is read: a data set that is gated, unknown or out of reach, unknown columns, no licence.
+    pinned to its current commit. `licence` is needed where the rows do not name theirs. Raises StudyError before any
+    row is read: a data set that is gated, unknown or cannot be reached, unknown columns, no licence.
     """
     if Path(name).is_absolute():
         shards = _local_shards(Path(name), licence)
-        checked = shards  # reading a local file's columns costs next to nothing
+        checked = shards  # reading the columns of a local file is cheap
     else:
         shards = _remote_shards(name, licence)
         checked = shards[:1]
@@ -148,8 +148,8 @@ def hub_shards(name: str, licence: str) -> list[HubShard]:
 def permitted(names: Sequence[str | None] | None) -> str:
     """Return the permissive ones of a row's licences as one SPDX expression, "" to refuse the row.
 
-    Lists of The Stack hold what a detector found likely (ECL-2.0 beside Apache-2.0), so one permissive licence is
-    enough; a copyleft one among them is not taken for a mistake. AND: whoever copies the code keeps to each.
+    The Stack lists what a detector found likely (ECL-2.0 beside Apache-2.0), so one permissive licence is enough; a
+    copyleft one among them is not taken for a mistake. They are joined by AND: whoever copies the code obeys each.
     """
     given = [name for name in names or [] if name]
     found = sorted({KNOWN[name.lower()] for name in given if name.lower() in KNOWN})
@@ -157,7 +157,7 @@ def permitted(names: Sequence[str | None] | None) -> str:
 
 
 def file_bytes(content: str) -> bytes:
-    """Return a row's text as a file's bytes, in the encoding that its first lines declare; cut off when too large."""
+    """Return a row's text as a file's bytes, in the encoding that its first lines declare; truncated when too large."""
     content = MARKS.sub("", content, count=1) if MARKS.match(content) else content
     data = content.encode("utf-8", "surrogatepass")
     if not data.isascii():
@@ -199,12 +199,12 @@ def _remote_shards(name: str, licence: str) -> list[HubShard]:
 
 
 def _list_files(dataset: str, revision: str | None, folder: str) -> tuple[str, list[str]]:
-    """Return the commit that a revision is at, and its files under a folder in sorted order."""
+    """Return the commit of a revision, and its files under a folder in sorted order."""
     from huggingface_hub import HfApi, errors
 
     api = HfApi()
     try:
-        api.auth_check(dataset, repo_type="dataset")  # first: it asks once, while a listing retries for half a minute
+        api.auth_check(dataset, repo_type="dataset")  # first: it tries once, while a listing retries for half a minute
         commit = api.dataset_info(dataset, revision=revision, timeout=TIMEOUT, expand=["sha"]).sha or ""
         tree = api.list_repo_tree(dataset, folder or None, recursive=True, revision=commit, repo_type="dataset")
         return commit, sorted(entry.path for entry in tree)
@@ -222,7 +222,7 @@ def _list_files(dataset: str, revision: str | None, folder: str) -> tuple[str, l
         raise StudyError(f"the hub shows no data set {dataset}; {remedy}") from error
     except errors.HfHubHTTPError as error:
         raise StudyError(f"the hub refuses {dataset} ({_brief(error)}); check HF_TOKEN, or try later") from error
-    except Exception as error:  # the client's connection errors have no kind of their own
+    except Exception as error:  # the client's connection errors have no common class
         raise StudyError(f"the hub cannot be reached for {dataset} ({_brief(error)}); {LOCAL}") from error
 
 

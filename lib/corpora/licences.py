@@ -1,4 +1,4 @@
-"""The licence of a wheel, read from its own metadata and licence files and held against the pinned SPDX name."""
+"""The licence of a wheel, read from its metadata and licence files and compared with the pinned SPDX name."""
 
 import fnmatch
 import re
@@ -17,10 +17,10 @@ PERMISSIVE = frozenset({
     "ZPL-2.1", "Zlib",
 })  # fmt: skip
 
-# A statement is the set of licences it leaves open: one name when it is exact, several for a family or a choice.
+# A statement is the set of licences that it may mean: one name when it is exact, several for a family or a choice.
 Statement = frozenset[str]
 
-# Trove classifiers; any other licence classifier stands for itself and is so refused as not permissive.
+# Trove classifiers; any other licence classifier stands for itself and is thus refused as not permissive.
 _CLASSIFIERS = {
     "Apache Software License": {"Apache-2.0"},
     "BSD License": {"BSD-2-Clause", "BSD-3-Clause"},
@@ -53,7 +53,7 @@ _ISC_NOTICE = "provided that the above copyright notice"
 _BSD_GRANT = "redistribution and use in source and binary forms"
 _ENDORSE = "endorse or promote products"
 _ADVERTISING = "all advertising materials mentioning"
-_VENDORED = re.compile(r"(^|/)_?(vendor(ed|s)?|third_?party|3rd_?party|extern)/")  # folders of other people's code
+_VENDORED = re.compile(r"(^|/)_?(vendor(ed|s)?|third_?party|3rd_?party|extern)/")  # folders of other projects' code
 _TEXTS: list[tuple[str, list[str], list[str]]] = [
     ("MIT", [_MIT_GRANT, _MIT_NOTICE], []),
     ("MIT-0", [_MIT_GRANT], [_MIT_NOTICE]),
@@ -85,17 +85,17 @@ _TEXTS: list[tuple[str, list[str], list[str]]] = [
 
 
 def check(wheel: Path, licence: str, include: Sequence[str] = ("*",)) -> list[str]:
-    """What the wheel states about its licence, one line a source; all of it agrees with the pinned SPDX licence.
+    """What the wheel states about its licence, one line per source; all of it agrees with the pinned SPDX licence.
 
-    Read are METADATA and every licence file of the wheel that covers a member matching `include`: those of the
-    metadata folder, and those that lie in a package folder or above the included members. An explicit choice such as
+    The sources are METADATA and every licence file that covers a member matching `include`: those of the metadata
+    folder, and those in a package folder that holds included members. An explicit choice such as
     "MIT OR GPL-2.0-only" may be pinned to its permissive side. Raises StudyError, naming the package, when nothing
-    tells the licence, when anything is not in PERMISSIVE, when another licence than the pinned one is stated, or when
-    `include` takes in a folder of vendored code.
+    states a licence, when any licence is not in PERMISSIVE or not the pinned one, or when `include` covers a folder of
+    vendored code.
     """
     package = wheel.name.split("-")[0]
     if licence not in PERMISSIVE:
-        raise StudyError(f"{package}: {licence} is not a permissive licence; take the package out of the corpus")
+        raise StudyError(f"{package}: {licence} is not a permissive licence; remove the package from the corpus")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = next((name for name in names if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)), None)
@@ -109,23 +109,23 @@ def check(wheel: Path, licence: str, include: Sequence[str] = ("*",)) -> list[st
         if refused := found - PERMISSIVE - offered:
             raise StudyError(f"{package}: {source} states {_or(refused)}, not permissive; drop the package")
         if licence not in found and not _is_root(source):
-            raise StudyError(f"{package}: {source} states {_or(found)}, pinned is {licence}; leave what it covers out")
+            raise StudyError(f"{package}: {source} states {_or(found)}, pinned is {licence}; exclude what it covers")
     if foreign := next((n for n in names if _VENDORED.search(n) and _is_included(n, include)), None):
-        raise StudyError(f"{package}: {foreign} is another project's code; leave its folder out of `include`")
+        raise StudyError(f"{package}: {foreign} is another project's code; exclude its folder from `include`")
     own = [found for source, found in texts if _is_root(source)]
     if own and not any(licence in found for found in own):
         every = _or(frozenset().union(*own))
         raise StudyError(f"{package}: its licence files state {every}, pinned is {licence}; correct or drop the pin")
     exact = any(choices == {licence} or source == "License-Expression" for source, choices in fields)
     if not exact and not any(licence in found for _, found in texts):
-        raise StudyError(f"{package}: its licence is unknown, nothing in {wheel.name} tells it; drop the package")
+        raise StudyError(f"{package}: its licence is unknown, nothing in {wheel.name} states it; drop the package")
     return [f"{source}: {_or(found)}" for source, found in [*fields, *texts]]
 
 
 def stated(data: bytes) -> Statement:
-    """The licences whose words a text holds, PERMISSIVE or not; several when it covers parts of several origins.
+    """The licences whose words a text contains, PERMISSIVE or not; several when it covers parts of several origins.
 
-    Fit for licence files and for the notice at the head of a source file; families such as "GPL" carry no version.
+    For licence files and for the notice at the head of a source file; families such as "GPL" have no version.
     """
     text = _words(data.decode("utf-8", "replace"))
     names = [name for name, has, lacks in _TEXTS if all(p in text for p in has) and not any(p in text for p in lacks)]
@@ -133,7 +133,7 @@ def stated(data: bytes) -> Statement:
 
 
 def _fields(metadata: Message) -> list[tuple[str, Statement]]:
-    """The statements of a METADATA file; a field that says nothing is left out."""
+    """The statements of a METADATA file; empty fields are left out."""
     found: list[tuple[str, Statement]] = []
     if expression := metadata.get("License-Expression"):
         found.append(("License-Expression", _of_expression(expression)))
@@ -148,7 +148,7 @@ def _fields(metadata: Message) -> list[tuple[str, Statement]]:
 
 
 def _of_expression(text: str) -> Statement:
-    """The licences one may choose from; code under several at once stands for itself, since no pin names them all."""
+    """The licences one may choose from; several that all apply stand for themselves, since no pin names them all."""
     try:
         expression = canonicalize_license_expression(text)
     except InvalidLicenseExpression:
@@ -165,7 +165,7 @@ def _of_field(text: str) -> Statement:
 
 
 def _covers(name: str, names: Sequence[str], include: Sequence[str]) -> bool:
-    """Whether a member is a licence file for the whole wheel or for a folder that included Python files lie in."""
+    """Whether a member is a licence file of the whole wheel or of a folder with included Python files."""
     folder, _, file = name.rpartition("/")
     if not re.match(r"(un)?licen[sc]e|copying", file, re.IGNORECASE) or file.endswith((".py", ".pyi", ".pyc")):
         return False

@@ -22,13 +22,13 @@ from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 
 PINS = ROOT / "data" / "corpora" / "packages.yaml"
 TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_|conftest)")
-HEAD = 4_000  # bytes of a file that may hold a licence notice of its own
-PER_CALL = 16  # packages fetched by one call of pip, so that progress can be told
+HEAD = 4_000  # bytes at a file's start that may hold a licence notice of its own
+PER_CALL = 16  # packages fetched by one call of pip, so that progress can be shown
 
 
 @dataclass(frozen=True)
 class Package:
-    """A pinned wheel; `include` are the path patterns of the members read from it."""
+    """A pinned wheel; `include` holds the path patterns of the members that are read."""
 
     name: str
     version: str
@@ -52,11 +52,11 @@ class PackageShard:
 
     @property
     def key(self) -> str:
-        """Hash of the pin: the file's hash and what is read from it."""
+        """Hash of the pin, which includes the file's hash and what is read from it."""
         return content_id(asdict(self.package))
 
     def read(self) -> Iterator[SourceFile]:
-        """Yield the included Python files in sorted order; one whose head states another licence has that fault.
+        """Yield the included Python files, sorted; one whose head states another licence has the fault "licence".
 
         Raises StudyError when the archive is damaged or names a path outside its folder.
         """
@@ -65,12 +65,14 @@ class PackageShard:
             with zipfile.ZipFile(self.wheel) as archive:
                 for name in sorted(set(archive.namelist())):
                     if name.startswith("/") or ".." in name.split("/"):
-                        raise StudyError(f"{self.wheel.name} names a path outside its folder ({name}); take it out")
+                        raise StudyError(
+                            f"{self.wheel.name} names a path outside its folder ({name}); remove it from the corpus"
+                        )
                     wanted = any(fnmatch.fnmatchcase(name, pattern) for pattern in package.include)
                     if wanted and not TESTS.search(name):
                         with archive.open(name) as member:
                             data = member.read(MAX_FILE_BYTES + 1)
-                        # A notice at the head of a file outweighs what the package says of itself.
+                        # A notice at the head of a file outweighs the licence of its package.
                         fault = "licence" if licences.stated(data[:HEAD]) - {package.licence} else ""
                         yield SourceFile(package.name, package.version, package.licence, name, data, fault)
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError, OSError) as error:
@@ -89,7 +91,7 @@ def pinned(names: str = "") -> list[Package]:
     if unknown := sorted(set(wanted) - set(pins)):
         raise StudyError(f"not in the pinned corpus: {', '.join(unknown)}; choose from {', '.join(pins)}")
     if refused := [name for name in wanted if pins[name].licence not in licences.PERMISSIVE]:
-        raise StudyError(f"not under a permissive licence: {', '.join(refused)}; take them out of {PINS.name}")
+        raise StudyError(f"not under a permissive licence: {', '.join(refused)}; remove them from {PINS.name}")
     return [pins[name] for name in wanted]
 
 
@@ -105,20 +107,20 @@ def download(wanted: Sequence[Package], folder: Path | None = None) -> list[Path
     if missing:
         progress = Progress("corpus", len(missing), "packages fetched")
         for start in range(0, len(missing), PER_CALL):
-            some = missing[start : start + PER_CALL]
+            batch = missing[start : start + PER_CALL]
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                _pip_download(some, Path(scratch))
-                for package in some:
+                _pip_download(batch, Path(scratch))
+                for package in batch:
                     verify(Path(scratch) / package.file, package.sha256).replace(folder / package.file)
-            progress.update(start + len(some))
+            progress.update(start + len(batch))
         progress.close()
     return [verify(folder / package.file, package.sha256) for package in wanted]
 
 
 def verify(path: Path, sha256: str) -> Path:
-    """The path itself, if its content has that hash; otherwise the file is deleted and StudyError raised."""
+    """The path itself if its content has that hash; otherwise the file is deleted and StudyError is raised."""
     if not path.exists():
-        raise StudyError(f"{path.name} is not what the package index sent; correct its file name in {PINS.name}")
+        raise StudyError(f"the package index sent no file {path.name}; correct its name in {PINS.name}")
     seen = hashlib.sha256(path.read_bytes()).hexdigest()
     if seen != sha256:
         path.unlink()
@@ -127,7 +129,7 @@ def verify(path: Path, sha256: str) -> Path:
 
 
 def package_shards(names: str = "") -> list[PackageShard]:
-    """The wheels of the packages named (all pinned ones for ""), fetched first where need be, each checked.
+    """The wheels of the packages named (all pinned ones for ""), fetched if they are missing, each checked.
 
     Raises StudyError as `pinned` and `download` do, and for a wheel whose own licence is not the pinned one.
     """

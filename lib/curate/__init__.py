@@ -1,1 +1,1 @@
-"""Seed curation, one module a concern: extraction, rules, decontamination, near-duplicates, type check, judge."""
+"""Seed curation, one module per concern: extraction, rules, decontamination, near-duplicates, type check, judge."""

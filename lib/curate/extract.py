@@ -1,4 +1,4 @@
-"""Top-level functions with docstrings, cut exactly out of Python source that is parsed but never imported."""
+"""Top-level functions with docstrings and their exact source, from Python files that are parsed, never imported."""
 
 import ast
 import io
@@ -17,7 +17,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Unreadable(Exception):
-    """A file or a function that is no usable Python; the message is the reason counted in the funnel."""
+    """A file or function that is not usable Python; the message is the reason that the funnel counts."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Function:
     name: str
     code: str
     line: int
-    """Of the first decorator or the def in its file, from 1."""
+    """Line of the first decorator, or of the def, in the file, from 1."""
     docstring: str
-    """Without its indentation."""
+    """The docstring without its indentation."""
     node: FunctionNode
-    """The syntax tree; its line numbers are those of the file."""
+    """The syntax tree, whose line numbers are those of the file."""
     imports: dict[str, Import]
     """The names that the file imports at its top level or under `if TYPE_CHECKING`."""
     defined: frozenset[str]
-    """The names that the file defines otherwise, outside its functions and classes."""
+    """The other names that the file defines outside its functions and classes."""
     file: SourceFile
 
 
@@ -75,7 +75,7 @@ def functions(file: SourceFile) -> Iterator[Function]:
 
 
 def decode(file: SourceFile) -> str:
-    """The text of a file, line ends read as Python reads them. Raises Unreadable as `functions` says."""
+    """The text of a file, with line ends read as Python reads them. Raises Unreadable as `functions` says."""
     data = file.data
     if file.fault:
         raise Unreadable(file.fault)
@@ -87,7 +87,7 @@ def decode(file: SourceFile) -> str:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
         if encoding not in {"utf-8", "utf-8-sig"}:
-            text.encode()  # some codecs can yield what no other file can hold: lone surrogates
+            text.encode()  # some codecs yield lone surrogates, which UTF-8 cannot hold
     except (SyntaxError, UnicodeError, LookupError) as error:
         raise Unreadable("encoding") from error
     return re.sub(r"\r\n?", "\n", text) if "\r" in text else text
@@ -152,7 +152,7 @@ def statements(node: ast.Module | FunctionNode, own: bool = False) -> list[ast.A
 def seed(function: Function, header: str = "") -> Record:
     """The seed record of a function; `header` holds the import lines that its body needs.
 
-    The format is the paper's: imports, signature, docstring, body (appendix B).
+    The format is that of the paper's appendix B: imports, signature, docstring, body.
     """
     file = function.file
     code = f"{header}\n\n\n{function.code}" if header else function.code

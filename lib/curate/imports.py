@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from lib.curate.extract import Function, Import, Unreadable, statements
 
-# Well-known names of the standard library, one module a line; a name stands once, so this table decides where two
-# modules have it. Names that people as readily take from numpy (sqrt, mean, choice) or use for a variable of their
-# own (count, cache, digits) are left out: a wrong import is worse than none.
+# Well-known names of the standard library, one module per line; where two modules have a name, the table lists one.
+# Names that are as often numpy's (sqrt, mean, choice) or a variable's (count, cache, digits) are left out: a wrong
+# import is worse than none.
 _KNOWN = """
 abc: ABC ABCMeta abstractmethod
 bisect: bisect bisect_left bisect_right insort insort_left insort_right
@@ -59,7 +59,7 @@ _DATETIME = re.compile(r"\bdatetime\.(?:date|datetime|time|timedelta|timezone|tz
 
 
 def import_header(function: Function) -> str:
-    """The imports that the function needs, one line a module, sorted; empty when it needs none.
+    """The imports that the function needs, one line per module, sorted; empty when it needs none.
 
     The paper's import inference (appendix B; official high_quality_subset.py calls autoimport, off by default).
     """
@@ -72,9 +72,9 @@ def import_header(function: Function) -> str:
 
 
 def needed(function: Function) -> dict[str, Import]:
-    """The free names that an import supplies: one of the file if there is one, else an inferred one.
+    """The free names that an import supplies, and the import: one of the file if there is one, else an inferred one.
 
-    Nothing is inferred for a name that the file defines, nor in a file with `import *`, where any name may come from.
+    Nothing is inferred for a name that the file defines, nor in a file with `import *`, which may supply any name.
     """
     free = free_names(function)
     found = {name: function.imports[name] for name in free & function.imports.keys()}
@@ -86,7 +86,7 @@ def needed(function: Function) -> dict[str, Import]:
 
 
 def infer(name: str, code: str) -> Import | None:
-    """The import that a name most likely stands for in code that does not define it; None when there is no telling.
+    """The import that a name most likely stands for in code that does not define it; None when that is unclear.
 
     A standard module is meant only where an attribute of it is used (`copy.copy(x)`, but not `copy(x)`).
     """
@@ -98,7 +98,7 @@ def infer(name: str, code: str) -> Import | None:
 
 
 def free_names(function: Function) -> frozenset[str]:
-    """Names that the function takes from its module or the builtins, its own name excepted.
+    """Names other than its own that the function takes from its module or the builtins.
 
     Raises Unreadable for code that parses but does not compile ("syntax": a parameter given twice; or "nesting").
     """
@@ -106,7 +106,7 @@ def free_names(function: Function) -> frozenset[str]:
 
 
 def inner_imports(function: Function) -> dict[str, str]:
-    """The names imported inside the function and the modules that they come from (a relative one with its dots)."""
+    """The names imported inside the function and the modules they come from (relative ones with their dots)."""
     found = {}
     for node in statements(function.node) if "import" in function.code else ():
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The model as a judge: does a docstring alone suffice to write its function again? (paper, appendix B)."""
+"""The model as a judge: does a docstring alone suffice to write its function? (paper, appendix B)."""
 
 import ast
 import random
@@ -16,14 +16,14 @@ from lib.generate.few_shot import NEXT_EXAMPLE, prompt, tokens_at_most
 
 FOLDER = ROOT / "data" / "judge"
 REPLY_TOKENS = 5  # official filter_dataset.py: greedy, five tokens, up to the end of the line
-# The engines' window is 4,096 tokens, of which the examples take 1,100; tokens_at_most counts up to twice too many.
+# The engines' window is 4,096 tokens, of which the examples take 1,100; tokens_at_most may count twice too many.
 QUERY_TOKENS = 2500
 QUESTION = "Could the function be written again from the description alone? Answer:"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A worked example; `code` is fenced and has no docstring, `answer` is "Yes." or "No." and the reason."""
+    """A judged example; `code` is fenced and has no docstring, `answer` is "Yes." or "No." and the reason."""
 
     id: str
     code: str
@@ -45,12 +45,12 @@ def load_judged(folder: Path = FOLDER) -> list[Judged]:
 
 
 def load_system(folder: Path = FOLDER) -> str:
-    """Return the text that every prompt of the judge begins with."""
+    """Return the text at the start of every prompt of the judge."""
     return (folder / "system.md").read_text(encoding="utf-8").strip()
 
 
 def without_docstring(code: str) -> str:
-    """Return a seed's code without the docstring of its function; comments and everything else stay as they are."""
+    """Return a seed's code without the docstring of its function; all else stays as it is, comments included."""
     function = next(n for n in ast.parse(code).body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     docstring = function.body[0]
     assert docstring.end_lineno is not None and docstring.end_col_offset is not None
@@ -64,35 +64,35 @@ def without_docstring(code: str) -> str:
     return b"\n".join([*lines[:first], *rest, *lines[last + 1 :]]).decode()
 
 
-def judge_prompt(system: str, shown: Sequence[Judged], seed: Record) -> str:
-    """Lay out the prompt: the examples with their answers, and a seed whose answer is left open.
+def judge_prompt(system: str, examples: Sequence[Judged], seed: Record) -> str:
+    """Return the prompt: the examples with their answers, and a seed without one.
 
-    The official prompt shows the code first. In small trials the 0.5B model ranked true descriptions above swapped
+    The official prompt shows the code first. In small trials the 0.5B model preferred true descriptions to swapped
     ones more often with the description first; either way it says Yes to most.
     """
     layout = "### Description\n{}\n\n### Code\n{}\n\n### Verdict\n" + QUESTION
-    answered = [f"{layout.format(one.description, one.code)} {one.answer}" for one in shown]
+    answered = [f"{layout.format(one.description, one.code)} {one.answer}" for one in examples]
     return prompt(system, answered, layout.format(seed["docstring"], fenced(without_docstring(seed["code"]))))
 
 
 def deck(exemplars: Sequence[Judged], order: int) -> list[Judged]:
-    """Return all examples in the shuffled order of that number.
+    """Return all examples in the shuffled order with the number `order`.
 
-    The official code shuffles anew for every query. One order for many queries has the engine read it once; a second
-    order shows how much the verdicts hang on it.
+    The official code shuffles for every query. With one order for all, the engine reads the examples once; a second
+    order shows how much the verdicts depend on it.
     """
     return random.Random(content_id("judge", order)).sample(list(exemplars), len(exemplars))
 
 
 def too_long(seed: Record) -> bool:
-    """Tell whether a seed's prompt might overflow the model's window (official: 16,380 tokens, then dropped)."""
-    return tokens_at_most(seed["code"]) > QUERY_TOKENS  # the code holds the docstring, too
+    """Return whether a seed's prompt might overflow the model's window (official: above 16,380 tokens, dropped)."""
+    return tokens_at_most(seed["code"]) > QUERY_TOKENS  # the code includes the docstring
 
 
 def decision(text: str) -> bool:
     """Return whether a completion says yes more often than no; a tie is a no, as in the official code.
 
-    The official code counts substrings, so that "nothing" is a no; here they are whole words.
+    The official code counts substrings, so that "nothing" counts as a no; here whole words are counted.
     """
     words = Counter(re.findall(r"[a-z]+", text.lower()))
     return words["yes"] > words["no"]
@@ -106,23 +106,25 @@ def judge(
     seeds: Sequence[Record],
     order: int,
 ) -> dict[str, bool]:
-    """Return {seed id: whether its docstring is good enough} under the examples' order of that number.
+    """Return {seed id: whether its docstring suffices}, judged with the examples in the order with the number `order`.
 
-    A record has `id`, `code` and `docstring`. Seeds that are `too_long` are not asked about: their verdict is False.
+    A seed has `id`, `code` and `docstring`. Seeds that are `too_long` are not asked about: their verdict is False.
     """
-    shown = deck(exemplars, order)
+    examples = deck(exemplars, order)
     asked = [seed for seed in seeds if not too_long(seed)]
-    requests = [Request(judge_prompt(system, shown, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked]
+    requests = [
+        Request(judge_prompt(system, examples, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked
+    ]
     completions = complete(engine, requests, cache, "judging docstrings")
     answers = {seed["id"]: decision(made["text"]) for seed, made in zip(asked, completions, strict=True)}
     return {seed["id"]: answers.get(seed["id"], False) for seed in seeds}
 
 
 def agreement(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, float | None]:
-    """Compare the verdicts that two judgements share: their number, the share that agrees, and Cohen's kappa.
+    """Compare two sets of verdicts on the seeds in both: their number, the share that agrees, and Cohen's kappa.
 
-    Kappa, from -1 to 1, is the agreement beyond what two such judges reach by chance; None when chance alone would
-    make them agree always, or when they share no seed.
+    Kappa, from -1 to 1, is the agreement beyond that of two such judges by chance; None when they would always agree
+    by chance, or when they share no seed.
     """
     shared = sorted(one.keys() & other.keys())
     if not shared:

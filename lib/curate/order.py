@@ -1,4 +1,4 @@
-"""The seeded shuffle that decides which seeds a run uses first, with a limit for each package."""
+"""The seeded shuffle that decides which seeds a run uses first, with a limit per package."""
 
 import random
 from collections import Counter
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 def shuffled(packages: Iterable[tuple[str, str]], seed: int, per_package: int) -> list[str]:
-    """Ids in the order of a seeded shuffle, at most `per_package` of each package, given (id, package) pairs.
+    """Ids in the order of a seeded shuffle, at most `per_package` per package, given (id, package) pairs.
 
-    The order depends on the ids and on `seed` only, not on the order they come in.
+    The order depends only on the ids and on `seed`, not on the order of the pairs.
     """
     ranked = sorted(packages)
     random.Random(seed).shuffle(ranked)

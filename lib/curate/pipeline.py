@@ -1,4 +1,4 @@
-"""From a corpus to seed candidates: shards streamed through the filters, a process a core, resumable by shard."""
+"""From a corpus to seed candidates: shards streamed through the filters, one process per core, resumable by shard."""
 
 import json
 import multiprocessing
@@ -25,14 +25,14 @@ from lib.curate.imports import import_header
 from lib.curate.rules import Rule, rule_set
 from lib.overlap.contamination import Contamination
 
-EXAMPLES = 3  # of what a step removed, kept to be shown
+EXAMPLES = 3  # removed functions kept per step, to be shown
 DECONTAMINATED = "decontaminated"
 PARSED = "parses"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides which functions become candidates; `unit` is functions or snippets, `style` study or official."""
+    """What decides which functions become candidates; `unit` is functions or snippets, `style` is study or official."""
 
     unit: str
     style: str
@@ -65,11 +65,11 @@ class Survey:
     removed: dict[str, Counter[str]] = field(default_factory=dict)
     """Step -> reason -> functions removed."""
     examples: dict[str, list[Record]] = field(default_factory=dict)
-    """Step -> some of what it removed: those with the smallest hashes, so a sample that no order of work changes."""
+    """Step -> a sample of what it removed: the smallest hashes, whatever the order of work."""
     paths: list[Path] = field(default_factory=list)
 
     def remove(self, step: str, reason: str, candidate: Record) -> None:
-        """Count a candidate out and perhaps keep it as an example."""
+        """Count a removed candidate, and keep it as an example if its hash is among the smallest."""
         self.removed.setdefault(step, Counter())[reason] += 1
         kept = self.examples.setdefault(step, [])
         kept.append(candidate | {"id": content_id(step, candidate), "reason": reason})
@@ -77,7 +77,7 @@ class Survey:
         del kept[EXAMPLES:]
 
     def add(self, other: "Survey") -> None:
-        """Take in the survey of one more shard."""
+        """Add the survey of another shard."""
         self.files += other.files
         self.found += other.found
         self.unreadable.update(other.unreadable)
@@ -89,9 +89,9 @@ class Survey:
             self.examples[step] = sorted(merged, key=lambda example: example["id"])[:EXAMPLES]
 
     def index(self) -> list[tuple[str, str, int, int]]:
-        """Where each candidate lies: (id, package, number of its file in `paths`, offset), sorted by id.
+        """Where each candidate is stored: (id, package, number of its file in `paths`, offset), sorted by id.
 
-        A row that a data set holds twice has one id and is taken once.
+        A row that occurs twice in a data set has one id and is taken once.
         """
         places = {}
         for number, path in enumerate(self.paths):
@@ -105,7 +105,7 @@ class Survey:
         return sorted(places.values())
 
     def read(self, places: Sequence[tuple[str, str, int, int]]) -> Iterator[Record]:
-        """The candidates at these places, in their order, with one in memory and one file open at a time."""
+        """The candidates at these places, in their order; one record is in memory and one file open at a time."""
         for _, _, number, offset in places:
             with self.paths[number].open("rb") as file:
                 file.seek(offset)
@@ -113,10 +113,10 @@ class Survey:
 
 
 def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: int = 0) -> Survey:
-    """Pass every shard through extraction, rules and decontamination; `workers` processes (0: one a core).
+    """Pass every shard through extraction, rules and decontamination; `workers` processes (0: one per core).
 
-    Each shard's candidates and counts are stored in `folder` when it is done and found there again, as long as the
-    shard, the settings and the code of this stage are the same. The result does not depend on `workers`. Raises
+    A finished shard's candidates and counts are stored in `folder` and used again, as long as the shard, the settings
+    and the code of this stage are the same. The result does not depend on `workers`. Raises
     StudyError for a damaged archive, a full disk or a killed worker; finished shards stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: i
     targets = [folder / f"{content_id(shard.key, asdict(settings), code)}.json" for shard in shards]
     for path in folder.iterdir():
         if path.with_suffix(".json") not in targets:
-            path.unlink()  # of other settings, or half a shard of a run that was killed
+            path.unlink()  # of other settings, or an unfinished shard of a run that was killed
     missing = [number for number, target in enumerate(targets) if not target.exists()]
     progress = Progress("curation", len(shards), "shards", done=len(shards) - len(missing))
     arguments = [(shards[number], settings, targets[number]) for number in missing]
@@ -132,12 +132,12 @@ def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: i
         progress.update(progress.resumed + done)
     total = Survey()
     for target in targets:
-        total.add(_load(target))
+        total.add(_stored(target))
     return total
 
 
 def readable(shards: Sequence[Shard]) -> Iterator[Function]:
-    """Every function of the shards that Python can read, for looking around: nothing is counted."""
+    """Every function of the readable files of the shards, for exploration: nothing is counted."""
     for file in (file for shard in shards for file in shard.read()):
         with suppress(Unreadable):
             yield from functions(file)
@@ -163,7 +163,7 @@ def curate(shard: Shard, settings: Settings, target: Path) -> None:
 
 
 def _passing(file: SourceFile, settings: Settings, rules: dict[str, Rule], counts: Survey) -> Iterator[Record]:
-    """The file's records that pass everything; the others are counted."""
+    """The file's records that pass all filters; the others are counted."""
     if settings.unit == "snippets":
         for record in snippets.windows(file, settings.snippet_seed):
             counts.found += 1
@@ -175,18 +175,18 @@ def _passing(file: SourceFile, settings: Settings, rules: dict[str, Rule], count
         try:
             failed = next((name for name, passes in rules.items() if not passes(function)), None)
             if failed is not None:
-                counts.remove(failed, f"fails: {failed}", _shown(function))
+                counts.remove(failed, f"fails: {failed}", _example(function))
                 continue
             record = seed(function, import_header(function))
         except Unreadable as reason:
-            counts.remove(PARSED, str(reason), _shown(function))
+            counts.remove(PARSED, str(reason), _example(function))
             continue
         if _clean(record, counts):
             yield record
 
 
 def _clean(record: Record, counts: Survey) -> bool:
-    """Whether a record repeats no benchmark; counted out when it does."""
+    """Whether a record repeats no benchmark; one that does is counted as removed."""
     hit = contamination().hit(record["code"])
     if hit is not None:
         shown = {key: record[key] for key in ("name", "code", "source")}
@@ -194,24 +194,24 @@ def _clean(record: Record, counts: Survey) -> bool:
     return hit is None
 
 
-def _shown(function: Function) -> Record:
+def _example(function: Function) -> Record:
     source = {"package": function.file.package, "path": function.file.path, "line": function.line}
     return {"name": function.name, "code": function.code, "source": source}
 
 
 @cache
 def contamination() -> Contamination:
-    """The benchmarks' fingerprints, loaded once a process."""
+    """The benchmarks' fingerprints, loaded once per process."""
     return Contamination()
 
 
 def code_hash(root: Path = ROOT) -> str:
-    """Hash of the code that makes candidates out of files, and of the fingerprints it uses."""
+    """Hash of all code that turns files into candidates, and of the fingerprints that it uses."""
     fingerprints = {path.name: file_sha256(path) for path in (root / "data" / "benchmarks").iterdir()}
     return content_id(closure_hashes("lib.curate.pipeline", root), fingerprints)
 
 
-def _load(target: Path) -> Survey:
+def _stored(target: Path) -> Survey:
     stored = json.loads(target.read_text())
     stored["unreadable"] = Counter(stored["unreadable"])
     stored["removed"] = {step: Counter(reasons) for step, reasons in stored["removed"].items()}
@@ -219,7 +219,7 @@ def _load(target: Path) -> Survey:
 
 
 def _each(arguments: Sequence[tuple[Shard, Settings, Path]], workers: int) -> Iterator[int]:
-    """Run `curate` on each, yielding how many are done; processes of their own when there are several."""
+    """Run `curate` on each and yield how many are done; one process each when there are several workers."""
     if workers <= 1:
         for done, one in enumerate(arguments, 1):
             curate(*one)
@@ -243,7 +243,7 @@ def _each(arguments: Sequence[tuple[Shard, Settings, Path]], workers: int) -> It
 
 
 def _end_with_parent() -> None:
-    """Make this worker end when its parent is gone, however it went: else it would wait for work for ever."""
+    """Make this worker end when its parent has ended in any way: else it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait_for([parent.sentinel]), os._exit(1)), daemon=True).start()

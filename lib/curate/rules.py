@@ -1,4 +1,4 @@
-"""The quality filters: small rules over one function, each naming where it comes from."""
+"""The quality filters: small rules on one function, each with its source."""
 
 import ast
 import re
@@ -27,8 +27,8 @@ def rule_set(style: str, min_body: int, max_lines: int, max_chars: int, min_word
     """The filters by the names that the funnel shows, in the order in which they are best run.
 
     "study" is the study's own set: the rules that look at the text alone come first, because they are the quickest.
-    "official" is what the official filter_dataset.py does, substrings and all, in its order; the four bounds are
-    not used then. A name that both sets have is the same rule in two readings. Raises StudyError for another style.
+    "official" is what the official filter_dataset.py does, with its substrings and its order, without the four bounds.
+    A name in both sets is one rule of the paper, read in two ways. Raises StudyError for another style.
     """
     if style == "official":
         return {
@@ -56,7 +56,7 @@ def rule_set(style: str, min_body: int, max_lines: int, max_chars: int, min_word
 
 
 def has_size(max_lines: int, max_chars: int | None = None) -> Rule:
-    """A rule on size: at most `max_lines` lines (paper: 150) and `max_chars` characters (our own) in all."""
+    """A rule on size: at most `max_lines` lines (paper: 150) and `max_chars` characters (our own)."""
 
     def size(function: Function) -> bool:
         return function.code.count("\n") < max_lines and (max_chars is None or len(function.code) <= max_chars)
@@ -65,7 +65,7 @@ def has_size(max_lines: int, max_chars: int | None = None) -> Rule:
 
 
 def has_body(min_body: int) -> Rule:
-    """A rule on the body: at least that many lines after the docstring (our own: one line is mostly a wrapper)."""
+    """A rule on the body: at least `min_body` lines after the docstring (our own: one line is mostly a wrapper)."""
 
     def body(function: Function) -> bool:
         code = function.node.body[1:]
@@ -80,7 +80,7 @@ def has_no_bad_word(function: Function) -> bool:
 
 
 def has_no_bad_word_official(function: Function) -> bool:
-    """None of the same words anywhere in the text ("debug" is not allowed)."""
+    """None of the same words anywhere in the text, as substrings ("debug" is not allowed)."""
     text = function.code.lower()
     return not any(word in text for word in BAD_WORDS)
 
@@ -89,13 +89,13 @@ def has_no_bad_import(function: Function) -> bool:
     """No module of the paper's list among the imports that the function needs or makes itself (whole names)."""
     aliases = {name for name, item in function.imports.items() if _is_bad(item.module)}
     if (aliases | _BAD_NAMES).isdisjoint(_WORDS.findall(function.code)):
-        return True  # without a look at the scopes, which takes longer than all other rules
+        return True  # saves the look at the scopes, which takes longer than all other rules
     modules = [*(item.module for item in needed(function).values()), *inner_imports(function).values()]
     return not any(map(_is_bad, modules))
 
 
 def has_no_bad_import_official(function: Function) -> bool:
-    """No such import by its text: `import osmnx` and "from system" go, `os.sep` stays (imports stand outside)."""
+    """No such import in the text: drops `import osmnx` and "from system", keeps `os.sep` (imported elsewhere)."""
     text = function.code.lower()
     return not any(bad in text for bad in _BAD_IMPORT_TEXTS)
 
@@ -106,7 +106,7 @@ def returns_value(function: Function) -> bool:
 
 
 def returns_value_official(function: Function) -> bool:
-    """Some `return`, nested functions included, is followed by something, be it None."""
+    """Some `return`, also of a nested function, is followed by an expression, even None."""
     found = statements(function.node) if "return" in function.code else ()
     return any(isinstance(node, ast.Return) and node.value is not None for node in found)
 
@@ -118,12 +118,12 @@ def takes_arguments(function: Function) -> bool:
 
 
 def takes_arguments_official(function: Function) -> bool:
-    """No line with `def ` in its first column has `():`, which `() -> int:`, `async def` and `( ):` evade."""
+    """No line that begins with `def ` has `():`, which `() -> int:`, `async def` and `( ):` evade."""
     return not any(line.startswith("def ") and "():" in line for line in function.code.split("\n"))
 
 
 def is_described(min_words: int) -> Rule:
-    """A rule on the docstring's prose: at least that many words before the first example or field list (our own)."""
+    """A rule on the docstring's prose: at least `min_words` words before any example or field list (our own)."""
 
     def described(function: Function) -> bool:
         prose = _END_OF_PROSE.split(function.docstring, maxsplit=1)[0]
@@ -133,7 +133,7 @@ def is_described(min_words: int) -> Rule:
 
 
 def is_triple_quoted_official(function: Function) -> bool:
-    '''The docstring begins or ends with """: meant as both, but joined so that either suffices (r""" passes).'''
+    '''The docstring begins or ends with """: the official code means both, but either suffices (r""" passes).'''
     first, lines = function.node.body[0], function.code.split("\n")
     opening = lines[first.lineno - function.line].encode()[first.col_offset :]  # offsets count bytes of UTF-8
     closing = lines[(first.end_lineno or first.lineno) - function.line].encode()[: first.end_col_offset]
@@ -141,12 +141,12 @@ def is_triple_quoted_official(function: Function) -> bool:
 
 
 def is_no_test(function: Function) -> bool:
-    """No test, going by its name (our own: a test makes sense only with what it tests)."""
+    """No test by its name (our own: a test makes sense only beside what it tests)."""
     return not function.name.lstrip("_").startswith("test")
 
 
 def returns_data(function: Function) -> bool:
-    """Returns no function of its own making: closures and decorators are hard to state as a task (our own)."""
+    """Returns no function that it defines: closures and decorators are hard to state as a task (our own)."""
     inner = {node.name for node in statements(function.node) if isinstance(node, FunctionNode)} - {function.name}
     values = _returned(function)
     return not any(isinstance(v, ast.Lambda) or (isinstance(v, ast.Name) and v.id in inner) for v in values)

@@ -1,4 +1,4 @@
-"""Self-contained functions: those that can be understood, rewritten and tested without their surroundings."""
+"""Self-contained functions: those that can be understood, rewritten and tested on their own."""
 
 import ast
 import builtins
@@ -11,7 +11,7 @@ import re
 from lib.curate.extract import Function, statements
 from lib.curate.imports import free_names, inner_imports, needed
 
-# Modules without input or output, clock, chance or system: a function that needs nothing else always acts the same.
+# Modules without input, output, clock, randomness or system: a function that uses no others is deterministic.
 PURE_MODULES = frozenset({
     "__future__", "abc", "array", "base64", "bisect", "calendar", "cmath", "collections", "collections.abc",
     "colorsys", "copy", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "heapq",
@@ -34,8 +34,8 @@ PLAIN_ATTRIBUTES = frozenset(name for kind in _PLAIN_TYPES for name in dir(kind)
 
 
 def is_self_contained(function: Function) -> bool:
-    """A function over plain values: no name from elsewhere but pure standard modules, no input or output, no clock,
-    no attribute that the built-in types lack (our own rule, a departure from the paper)."""
+    """A function over plain values (our own rule, a departure from the paper): its names come from itself or from pure
+    standard modules, it has no input, output or clock, and it uses no attribute that the built-in types lack."""
     if foreign_names(function):
         return False
     inner = inner_imports(function)
@@ -49,7 +49,7 @@ def is_self_contained(function: Function) -> bool:
 
 
 def foreign_names(function: Function) -> set[str]:
-    """The free names that are neither builtins of PURE_BUILTINS nor imported, or to be imported, from PURE_MODULES."""
+    """The free names that are neither in PURE_BUILTINS nor supplied by an import from PURE_MODULES."""
     supplied = needed(function)
     pure = {name for name, item in supplied.items() if item.module in PURE_MODULES}
     others = free_names(function) - pure

@@ -20,10 +20,10 @@ WINDOW_LINES = (5, 30)
 def windows(file: SourceFile, seed: int = SEED) -> Iterator[Record]:
     """Yield the seed records of a file: one window of 5 to 30 lines out of each 100, at a random place.
 
-    Tabs are expanded and the common indentation is taken off; windows without a letter or digit are dropped, and so
-    is a last chunk of fewer than 5 lines; repeats are left to the search for near-duplicates. The draw depends on
-    `seed` and on the file's package, version and path, on nothing else. Raises Unreadable as `decode` does, and for
-    a document that is "too short" or "too long" (lines) or has "long lines" (their mean).
+    Tabs are expanded and the common indentation is removed. Windows without a letter or digit are dropped, and so is a
+    last chunk of fewer than 5 lines; near-duplicates are dropped later. The draw depends only on `seed` and on the
+    file's package, version and path. Raises Unreadable as `decode` does, and for a document that is "too short" or
+    "too long" (lines) or has "long lines" (on average).
     """
     lines = _lines(file)
     draw = random.Random(content_id(seed, file.package, file.version, file.path))

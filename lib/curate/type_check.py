@@ -16,8 +16,8 @@ from pathlib import Path
 from lib.core.progress import Progress
 from lib.core.records import Journal, Record, StudyError, canonical, content_id
 
-# Plain Pyright's default strictness. The environment is an empty one and version and platform are fixed, so that a
-# verdict does not depend on the machine: a third-party module resolves only where the checker brings stubs for it.
+# Pyright's default strictness. The environment is empty, and version and platform are fixed, so that a verdict does
+# not depend on the machine: a third-party module resolves only if the checker brings stubs for it.
 CONFIG = {
     "include": ["*.py"],
     "typeCheckingMode": "standard",
@@ -28,20 +28,20 @@ CONFIG = {
 }
 TIMED_OUT, CRASHED = "type check timed out", "type check crashed"
 REMEDY = "run `make setup` again to reinstall basedpyright"
-LONGEST = 200  # characters of a message that are kept
+LONGEST = 200  # characters kept of a message
 POLL_SECONDS = 0.05
 
 
 def check(
     seeds: Sequence[Record], journal: Journal, workers: int, timeout: float = 120.0, batch: int = 1000
 ) -> dict[str, list[str]]:
-    """Return {seed id: its type errors, one line each}; an empty list is a clean function.
+    """Return {seed id: its type errors, one line each}; a function without errors has an empty list.
 
     A record has `id` and `code`. `batch` functions (official high_quality_subset.py: 250) share one process, `workers`
-    processes run at a time, each for `timeout` seconds at most (official: 120). The official code drops a batch that
-    runs out of time; here it is split in two and tried again, down to the one function at fault, whose only error is
-    then TIMED_OUT (or CRASHED). What `journal` holds for the same code and checker is not checked again. Raises
-    StudyError when the checker itself does not work.
+    processes run at a time, each for at most `timeout` seconds (official: 120). The official code drops a batch that
+    times out; here it is split in two and tried again, down to the one function at fault, whose only error is then
+    TIMED_OUT (or CRASHED). Code that `journal` has for the same checker is not checked again. Raises StudyError when
+    the checker itself fails.
     """
     version = importlib.metadata.version("basedpyright")
     keys = {seed["id"]: content_id("typecheck", version, CONFIG, seed["code"]) for seed in seeds}
@@ -82,7 +82,7 @@ def command(folder: Path) -> list[str]:
 
 
 class _Batch:
-    """Some functions in a folder of their own and the process that checks them; `timeout` in seconds."""
+    """Functions in a folder of their own and the process that checks them; `timeout` in seconds."""
 
     def __init__(self, codes: Mapping[str, str], timeout: float) -> None:
         self.keys, self.timeout, self.started = list(codes), timeout, time.monotonic()
@@ -92,10 +92,10 @@ class _Batch:
         (self.folder / "pyrightconfig.json").write_text(canonical(CONFIG))
         for key, code in codes.items():
             (self.folder / f"{key}.py").write_bytes(code.encode("utf-8", "surrogatepass"))
-        # coreutils keeps the time: it ends the checker even when this process has been killed with -9 meanwhile
+        # coreutils keeps the time: it ends the checker even if this process has been killed with -9
         limited = ["timeout", "--signal=KILL", str(timeout), *command(self.folder)]
         with (self.folder / "report.json").open("wb") as out, (self.folder / "stderr.txt").open("wb") as err:
-            # English messages everywhere; a group of its own, so that close() reaches all of its processes
+            # messages in English; a process group of its own, so that close() reaches all of its processes
             environment = os.environ | {"LC_ALL": "en"}
             self.process = subprocess.Popen(
                 limited, cwd=self.folder, env=environment, stdout=out, stderr=err, start_new_session=True
@@ -107,7 +107,7 @@ class _Batch:
         return self.process.returncode < 0 or self.process.returncode > 128
 
     def verdicts(self) -> dict[str, list[str]]:
-        """Return {key: errors} of a process that ended; nothing when it was killed and can be split."""
+        """Return {key: errors} of a process that ended; nothing when it was killed and its batch can be split."""
         if self.killed:
             late = time.monotonic() - self.started >= self.timeout
             return {self.keys[0]: [TIMED_OUT if late else CRASHED]} if len(self.keys) == 1 else {}
@@ -125,7 +125,7 @@ class _Batch:
         return found
 
     def halves(self) -> list[list[str]]:
-        """Return the two halves of a killed batch, to be tried again."""
+        """Return the two halves of a killed batch, to be tried again; nothing for others."""
         middle = len(self.keys) // 2
         return [self.keys[middle:], self.keys[:middle]] if self.killed and middle else []
 
@@ -136,7 +136,7 @@ class _Batch:
         return f"line {item['range']['start']['line'] + 1}: {message}{rule}"
 
     def close(self) -> None:
-        """End the process and whatever it started, and remove the folder."""
+        """End the process and all that it started, and remove the folder."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

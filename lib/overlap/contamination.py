@@ -52,7 +52,7 @@ class Contamination:
     "exact": an item of at least MIN_TOKENS tokens occurs whole; case, white space and, in code, comments and
     triple-quoted strings do not count. "n-gram": NGRAM words in a row are shared, numbers and signs left out.
     "structure": a function's body has the outline of a solution's, so names, layout and comments do not count.
-    `extra` adds texts of one's own, by name. Raises StudyError when a shipped file is missing or damaged.
+    `extra` adds further texts by name. Raises StudyError when a shipped file is missing or damaged.
     """
 
     def __init__(self, extra: Mapping[str, Iterable[str]] | None = None, folder: Path = SHIPPED) -> None:
@@ -115,7 +115,7 @@ class Contamination:
 
 
 class _Index:
-    """Which benchmark a hash belongs to: the first of those that have it."""
+    """Maps a hash to the first of the benchmarks that have it."""
 
     def __init__(self, parts: list[Hashes]) -> None:
         numbers = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part) for part in parts])
@@ -123,7 +123,7 @@ class _Index:
         self._numbers = numbers[first]
 
     def owners(self, hashes: Hashes) -> NDArray[np.int16]:
-        """The number of each hash's benchmark, -1 for a hash that none has."""
+        """The number of each hash's benchmark, -1 where there is none."""
         at = np.searchsorted(self._values, hashes).clip(max=len(self._values) - 1)
         return np.where(self._values[at] == hashes, self._numbers[at], np.int16(-1))
 

@@ -15,7 +15,7 @@ from lib.overlap.ngrams import Hashes, distinct_ngrams
 
 SIMILAR = 3  # tokens in a row that count as one element of a text's set; hardly any two texts share longer n-grams
 KINDS = ("exact", "n-gram", "structure")
-Problems = Mapping[str, Mapping[str, Record]]  # a benchmark's name -> its problems by task id, as loaded for scoring
+Problems = Mapping[str, Mapping[str, Record]]  # benchmark name -> its problems by task id, as loaded for scoring
 
 
 class Index(NamedTuple):
@@ -34,7 +34,7 @@ class Index(NamedTuple):
 def report(dataset: Sequence[Record], benchmarks: Problems, search: Contamination | None = None) -> Record:
     """Return {examples, repeats, closest} of a training set (records with id, instruction and response).
 
-    `repeats` has a row for every benchmark whose fingerprints the study ships: tasks, and how many examples repeat one
+    `repeats` has a row per benchmark whose fingerprints the study ships: its tasks, and how many examples repeat one
     (`Contamination`; an example counts once, under the first benchmark and its strongest kind). All counts are 0 after
     decontamination, unless it missed something. `closest` is `closest` of every benchmark given.
     """

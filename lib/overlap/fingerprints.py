@@ -19,8 +19,8 @@ from lib.overlap.outlines import BUILTINS, docstrings, outlines
 
 # All limits are the study's own (the official code looks for exact substrings only), measured on the pinned corpus.
 NGRAM = 10  # words
-MIN_TOKENS = 8  # shorter texts ("return x + y") stand in half of all code, so they prove nothing
-MIN_DISTINCTIVE = 3  # words of an n-gram that are neither Python's nor single letters: "for i in range(n)" has none
+MIN_TOKENS = 8  # half of all code contains shorter texts ("return x + y"), so they prove nothing
+MIN_DISTINCTIVE = 3  # words of an n-gram that are neither Python's nor single letters; "for i in range(n)" has none
 BOILERPLATE = 20  # an n-gram in more items than this is the benchmark's way of asking, not a task
 
 Item = tuple[Sequence[str], Sequence[str]]
@@ -53,7 +53,7 @@ class Benchmark:
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """What is known of one benchmark, sorted.
+    """The hashes of one benchmark, sorted.
 
     `wholes` has a row for each text of at least MIN_TOKENS tokens: hash of its first MIN_TOKENS tokens, number of
     its tokens, hash of them all. `ngrams` holds its n-grams of NGRAM words, `structures` its functions' outlines.
@@ -65,7 +65,7 @@ class Fingerprints:
     structures: Hashes
 
     def save(self, path: Path) -> None:
-        """Write as .npz: of each array the planes of its bytes, because the high ones compress to almost nothing."""
+        """Write as .npz: the byte planes of each array, because those of the high bytes compress to almost nothing."""
         meta = np.frombuffer(json.dumps(asdict(self.benchmark)).encode(), np.uint8)
         planes: dict[str, Any] = {name: _planes(getattr(self, name)) for name in ("wholes", "ngrams", "structures")}
         np.savez_compressed(path, meta=meta, **planes)
@@ -107,7 +107,7 @@ def fingerprint(name: str, items: Iterable[Item], sources: tuple[Source, ...] = 
 
 
 def without_comments(text: str) -> str:
-    """The text with its comments and triple-quoted strings blanked out; the rest stays where it stands."""
+    """The text with its comments and triple-quoted strings blanked out; the rest keeps its place."""
     return _COMMENT.sub(lambda found: " " * len(found[0]) if found[1] else found[0], text)
 
 

@@ -1,4 +1,4 @@
-"""The outline of a function: what its syntax tree says when its names, remarks and layout are taken away."""
+"""The outline of a function: its syntax tree without names, comments and layout."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-MIN_OUTLINE = 20  # entries; shorter bodies (one call, a bare return) are written alike by everybody
+MIN_OUTLINE = 20  # entries; shorter bodies (one call, a bare return) are the same in much unrelated code
 
 _FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Written out: dir(builtins) differs between Python versions and inside notebooks.
@@ -28,7 +28,7 @@ _NAMES = {"id", "name", "names", "arg", "asname", "rest"}  # fields with names; 
 def outlines(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield name and outline of the functions, methods and nested functions in a text.
 
-    The text is Python, or prose with Python in Markdown fences. Left out are outlines under MIN_OUTLINE entries.
+    The text is Python, or prose with Python in Markdown fences. Outlines under MIN_OUTLINE entries are left out.
     """
     for piece in (piece for piece in [text, *_FENCED.findall(text)] if "def " in piece):
         for node in _nodes(piece):
@@ -49,43 +49,53 @@ def outline(function: Function) -> list[str]:
             bound.add(node.arg)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
-    entries: list[str] = []
-    numbers: dict[str, str] = {}
-
-    def visit(node: ast.AST) -> None:
-        remark = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if remark or isinstance(node, ast.Pass):
-            return
-        entries.append(type(node).__name__)
-        kept = isinstance(node, ast.keyword | ast.alias)
-        for field in node._fields:
-            if field not in _SKIPPED:
-                put(getattr(node, field, None), field in _NAMES and not (kept and field != "asname"))
-
-    def put(value: object, is_name: bool) -> None:
-        if isinstance(value, ast.AST):
-            visit(value)
-        elif isinstance(value, list):
-            entries.append("[")
-            for part in value:
-                put(part, is_name)
-            entries.append("]")
-        elif is_name and isinstance(value, str):
-            builtin = value in BUILTINS and value not in bound
-            entries.append(value if builtin else numbers.setdefault(value, f"v{len(numbers)}"))
-        elif value is not None:
-            entries.append(repr(value))
-
+    written = _Outline(bound)
     try:
         for statement in function.body:
-            visit(statement)
+            written.add_node(statement)
     except RecursionError:
         return []
-    return entries
+    return written.entries
+
+
+class _Outline:
+    """The entries of an outline, as its nodes are added; `bound` are the names that the function defines."""
+
+    def __init__(self, bound: set[str]) -> None:
+        self.bound = bound
+        self.entries: list[str] = []
+        self.numbers: dict[str, str] = {}
+
+    def add_node(self, node: ast.AST) -> None:
+        """Add a node and what is below it."""
+        is_comment = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_comment or isinstance(node, ast.Pass):
+            return
+        self.entries.append(type(node).__name__)
+        keeps_names = isinstance(node, ast.keyword | ast.alias)
+        for field in node._fields:
+            if field not in _SKIPPED:
+                is_name = field in _NAMES and not (keeps_names and field != "asname")
+                self.add_value(getattr(node, field, None), is_name)
+
+    def add_value(self, value: object, is_name: bool) -> None:
+        """Add the value of a node's field."""
+        if isinstance(value, ast.AST):
+            self.add_node(value)
+        elif isinstance(value, list):
+            self.entries.append("[")
+            for part in value:
+                self.add_value(part, is_name)
+            self.entries.append("]")
+        elif is_name and isinstance(value, str):
+            is_builtin = value in BUILTINS and value not in self.bound
+            self.entries.append(value if is_builtin else self.numbers.setdefault(value, f"v{len(self.numbers)}"))
+        elif value is not None:
+            self.entries.append(repr(value))
 
 
 def docstrings(code: str) -> list[str]:
-    """The docstrings in a piece of Python, as they stand; none when it is not Python."""
+    """The docstrings in a piece of Python, as they are written; none when it is not Python."""
     documented = (node for node in _nodes(code) if isinstance(node, ast.Module | ast.ClassDef | Function))
     found = [ast.get_docstring(node, clean=False) for node in documented]
     return [text for text in found if text]

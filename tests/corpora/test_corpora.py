@@ -1,4 +1,4 @@
-"""The pinned corpus: pins, downloads that are checked, archives that are only read; and the choice of a corpus."""
+"""The pinned corpus: pins, checked downloads, archives that are only read; and the choice of a corpus."""
 
 import hashlib
 import subprocess
@@ -15,7 +15,7 @@ from lib.corpora import Package, PackageShard, licences, packages
 
 
 def wheel(folder: Path, members: dict[str, bytes]) -> PackageShard:
-    """A made-up wheel in a folder with the pin that fits it."""
+    """A made-up wheel in a folder, with its pin."""
     path = folder / "made_up-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
@@ -63,7 +63,7 @@ def test_download_fetches_once_and_an_altered_file_is_refused_and_deleted(tmp_pa
     assert not path.exists()
 
 
-def test_a_failing_pip_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_pip_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(StudyError, match="check that the package index can be reached") as caught:
         packages.download(packages.pinned("inflection"), tmp_path)
@@ -86,7 +86,7 @@ def test_members_are_read_in_order_and_nothing_is_written(tmp_path: Path) -> Non
     assert [item.name for item in tmp_path.rglob("*") if item.is_file()] == [shard.wheel.name]
 
 
-def test_a_file_under_another_licence_than_its_package_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_a_file_under_another_licence_than_its_package_is_skipped_and_counted(tmp_path: Path) -> None:
     notice = b"# This program is under the terms of the GNU General Public License, version 3.\n"
     shard = wheel(tmp_path, {"made_up/a.py": notice, "made_up/b.py": b"x = 1\n"})
     assert [(file.path, file.fault) for file in shard.read()] == [("made_up/a.py", "licence"), ("made_up/b.py", "")]
@@ -134,7 +134,7 @@ def test_the_corpus_is_chosen_by_its_name(tmp_path: Path) -> None:
 
 
 def test_the_corpus_is_never_imported(tmp_path: Path) -> None:
-    """Reading a file whose import would leave a trace leaves none."""
+    """A file whose import would leave a trace is read without one."""
     trace = tmp_path / "trace"
     (tmp_path / "trap.py").write_text(f"open({str(trace)!r}, 'w')\ndef f(x):\n    'Doc.'\n    return x\n")
     code = "import sys; from lib import corpora; from lib.curate import extract\n"

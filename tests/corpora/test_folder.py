@@ -1,4 +1,4 @@
-"""Files of one's own: what is found, what is left out, what is said when something is wrong."""
+"""The user's own files: which are found, which are skipped, and what errors say."""
 
 import os
 import pickle
@@ -26,14 +26,14 @@ def read(shards: list[FolderShard]) -> list[SourceFile]:
     return [file for shard in shards for file in pickle.loads(pickle.dumps(shard)).read()]
 
 
-def test_a_tree_is_read_in_order_under_the_licence_given(tree: Path) -> None:
+def test_a_tree_is_read_in_order_under_the_stated_licence(tree: Path) -> None:
     assert read(folder_shards(tree, "mit")) == [
         SourceFile("tree", "local", "MIT", "b/a.py", b"a = 1\n"),
         SourceFile("tree", "local", "MIT", "z.py", b"z = 1\r\n"),
     ]
 
 
-def test_links_pipes_and_hidden_folders_are_left_out(tree: Path) -> None:
+def test_links_pipes_and_hidden_folders_are_skipped(tree: Path) -> None:
     (tree / "b" / "loop").symlink_to(tree)
     (tree / "self.py").symlink_to(tree / "self.py")
     (tree / "twice.py").symlink_to(tree / "z.py")
@@ -44,7 +44,7 @@ def test_links_pipes_and_hidden_folders_are_left_out(tree: Path) -> None:
     assert [file.path for file in read(folder_shards(tree, "MIT"))] == ["b/a.py", "z.py"]
 
 
-def test_a_file_that_is_gone_has_a_fault_and_the_rest_is_read(tree: Path) -> None:
+def test_a_deleted_file_has_a_fault_and_the_rest_is_read(tree: Path) -> None:
     shards = folder_shards(tree, "MIT")
     (tree / "b" / "a.py").unlink()
     assert [(file.path, file.data, file.fault) for file in read(shards)] == [
@@ -92,16 +92,16 @@ def test_a_list_names_the_files(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("licence", ["", "own", "MIT AND"])
-def test_the_licence_must_be_said(tree: Path, licence: str) -> None:
+def test_a_licence_must_be_stated(tree: Path, licence: str) -> None:
     with pytest.raises(StudyError, match=r"LICENCE=.*such as MIT"):
         folder_shards(tree, licence)
 
 
-def test_the_licence_may_be_any_that_the_user_decides_on(tree: Path) -> None:
+def test_any_licence_may_be_stated(tree: Path) -> None:
     assert folder_shards(tree, "gpl-3.0-only or LicenseRef-Own")[0].licence == "GPL-3.0-only OR LicenseRef-Own"
 
 
-def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_python_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no .*missing"):
         folder_shards(tmp_path / "missing", "MIT")
     with pytest.raises(StudyError, match="no Python file"):

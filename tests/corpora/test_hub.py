@@ -1,4 +1,4 @@
-"""Data sets of the hub: local files of their columns, and the hub's client against a server of the same interface."""
+"""Data sets of the hub: local files with their columns, and the hub's client with a fake server."""
 
 import json
 import pickle
@@ -87,7 +87,7 @@ def test_every_file_of_a_folder_is_a_shard_and_every_row_is_read(tmp_path: Path)
     assert hub_shards(str(tmp_path), "") == shards and len({shard.key for shard in shards}) == 2
 
 
-def test_a_row_under_no_permissive_licence_is_marked_and_has_no_data(tmp_path: Path) -> None:
+def test_a_row_without_a_permissive_licence_has_a_fault_and_no_data(tmp_path: Path) -> None:
     lists = [["GPL-3.0"], [], None, ["MIT", "LGPL-2.1"], ["no-such"], [None], ["BSD-3-Clause"]]
     rows = [STACK | {"max_stars_repo_licenses": licences} for licences in lists]
     found = read(hub_shards(str(write(tmp_path / "rows.parquet", *rows)), "MIT"))
@@ -100,7 +100,7 @@ def test_rows_that_name_no_licence_need_one(tmp_path: Path) -> None:
         hub_shards(str(path), "")
 
 
-def test_unknown_columns_and_damage_are_said_before_work(tmp_path: Path) -> None:
+def test_unknown_columns_and_damage_are_reported_before_work(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", {"text": CODE, "meta": 1})
     with pytest.raises(StudyError, match=r"rows.parquet has the columns text, meta; it needs one of: content, max_"):
         hub_shards(str(path), "MIT")
@@ -113,7 +113,7 @@ def test_unknown_columns_and_damage_are_said_before_work(tmp_path: Path) -> None
         hub_shards(str(tmp_path / "gone.parquet"), "MIT")
 
 
-def test_damage_within_the_rows_is_said_with_the_file(tmp_path: Path) -> None:
+def test_damage_in_the_rows_is_reported_with_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", *[STACK | {"content": f"{number} {CODE}"} for number in range(500)])
     shards = hub_shards(str(path), "")
     data = bytearray(path.read_bytes())
@@ -136,7 +136,7 @@ def test_text_becomes_the_bytes_that_its_cookie_declares() -> None:
     assert len(file_bytes("x" * (MAX_FILE_BYTES + 10))) == MAX_FILE_BYTES + 1
 
 
-def test_licences_are_taken_together() -> None:
+def test_several_licences_are_joined() -> None:
     assert permitted(["MIT", "apache-2.0", "ECL-2.0"]) == "Apache-2.0 AND MIT"
     assert permitted(["MIT", "MPL-2.0"]) == permitted(["CC-BY-SA-4.0", "MIT"]) == permitted([]) == ""
 
@@ -235,13 +235,13 @@ def test_the_small_stack_is_lines_of_json(fake_hub: Path) -> None:
         ("owner", "hub:owner is not a data set of the hub; write hub:owner/name"),
     ],
 )
-def test_what_the_hub_refuses_is_said_in_one_line(fake_hub: Path, name: str, message: str) -> None:
+def test_what_the_hub_refuses_is_reported_in_one_line(fake_hub: Path, name: str, message: str) -> None:
     with pytest.raises(StudyError, match=message) as raised:
         hub_shards(name, "MIT")
     assert "\n" not in str(raised.value)
 
 
-def test_a_hub_out_of_reach_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_be_reached_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(StudyError, match=r"cannot be reached for bigcode/the-stack-dedup .*local Parquet files"):
         hub_shards("bigcode/the-stack-dedup", "MIT")

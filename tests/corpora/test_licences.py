@@ -1,4 +1,4 @@
-"""The licence check: what a wheel states against its pin, on made-up wheels and on the pinned ones."""
+"""The licence check: made-up wheels and the pinned ones, each compared with its pin."""
 
 import zipfile
 from pathlib import Path
@@ -45,7 +45,9 @@ def wheel(folder: Path, headers: str = "", **files: str) -> Path:
         ("License: UNKNOWN\nClassifier: License :: OSI Approved", {"COPYING": APACHE}, "Apache-2.0"),
     ],
 )
-def test_what_is_stated_may_agree(tmp_path: Path, headers: str, files: dict[str, str], licence: str) -> None:
+def test_statements_that_agree_with_the_pin_pass(
+    tmp_path: Path, headers: str, files: dict[str, str], licence: str
+) -> None:
     assert licences.check(wheel(tmp_path, headers, **files), licence)
 
 
@@ -77,7 +79,7 @@ def test_what_is_stated_may_agree(tmp_path: Path, headers: str, files: dict[str,
         ("License: MIT", {"made_up___vendor__b.py": ""}, "MIT", "another project's code"),
     ],
 )
-def test_what_is_stated_may_not_do(
+def test_statements_that_do_not_agree_are_refused(
     tmp_path: Path, headers: str, files: dict[str, str], licence: str, reason: str
 ) -> None:
     with pytest.raises(StudyError, match=rf"^made_up: .*{reason}") as caught:
@@ -85,12 +87,12 @@ def test_what_is_stated_may_not_do(
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_left_out_does_not_count(tmp_path: Path) -> None:
+def test_an_excluded_folder_is_ignored(tmp_path: Path) -> None:
     files = {"made_up__extra__LICENSE": GPL, "made_up__extra__b.py": "", "made_up___vendor__c.py": ""}
     assert licences.check(wheel(tmp_path, "License: MIT", **files), "MIT", ["made_up/a.py"]) == ["License: MIT"]
 
 
-def test_every_pinned_wheel_at_hand_passes() -> None:
+def test_every_pinned_wheel_in_the_cache_passes() -> None:
     folder = cache_folder() / "corpora"
     here = [package for package in packages.pinned() if (folder / package.file).exists()]
     if not here:

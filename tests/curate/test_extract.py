@@ -1,4 +1,4 @@
-"""Extraction: the exact source of every documented function, the names of its file, and every bad input survived."""
+"""Extraction: the exact source of every documented function, the names of its file, and bad input of every kind."""
 
 import ast
 import random
@@ -242,7 +242,7 @@ def test_every_documented_function_is_found_with_its_exact_source(text: str, end
         assert ast.dump(quietly(function.code).body[0]) == ast.dump(function.node)
 
 
-def test_the_pinned_corpus_is_cut_exactly() -> None:
+def test_functions_of_the_pinned_corpus_have_their_exact_source() -> None:
     folder = cache_folder() / "corpora"
     shards = [PackageShard(package, folder / package.file) for package in pinned()]
     here = [shard for shard in shards if shard.wheel.exists()]

@@ -1,4 +1,4 @@
-"""The docstring judge: its examples, what it is shown, how answers are read, and how two orders are compared."""
+"""The docstring judge: its examples, its prompt, how answers are read, and how two orders are compared."""
 
 import ast
 from collections.abc import Generator, Iterable
@@ -83,7 +83,7 @@ def test_a_faulty_example_is_named(tmp_path, text: str, fault: str) -> None:
         ("async def f(x):\n    '''Doc.'''", "async def f(x):\n    pass"),
     ],
 )
-def test_exactly_the_docstring_is_cut(code: str, expected: str) -> None:
+def test_only_the_docstring_is_removed(code: str, expected: str) -> None:
     assert judge.without_docstring(code) == expected
     assert ast.get_docstring(ast.parse(expected).body[-1]) is None  # pyright: ignore[reportArgumentType]
 
@@ -117,7 +117,7 @@ def test_answers_are_counted_in_words_and_a_tie_is_a_no(text: str, good: bool) -
     assert judge.decision(text) is good
 
 
-def test_seeds_are_judged_and_found_again(tmp_path, exemplars: list[judge.Judged]) -> None:
+def test_seeds_are_judged_once(tmp_path, exemplars: list[judge.Judged]) -> None:
     vague = SEED | {"id": "b", "docstring": "Does it."}
     long = SEED | {"id": "c", "code": SEED["code"] + " + 1" * 1500}
     engine = Fixed({"Area of a circle.": " Yes. All of", "Does it.": " No. What"})

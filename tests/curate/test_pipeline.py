@@ -1,7 +1,8 @@
-"""The pass over a corpus: the same whatever the number of processes, resumed by shard, and nothing contaminated."""
+"""The pass over a corpus: equal for any number of processes, resumed by shard, and without contamination."""
 
 import hashlib
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,7 @@ def test_every_function_is_accounted_for(tmp_path: Path) -> None:
     assert set(survey.removed) <= set(SETTINGS.steps())
 
 
-def test_a_finished_shard_is_not_read_again_and_other_settings_start_anew(tmp_path: Path) -> None:
+def test_a_finished_shard_is_read_again_only_with_other_settings(tmp_path: Path) -> None:
     shards, folder = corpus(tmp_path), tmp_path / "shards"
     first = pipeline.survey(shards, SETTINGS, folder, 1)
     stored = candidates(first)
@@ -108,9 +109,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_pass_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
-    import pickle
-
+def test_a_killed_pass_is_resumed_and_leaves_no_process(tmp_path: Path) -> None:
     shards = corpus(tmp_path, shards=6, files=100)
     undisturbed = candidates(pipeline.survey(shards, SETTINGS, tmp_path / "undisturbed", 2))
     folder = tmp_path / "killed"
@@ -135,7 +134,7 @@ def test_a_killed_pass_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Deadly:
-    """A shard that costs its worker its life, as a shard does for which the memory is too small."""
+    """A shard that kills its worker, as one does that needs too much memory."""
 
     name: str = "deadly"
     key: str = "deadly"
@@ -150,7 +149,7 @@ def test_a_worker_that_is_killed_stops_the_pass_with_a_remedy(tmp_path: Path) ->
         pipeline.survey([Deadly(), *corpus(tmp_path, shards=2)], SETTINGS, tmp_path / "shards", 2)
 
 
-def test_bad_input_is_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_bad_input_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     folder.mkdir()
     good = made_function(1)
@@ -217,7 +216,7 @@ def test_snippets_pass_through_decontamination_only(tmp_path: Path) -> None:
     assert records and all(5 <= len(record["code"].splitlines()) <= 30 for record in records)
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     shards = corpus(tmp_path, shards=1)
     folder = tmp_path / "shards"
     folder.mkdir()

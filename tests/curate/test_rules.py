@@ -152,12 +152,12 @@ DEPENDENT = [
 
 
 @pytest.mark.parametrize("code", SELF_CONTAINED)
-def test_self_contained_functions_stay(code: str) -> None:
+def test_self_contained_functions_are_kept(code: str) -> None:
     assert is_self_contained(one(code))
 
 
 @pytest.mark.parametrize("code", DEPENDENT)
-def test_functions_that_need_their_surroundings_go(code: str) -> None:
+def test_functions_that_need_their_surroundings_are_dropped(code: str) -> None:
     assert not is_self_contained(one(code))
 
 
@@ -205,7 +205,7 @@ NOT_INFERRED = [
 
 
 @pytest.mark.parametrize("code", NOT_INFERRED)
-def test_no_import_overrides_a_name_of_the_code_or_is_guessed(code: str) -> None:
+def test_no_import_replaces_a_name_of_the_code_or_is_guessed(code: str) -> None:
     assert import_header(one(code)) == ""
 
 
@@ -214,7 +214,7 @@ def test_a_local_of_another_function_does_not_hide_an_import() -> None:
     assert import_header(one(body("return math.floor(x)", code))) == "import math"
 
 
-def test_foreign_names_are_those_that_nothing_pure_supplies() -> None:
+def test_foreign_names_are_those_that_no_pure_module_supplies() -> None:
     function = one(body("return helper(np.sum(len(x)), math.pi, open)", "def helper(x): return x"))
     assert needed(function).keys() == {"np", "math"}
     assert foreign_names(function) == {"helper", "np", "open"}
@@ -225,7 +225,7 @@ def test_code_that_parses_but_does_not_compile_is_unreadable() -> None:
         free_names(one(body("return x", arguments="x, x")))
 
 
-def test_rules_stand_odd_code_of_any_length() -> None:
+def test_rules_handle_odd_code_of_any_length() -> None:
     long = "a" + " " * 200_000 + "\nif x:\n" + "\n" * 200_000 + "b, " * 100_000 + "\n"
     assert import_header(one(f'"""\n{long}"""\n' + body("return math.floor(x)"))) == "import math"
     branches = "\n    ".join(f"elif x == {n}:\n        return {n}" for n in range(300))

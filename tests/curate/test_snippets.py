@@ -1,4 +1,4 @@
-"""Random windows of code: their bounds, what decides the draw, which documents are left out."""
+"""Random windows of code: their bounds, what decides the draw, which documents are skipped."""
 
 import random
 
@@ -54,7 +54,7 @@ def test_the_draw_depends_on_the_seed_and_the_file_only() -> None:
     assert len(places) == 4
 
 
-def test_a_short_rest_and_a_window_of_symbols_are_dropped() -> None:
+def test_a_short_last_chunk_and_a_window_of_symbols_are_dropped() -> None:
     assert len(drawn("x = 1\n" * 104)) == 1
     assert len(drawn("x = 1\n" * 105)) == 2
     assert drawn("#####\n" * 50) == []
@@ -71,7 +71,7 @@ def test_a_short_rest_and_a_window_of_symbols_are_dropped() -> None:
         (source(b"", fault="licence"), "licence"),
     ],
 )
-def test_a_document_is_left_out_with_a_reason(file: SourceFile, reason: str) -> None:
+def test_a_document_is_skipped_with_a_reason(file: SourceFile, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         list(windows(file))
 

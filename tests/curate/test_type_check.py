@@ -30,7 +30,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def hanging(monkeypatch):
-    """The true checker, but it hangs, child process included, on a folder with code that says HANG."""
+    """The real checker, except that it and a child process hang on a folder with HANG in its code."""
     wrapper = (
         "import pathlib, subprocess, sys, time\n"
         "files = pathlib.Path(sys.argv[-1]).glob('*.py')\n"
@@ -38,8 +38,8 @@ def hanging(monkeypatch):
         "    subprocess.run(['sleep', '1234.5'])\n"
         "sys.exit(subprocess.run(sys.argv[1:]).returncode)\n"
     )
-    true = type_check.command
-    monkeypatch.setattr(type_check, "command", lambda folder: [sys.executable, "-c", wrapper, *true(folder)])
+    real = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: [sys.executable, "-c", wrapper, *real(folder)])
 
 
 def sleepers() -> list[str]:
@@ -65,14 +65,14 @@ def test_errors_are_found_and_clean_code_is_kept(journal: Journal) -> None:
 def test_plain_pyright_s_strictness_is_used_and_nothing_of_this_repository(journal: Journal) -> None:
     found = type_check.check(seeds("import vllm\n" + CLEAN, UNTYPED.replace("y=None", "y")), journal, workers=1)
     assert len(found["seed0"]) == 1  # an installed package does not resolve: verdicts are the same on every machine
-    assert found["seed1"] == []  # untyped parameters are no error
+    assert found["seed1"] == []  # untyped parameters are not errors
 
 
 def test_what_the_journal_holds_is_not_checked_again(journal: Journal, monkeypatch) -> None:
     first = type_check.check(seeds(CLEAN, WRONG), journal, workers=1)
     started = []
-    true = type_check.command
-    monkeypatch.setattr(type_check, "command", lambda folder: started.append(folder) or true(folder))
+    real = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: started.append(folder) or real(folder))
     assert type_check.check(seeds(CLEAN, WRONG), journal, workers=1) == first
     assert not started
     assert type_check.check(seeds(WRONG, CUT_OFF), journal, workers=1)["seed0"] == first["seed1"]
@@ -99,8 +99,8 @@ def test_a_batch_that_times_out_is_split_down_to_the_function_at_fault(journal: 
 
 def test_an_interruption_leaves_no_process_and_no_folder(journal: Journal, hanging: None, monkeypatch) -> None:
     folders = []
-    true = type_check.command
-    monkeypatch.setattr(type_check, "command", lambda folder: folders.append(folder) or true(folder))
+    real = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: folders.append(folder) or real(folder))
     slept = time.sleep
 
     def interrupt(seconds: float) -> None:

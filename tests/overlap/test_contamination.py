@@ -119,7 +119,7 @@ def remade(code: str) -> str:
     return tabbed_and_commented(wrapped(code))
 
 
-# Disguise, how many of the 164 and 974 tasks may be missed: the one-line solutions, whose outlines prove nothing.
+# Disguise -> how many of the 164 and 974 tasks may be missed: one-line solutions, whose outlines prove nothing.
 DISGUISES: dict[str, tuple[Callable[[str], str], int, int]] = {
     "verbatim": (str, 0, 0),
     "function renamed": (function_renamed, 1, 87),
@@ -141,7 +141,7 @@ def test_planted_tasks_are_found(contamination: Contamination, benchmark: str, c
     assert len(missed) <= allowed
 
 
-def test_every_humaneval_text_is_found_whole(contamination: Contamination) -> None:
+def test_every_humaneval_text_is_found_as_an_exact_repeat(contamination: Contamination) -> None:
     for key, task in read_problems().items():
         for text in (task["prompt"], task["prompt"] + task["canonical_solution"]):
             assert contamination.reason(f"Some words before.\n{text}\nAnd after.") == "HumanEval, exact", key
@@ -155,7 +155,9 @@ def test_every_text_of_a_benchmark_is_found(contamination: Contamination, benchm
             if len(fingerprints.TOKEN.findall(text)) >= fingerprints.MIN_TOKENS:
                 assert (contamination.reason(f"Before this.\n{text}\nAnd after.") or "").endswith("exact"), text
         for text in prose:
-            if len(fingerprints.WORD.findall(text)) >= 40:  # long enough to survive being broken anew, as a comment
+            if (
+                len(fingerprints.WORD.findall(text)) >= 40
+            ):  # long enough to be found in a comment with other line breaks
                 assert contamination.reason(textwrap.indent(textwrap.fill(text, 70), "    # ")) is not None, text
 
 
@@ -237,7 +239,7 @@ def test_a_rebuild_equals_what_is_shipped(benchmark: str, tmp_path: Path) -> Non
     build(benchmark, SHARED).save(path)
     made, shipped = fingerprints.load_fingerprints(path), fingerprints.load_fingerprints(SHIPPED / path.name)
     assert made.benchmark == shipped.benchmark
-    for name in ("wholes", "ngrams", "structures"):  # not the files' bytes: another zlib may compress otherwise
+    for name in ("wholes", "ngrams", "structures"):  # not the files' bytes: another zlib may compress differently
         assert np.array_equal(getattr(made, name), getattr(shipped, name))
 
 
@@ -257,7 +259,7 @@ def test_a_damaged_fingerprint_file_is_named(tmp_path: Path, damage: str) -> Non
         Contamination(folder=tmp_path)
 
 
-def test_a_folder_without_the_benchmarks_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_the_benchmarks_is_reported_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lib.overlap.contamination", "--build", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "stopped: " in done.stderr and "HumanEval.jsonl.gz" in done.stderr

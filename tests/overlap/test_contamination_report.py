@@ -1,4 +1,4 @@
-"""The contamination report finds what is planted, measures what it says, and gives the pairs to read."""
+"""The contamination report finds planted problems, measures similarity correctly, and shows the closest pairs."""
 
 import json
 
@@ -33,7 +33,7 @@ def search():
     return Contamination()
 
 
-def test_the_references_training_set_repeats_no_benchmark(search):
+def test_the_training_set_of_the_reference_repeats_no_benchmark(search):
     made = report(DATASET, {"HumanEval": PROBLEMS}, search)
     assert made["examples"] == len(DATASET) and [row["benchmark"] for row in made["repeats"]] == list(READERS)
     assert sum(row[kind] for row in made["repeats"] for kind in contamination_report.KINDS) == 0
@@ -58,14 +58,14 @@ def test_similarity_is_the_jaccard_of_three_tokens_in_a_row():
     problem = {"t": {"task_id": "t", "prompt": "a b c d", "canonical_solution": "B c"}}
     dataset = [example("none", "x y", "z"), example("half", "b c", "d e"), example("less", "b c d", "e f g h i")]
     (row,) = closest(indexed(dataset), "HumanEval", problem)
-    # the reader also takes prompt and solution in one piece: "a b c dB c"
+    # the reader also joins prompt and solution: "a b c dB c"
     mine = {"a b c", "b c d", "b c db", "c db c"}
     theirs = {"b c d", "c d e"}
     assert row["example"] == "half"
     assert row["similarity"] == pytest.approx(len(mine & theirs) / len(mine | theirs))
 
 
-def test_the_share_of_ten_words_counts_the_whole_training_set():
+def test_shared_ngrams_are_counted_in_the_whole_training_set():
     words = [f"word{number}" for number in range(12)]
     problem = {"t": {"task_id": "t", "prompt": " ".join(words) + "\n", "canonical_solution": ""}}
     dataset = [example("one", " ".join(words[:10]), "-"), example("two", "-", " ".join(words[1:11]))]
@@ -74,8 +74,8 @@ def test_the_share_of_ten_words_counts_the_whole_training_set():
     assert closest(indexed(dataset[:1]), "HumanEval", problem)[0]["shared"] == pytest.approx(1 / 3)
 
 
-def test_the_most_similar_pair_is_shown_before_one_of_which_more_words_occur():
-    """`shared` counts the whole training set, so it says little of the pair."""
+def test_pairs_are_shown_by_similarity_before_shared_words():
+    """`shared` counts the whole training set, so it says little about the pair."""
     rows = [("HumanEval/0", 0.2, 0.9), ("HumanEval/1", 0.6, 0.0), ("HumanEval/2", 0.6, 0.1)]
     closest = [
         {"benchmark": "HumanEval", "task_id": task, "example": "one", "similarity": alike, "shared": shared}
@@ -85,7 +85,7 @@ def test_the_most_similar_pair_is_shown_before_one_of_which_more_words_occur():
     assert [part.split("**")[0] for part in shown[1:]] == ["HumanEval/2", "HumanEval/1", "HumanEval/0"]
 
 
-def test_the_training_set_is_read_once_for_all_benchmarks(search, monkeypatch):
+def test_the_training_set_is_indexed_once_for_all_benchmarks(search, monkeypatch):
     few = {task: PROBLEMS[task] for task in ("HumanEval/0", "HumanEval/7")}
     calls = []
     monkeypatch.setattr(contamination_report, "indexed", lambda dataset: calls.append(len(dataset)) or indexed(dataset))
@@ -103,7 +103,7 @@ def test_nothing_in_common_and_nothing_to_compare_with():
         ]
 
 
-def test_the_table_has_a_line_a_benchmark_and_the_figure_can_be_drawn(search):
+def test_the_table_has_a_row_per_benchmark_and_the_figure_can_be_drawn(search):
     made = report([*DATASET, planted("HumanEval/7")], {"HumanEval": PROBLEMS, "EvoEval": PROBLEMS}, search)
     lines = table(made).splitlines()
     assert len(lines) == 2 + len(READERS) + 1 and len({line.count("|") for line in lines}) == 1

@@ -13,7 +13,7 @@ from lib.overlap import near_duplicates
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    """The definition, with words instead of hashes."""
+    """The definition, by words instead of hashes."""
     words = re.findall(r"\w+", text)
     return {tuple(words[start : start + 5]) for start in range(max(1, len(words) - 4))}
 
@@ -24,7 +24,7 @@ def similarity(one: str, other: str) -> float:
 
 
 def brute(texts: Mapping[str, str], threshold: float = 0.5) -> dict[str, str]:
-    """The keep-rule by comparing all pairs."""
+    """The definition, by comparing all pairs."""
     kept: list[str] = []
     dropped: dict[str, str] = {}
     for key in sorted(texts):
@@ -37,7 +37,7 @@ def brute(texts: Mapping[str, str], threshold: float = 0.5) -> dict[str, str]:
 
 
 def variant(base: int, start: int, tail: int) -> str:
-    """A text of 100 words: `start` at its start and `tail` at its end are not those of its base."""
+    """A text of 100 words that differs from its base in the first `start` and the last `tail` of them."""
     words = [f"w{base}_{place}" for place in range(100)]
     words[:start] = [f"start{start}_{base}_{place}" for place in range(start)]
     words[100 - tail :] = [f"tail{tail}_{place}" for place in range(tail)]
@@ -114,7 +114,7 @@ def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
         ({"a": "x y z", "b": "x, y; z", "c": "x z y"}, 0.5, {"b": "a"}),
         ({"a": "p q r s t u", "b": "p q r s t u v"}, 1.0, {}),
         ({"a": "p q r s t u", "b": "p q r s t u v"}, 0.5, {"b": "a"}),
-        ({"a": "p q r s t " * 9, "b": "p q r s t " * 2}, 1.0, {"b": "a"}),  # a set: how often does not count
+        ({"a": "p q r s t " * 9, "b": "p q r s t " * 2}, 1.0, {"b": "a"}),  # a set: repeats do not count
         ({"a": "größe 数 \U0001d7d9 é", "b": "größe, 数 \U0001d7d9 é", "c": "gro\u0308ße 数"}, 0.5, {"b": "a"}),
         ({"a": "one two three four five six seven", "b": "one two three four five six other words here"}, 0.5, {}),
         ({"a": "\ud800 x", "b": "\0x"}, 0.5, {"b": "a"}),
