@@ -11,12 +11,12 @@ from pathlib import Path
 from lib.core.markdown import fenced, sections
 from lib.core.paths import ROOT
 from lib.core.records import Journal, Record, StudyError, content_id
-from lib.generate import Engine, Request, complete
-from lib.generate.few_shot import NEXT_EXAMPLE, prompt, tokens_at_most
+from lib.generate import Engine, Request, complete, fits
+from lib.generate.few_shot import NEXT_EXAMPLE, prompt
 
 FOLDER = ROOT / "data" / "judge"
 REPLY_TOKENS = 5  # official filter_dataset.py: greedy, five tokens, up to the end of the line
-# The engines' window is 4,096 tokens, of which the examples take 1,100; tokens_at_most may count twice too many.
+# Of the engines' window of 4,096 tokens, the examples take 1,100 (official: prompts over 16,380 tokens are dropped).
 QUERY_TOKENS = 2500
 QUESTION = "Could the function be written again from the description alone? Answer:"
 
@@ -84,11 +84,6 @@ def deck(exemplars: Sequence[Judged], order: int) -> list[Judged]:
     return random.Random(content_id("judge", order)).sample(list(exemplars), len(exemplars))
 
 
-def too_long(seed: Record) -> bool:
-    """Return whether a seed's prompt might overflow the model's window (official: above 16,380 tokens, dropped)."""
-    return tokens_at_most(seed["code"]) > QUERY_TOKENS  # the code includes the docstring
-
-
 def decision(text: str) -> bool:
     """Return whether a completion says yes more often than no; a tie is a no, as in the official code.
 
@@ -108,10 +103,11 @@ def judge(
 ) -> dict[str, bool]:
     """Return {seed id: whether its docstring suffices}, judged with the examples in the order with the number `order`.
 
-    A seed has `id`, `code` and `docstring`. Seeds that are `too_long` are not asked about: their verdict is False.
+    A seed has `id`, `code` and `docstring`. A seed too long for the window is not asked about: its verdict is False.
     """
     examples = deck(exemplars, order)
-    asked = [seed for seed in seeds if not too_long(seed)]
+    # The code includes the docstring.
+    asked = [seed for seed in seeds if fits(engine, cache, seed["code"], QUERY_TOKENS)]
     requests = [
         Request(judge_prompt(system, examples, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked
     ]

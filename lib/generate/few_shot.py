@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from lib.generate.tokens import tokens_at_most as tokens_at_most  # for lib/curate/judge.py
-
 # The first line of each example; a completion that begins another example is finished.
 NEXT_EXAMPLE = "## Example"
 

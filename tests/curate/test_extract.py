@@ -233,8 +233,9 @@ def test_every_documented_function_is_found_with_its_exact_source(text: str, end
     try:
         tree = quietly(text)
     except SyntaxError:
-        with pytest.raises(Unreadable):
-            list(extract.functions(file))
+        if "def " in text:
+            with pytest.raises(Unreadable):
+                list(extract.functions(file))
         return
     assert extracted(file) == expected(text)
     for function in extract.functions(file):
