@@ -2,8 +2,9 @@
 
 import ast
 import random
+import re
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from hypothesis import given, settings
@@ -233,9 +234,8 @@ def test_every_documented_function_is_found_with_its_exact_source(text: str, end
     try:
         tree = quietly(text)
     except SyntaxError:
-        if "def " in text:
-            with pytest.raises(Unreadable):
-                list(extract.functions(file))
+        with pytest.raises(Unreadable) if re.search(r"^(def|async)\b", text, re.MULTILINE) else nullcontext():
+            assert list(extract.functions(file)) == []
         return
     assert extracted(file) == expected(text)
     for function in extract.functions(file):
@@ -253,6 +253,17 @@ def test_functions_of_the_pinned_corpus_have_their_exact_source() -> None:
         with suppress(Unreadable):
             for function in extract.functions(file):
                 assert ast.dump(quietly(function.code).body[0]) == ast.dump(function.node), file.path
+
+
+@pytest.mark.parametrize(
+    "head", ["def f(x):", "\fdef f(x):", "x = 1\n \f\fdef f(x):", "\\\ndef f(x):", "async \\\n def f(x):"]
+)
+def test_every_place_of_a_definition_is_seen(head: str) -> None:
+    assert one(f"{head}\n    'Doc.'\n").docstring == "Doc."
+
+
+def test_a_file_without_functions_is_not_parsed() -> None:
+    assert list(extract.functions(source("print 'Python 2'\n"))) == []
 
 
 def test_the_names_that_a_file_assigns() -> None:
