@@ -1,5 +1,7 @@
-"""The trusted program inside a box, which never runs untrusted code itself: process 1 of its PID namespace, or a
-process that has confined itself (`lib.sandbox.landlock`) where there are no namespaces.
+"""The trusted program inside a box; it never runs untrusted code itself.
+
+It is process 1 of its PID namespace, or a process that has confined itself (`lib.sandbox.landlock`) where there are no
+namespaces.
 
 For each program it forks a cell. The cell runs the response alone and reports that it has loaded; only then does it
 receive the tests, a nonce and random names of helper functions. It reports on a close-on-exec socket. A pass needs the

