@@ -84,13 +84,18 @@ def test_every_heavy_canonical_solution_passes(version):
     assert canonical(version, HEAVY & set(benchmark(version).problems)) == []
 
 
-@pytest.mark.parametrize("heavy", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_published_samples_get_their_published_verdicts(heavy):
-    """StarCoder2-15B-Instruct on MBPP+ v0.1.0, task by task, base and plus, except for the explained ones."""
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_published_samples_get_their_published_verdicts(whole):
+    """StarCoder2-15B-Instruct on MBPP+ v0.1.0, task by task, base and plus, except for the explained ones.
+
+    Without SLOW=1 every fourth of the samples that are quick to run.
+    """
     scored = benchmark("MBPP+ v0.1.0")
     lines = gzip.decompress((SHARED / f"{SAMPLES}.jsonl.gz").read_bytes()).splitlines()
     published = json.loads(gzip.decompress((SHARED / f"{SAMPLES}_eval_results.json.gz").read_bytes()))["eval"]
-    rows = [row for row in map(json.loads, lines) if (row["task_id"] in SLOW_SAMPLES) == heavy]
+    rows = [json.loads(line) for line in lines]
+    if not whole:
+        rows = [row for row in rows if row["task_id"] not in SLOW_SAMPLES][::4]
     samples = grade_solutions(
         scored, [(row["task_id"], scored.problems[row["task_id"]]["prompt"] + row["completion"]) for row in rows]
     )
@@ -101,7 +106,8 @@ def test_published_samples_get_their_published_verdicts(heavy):
             if (sample[part] == "pass") != (wanted[f"{part}_status"] == "pass"):
                 assert sample[part] == "pass"
                 differ.setdefault(sample["task_id"], set()).add(part)
-    assert differ == {task: parts for task, parts in EXPLAINED.items() if (task in SLOW_SAMPLES) == heavy}
+    tasks = {row["task_id"] for row in rows}
+    assert differ == {task: parts for task, parts in EXPLAINED.items() if task in tasks} and len(tasks) > 80
 
 
 def test_the_task_that_accepts_any_answer_is_named():

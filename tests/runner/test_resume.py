@@ -123,16 +123,19 @@ def task(number):
     }
 
 
+PROGRAMS = 24
+
+
 def lay_down(runner, run):
     """Write finished stages 01 and 02 with hand-made records."""
     import subprocess
     import sys
 
-    responses = [response(number, "x * 2" if number % 3 else "x + 3") for number in range(60)]
+    responses = [response(number, "x * 2" if number % 3 else "x + 3") for number in range(PROGRAMS)]
     source = {"package": "p", "version": "1", "licence": "MIT", "path": "p.py", "line": 1}
     seeds = [
         {"id": f"seed{n:03}", "code": "def f(): ...", "name": "f", "docstring": "", "order": n, "source": source}
-        for n in range(60)
+        for n in range(PROGRAMS)
     ]
     code = f"""
 import json, sys
@@ -144,7 +147,7 @@ for name, files in data.items():
     for file, rows in files.items():
         stage.write(file, rows)
     for part in ("a", "b"):
-        stage.step(part, 60, 60, unit="x")
+        stage.step(part, 1, 1, unit="x")
     if name[:2] == "02":
         stage.read("01_seed_curation", "seeds.jsonl")
         stage.metrics["model"] = {{"name": "m", "revision": "r"}}
@@ -152,7 +155,10 @@ for name, files in data.items():
 """
     data = {
         "01_seed_curation": {"seeds.jsonl": seeds},
-        "02_self_oss_instruct": {"instructions.jsonl": [task(n) for n in range(30)], "responses.jsonl": responses},
+        "02_self_oss_instruct": {
+            "instructions.jsonl": [task(n) for n in range(PROGRAMS // 2)],
+            "responses.jsonl": responses,
+        },
     }
     environment = os.environ | {"STUDY_RUNS": str(runner.runs)}
     subprocess.run([sys.executable, "-c", code], input=json.dumps(data), text=True, check=True, env=environment)
@@ -166,18 +172,18 @@ def test_stage_03_resumes_after_kill_nine_with_identical_records(runner):
     folder = runner.runs / "killed" / "03_execution_filtering"
     journal = folder / "verdicts.partial.jsonl"
     process = runner.start("03", "--profile", profile, "--run", "killed")
-    wait_for_lines(process, journal, 10, 120)
+    wait_for_lines(process, journal, 6, 120)
     below = descendants(process.pid)
     wait_until_gone(below + kill_nine(process))
     with journal.open("ab") as file:
         file.write(b'{"id":"torn')
     before = lines(journal)[:-1]
-    assert 10 <= len(before) < 60
+    assert 6 <= len(before) < PROGRAMS
     runner.run("03", "--profile", profile, "--run", "killed")
     assert lines(journal)[: len(before)] == before
     whole = runner.runs / "whole" / "03_execution_filtering"
     ids, undisturbed = ([json.loads(line)["id"] for line in lines(one / journal.name)] for one in (folder, whole))
-    assert len(ids) == len(set(ids)) >= 60 and set(ids) == set(undisturbed)  # none executed twice
+    assert len(ids) == len(set(ids)) >= PROGRAMS and set(ids) == set(undisturbed)  # none executed twice
     for name in ("verdicts.jsonl", "dataset.jsonl"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes() != b""
 

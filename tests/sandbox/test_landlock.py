@@ -415,6 +415,12 @@ def test_root_has_no_privilege_left() -> None:
     assert run(capabilities, "assert f(2) == 0")["verdict"] == "pass"
 
 
+# The tests to run as an ordinary user: those of the walls, or all that can be.
+WALLS = "(walls or probe or places or (corpus and not resource)) and not user and not forbidden"
+EVERYTHING = "not user and not packages and not forbidden and not flaky"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: every test in this file is already the unprivileged one")
-def test_an_unprivileged_user_gets_the_same() -> None:
-    test_sandbox.as_another_user(__file__, "not user and not packages and not forbidden and not flaky")
+@pytest.mark.parametrize("which", [WALLS, pytest.param(EVERYTHING, marks=pytest.mark.slow)])
+def test_an_unprivileged_user_gets_the_same(which: str) -> None:
+    test_sandbox.as_another_user(__file__, which)

@@ -699,8 +699,10 @@ def as_another_user(file: str, which: str, **environment: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: every test in this file is already the unprivileged one")
-def test_an_unprivileged_user_gets_the_same() -> None:
-    as_another_user(__file__, "probe or denied or users_files or next or kill_9 or verdicts or bomb or corpus")
+@pytest.mark.parametrize("also", ["and not resource", pytest.param("", marks=pytest.mark.slow)])
+def test_an_unprivileged_user_gets_the_same(also: str) -> None:
+    which = "probe or denied or users_files or next or kill_9 or verdicts or bomb or corpus"
+    as_another_user(__file__, f"({which}) {also}")
 
 
 def test_a_verdict_names_no_folder_of_this_machine():

@@ -32,7 +32,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "two.yaml")
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, FULL], ids=["lora", "full"])
+@pytest.mark.parametrize("recipe", [RECIPE, pytest.param(FULL, marks=pytest.mark.slow)], ids=["lora", "full"])
 def test_two_processes_give_the_loss_curve_of_one(tiny: Model, two: str, tmp_path: Path, recipe) -> None:
     alone = train(tiny, EXAMPLES, recipe, tmp_path / "one")
     both = train(tiny, EXAMPLES, recipe, tmp_path / "two", two)
@@ -130,7 +130,10 @@ if dist.get_rank() == 0:
 """
 
 
-@pytest.mark.parametrize("recipe", [FULL, replace(RECIPE, dtype="bfloat16")], ids=["full", "lora, mixed types"])
+MIXED = pytest.param(replace(RECIPE, dtype="bfloat16"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("recipe", [FULL, MIXED], ids=["full", "lora, mixed types"])
 def test_weights_sharded_by_fsdp2_give_the_loss_curve_of_one_process(tiny: Model, tmp_path: Path, recipe) -> None:
     """accelerate shards on GPUs only, so this calls PyTorch itself, with our loss and optimizer on sharded weights."""
     (tmp_path / "sharded.py").write_text(SHARDED)
