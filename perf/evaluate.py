@@ -96,14 +96,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the benchmarks' files")
     parser.add_argument("--tasks", type=int, help="only the first N tasks of each file", metavar="N")
     given = parser.parse_args()
-    print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
+    print(f"{CORES} cores, {sandbox.check()}, {sandbox.time_scale()} times the reference program's time")
     for benchmark_name, stem, samples_stem in SETS:
         path = next(files(given.data, [stem]), None)
         samples = next(files(given.data, [samples_stem]), None) if samples_stem else None
         if path is None or (samples_stem and samples is None):
             print(f"{stem}{f' with {samples_stem}' if samples_stem else ''}: not in {given.data}, skipped")
             continue
-        benchmark = evaluate.load(benchmark_name, path)
+        benchmark = evaluate.load_benchmark(benchmark_name, path)
         wanted = pairs(benchmark, samples, given.tasks)
         what = f"{benchmark.name} {benchmark.version}, {'SC2' if samples else 'canonical'}"
         seconds, mine = ours(benchmark, wanted)

@@ -141,7 +141,7 @@ def main() -> None:
     """Measure ours and the two peers, and print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     found = programs()
-    print(f"{CORES} cores, {sandbox.check()}, {sandbox.scale()} times the reference program's time")
+    print(f"{CORES} cores, {sandbox.check()}, {sandbox.time_scale()} times the reference program's time")
     measure(found, count)
     peers = [*islice(cycle(found), min(count, PEERS))]
     timed("python -I, no sandbox", peers, bare)

@@ -246,7 +246,7 @@ def test_the_judge_is_greedy_and_answers_in_a_few_tokens_of_one_line(cache) -> N
 
 def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
-    benchmark, engine = evaluate.load("humaneval"), Asked("    return 1")
+    benchmark, engine = evaluate.load_benchmark("humaneval"), Asked("    return 1")
     values = load_profile("paper")["05_evaluation"]
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
     for raw in (False, True):
@@ -298,7 +298,7 @@ def test_the_arms_of_table_9() -> None:
 )
 def test_floats_are_equal_within_the_benchmarks_own_tolerance(oracle: str, inside: float, outside: float) -> None:
     """evalplus/eval/__init__.py: atol 1e-6, rtol 1e-7; evoeval 0.1.0: atol 1e-6, rtol 1e-5."""
-    alike = importlib.import_module(f"lib.evaluate.oracles.{oracle}").judge(None, 0)
+    alike = importlib.import_module(f"lib.evaluate.oracles.{oracle}").comparison(None, 0)
     assert alike((), inside, 1.0) and not alike((), outside, 1.0)
 
 
@@ -352,11 +352,12 @@ SCORES = {
 def test_claims_have_the_papers_scores_and_no_others() -> None:
     stated = {
         (claim["id"], value["model"], value["benchmark"]): (value.get("worse"), value["better"])
-        for claim in claims.load()["claims"]
+        for claim in claims.read_claims()["claims"]
         for value in claim["values"]
     }
     assert stated == SCORES
-    sizes = {value["examples"] for claim in claims.load()["claims"] for value in claim["values"] if "examples" in value}
+    stated = [value for claim in claims.read_claims()["claims"] for value in claim["values"]]
+    sizes = {value["examples"] for value in stated if "examples" in value}
     assert sizes == {74_000}  # section 3
 
 

@@ -7,9 +7,9 @@ a solution in the sandbox. There are one or several samples per problem; pass@k 
 
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmark import RAW_STOP, STOP, Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, load
+from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
 from lib.evaluate.data import Missing
 from lib.evaluate.grading import grade
 from lib.evaluate.scoring import score, table
 
-__all__ = ["BENCHMARKS", "RAW_STOP", "STOP", "Benchmark", "Missing", "ask", "grade", "load", "score", "table"]
+__all__ = ["BENCHMARKS", "RAW_STOP", "STOP", "Benchmark", "Missing", "ask", "grade", "load_benchmark", "score", "table"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from lib.core.cli import command
 from lib.core.records import Journal, Record, StudyError, write_text
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, load
+from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
 from lib.evaluate.grading import grade_solutions
 from lib.evaluate.scoring import score
 
@@ -121,7 +121,7 @@ def main() -> None:
     given = arguments()
     if given.workers is not None and given.workers < 1:
         raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one per core")
-    benchmark = load(given.benchmark, given.data)
+    benchmark = load_benchmark(given.benchmark, given.data)
     found = solutions(benchmark, given.samples)
     known = [pair for pair in found if pair[0] in benchmark.problems]
     if len(known) < len(found):

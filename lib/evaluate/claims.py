@@ -11,19 +11,19 @@ from lib.core.paths import ROOT
 from lib.core.records import Record
 
 CLAIMS = ROOT / "data" / "claims.yaml"
-HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
+HOLDS, FAILS, INCONCLUSIVE = "holds", "does not hold", "inconclusive"
 PAIR = ["before", "after"]  # the models of a comparison that names none
 RAW = "before, raw prompt"  # how the paper asks a base model (its newer evaluation script)
 # The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
 EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
 
 
-def load(path: Path = CLAIMS) -> Record:
+def read_claims(path: Path = CLAIMS) -> Record:
     """Return {versions: {benchmark: version the paper scored}, claims: [...]}, see the file's head for their fields."""
     return yaml.safe_load(path.read_text())
 
 
-def judge(paper: Record, scores: Record, model: str, examples: int | None = None) -> list[Record]:
+def judge_claims(paper: Record, scores: Record, model: str, examples: int | None = None) -> list[Record]:
     """Return a row for each claim and benchmark, judged from a run's scores. `model` is the MODEL that the run tuned,
     `examples` the number of examples it was tuned on (None: not known).
 
@@ -32,8 +32,8 @@ def judge(paper: Record, scores: Record, model: str, examples: int | None = None
     that does not compare before with after has `benchmark` and `models` [worse, better].
 
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
-    does not hold when it lies below, and is inconclusive (UNTOLD) otherwise: it is about the direction, which any model
-    can show. A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise;
+    does not hold when it lies below, and is inconclusive otherwise: it is about the direction, which any model can show.
+    A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise;
     it is inconclusive for another model than the paper's, another version of the benchmark, and a model tuned on fewer
     than half as many examples, or on a number that is not known.
 
@@ -73,7 +73,7 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str, examples:
     stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     if "untested" in claim:
         said = "; ".join(f"{name} {_paper(claim, name, False, model)}" for name in stated)
-        yield _row(claim, ", ".join(stated), said, "", False, UNTOLD, f"not tested: {claim['untested']}")
+        yield _row(claim, ", ".join(stated), said, "", False, INCONCLUSIVE, f"not tested: {claim['untested']}")
         return
     pair = [claim.get("worse"), claim["better"]]
     compared = [name for name, models, _ in _comparisons(scores) if models == pair]
@@ -108,7 +108,7 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
     pair = [claim["worse"], claim["better"]]
     record = _compared(scores, name, pair)
     if record is None:
-        return "", UNTOLD, _unscored(pair, name, scores)
+        return "", INCONCLUSIVE, _unscored(pair, name, scores)
     ends = [_score(scores, label, name) for label in pair]
     values = " to ".join(f"{100 * end['pass@1']['value']:.1f}" for end in ends if end)
     points = [f"{100 * record[key]:+.1f}" for key in ("difference", "low", "high")]
@@ -119,7 +119,7 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
         return ours, FAILS, "the interval lies below 0"
     least = record.get("detectable")
     seen = f"; only {100 * least:.1f} points or more could be expected to show" if least else ""
-    return ours, UNTOLD, f"the interval includes 0{seen}"
+    return ours, INCONCLUSIVE, f"the interval includes 0{seen}"
 
 
 def _value(
@@ -128,19 +128,23 @@ def _value(
     """Ours, verdict and why for "the score is the paper's" on a benchmark."""
     row = _score(scores, claim["better"], name)
     if row is None:
-        return "", UNTOLD, _unscored([claim["better"]], name, scores)
+        return "", INCONCLUSIVE, _unscored([claim["better"]], name, scores)
     low, high = row["pass@1"]["low"], row["pass@1"]["high"]
     ours = f"{100 * row['pass@1']['value']:.1f} ({100 * low:.1f} to {100 * high:.1f}), n = {row['pass@1']['n']}"
     theirs = [value for value in claim["values"] if value["benchmark"] == name and _same(value, model)]
     if not theirs:
-        return ours, UNTOLD, "another model than the paper's"
+        return ours, INCONCLUSIVE, "another model than the paper's"
     if row["version"] != versions.get(name, row["version"]):
-        return ours, UNTOLD, f"{name} {row['version']}; the paper's is {versions[name]}"
+        return ours, INCONCLUSIVE, f"{name} {row['version']}; the paper's is {versions[name]}"
     if needed := theirs[0].get("examples"):
         if examples is None:
-            return ours, UNTOLD, f"tuned on a number of examples that is not known, the paper's model on {needed:,}"
+            return (
+                ours,
+                INCONCLUSIVE,
+                f"tuned on an unknown number of examples, the paper's model on {needed:,}",
+            )
         if 2 * examples < needed:
-            return ours, UNTOLD, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
+            return ours, INCONCLUSIVE, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
     inside = low <= theirs[0]["better"] / 100 <= high
     return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"
 

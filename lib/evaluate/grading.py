@@ -9,7 +9,7 @@ from typing import Any
 from lib.core.progress import Progress
 from lib.core.records import Journal, Lazy, Record, content_id
 from lib.evaluate.benchmark import Benchmark, Outcome, plain
-from lib.sandbox import judge, run_programs
+from lib.sandbox import run_programs, run_with_journal
 
 RETRY_SCALE = 2.0  # of the limits, for the second run of a timeout, alone
 INPUT_CHARACTERS = 2000  # of a failing input that a sample holds
@@ -81,7 +81,7 @@ def run_parts(
         if journal is None:
             found = once(programs, benchmark.limits, workers)
         else:
-            found = judge(programs, journal, benchmark.limits, workers, once)
+            found = run_with_journal(programs, journal, benchmark.limits, workers, once)
         for done, verdict in enumerate(found, 1):
             verdicts[ids[verdict["id"]]] = verdict
             progress.update(done)

@@ -23,7 +23,7 @@ def fetch_corpus(parameters: dict[str, Any]) -> str:
 def fetch_benchmark(name: str, data: str) -> str:
     """Fetch a benchmark's problems and return a line on them, or on how to get them where they cannot be downloaded."""
     try:
-        benchmark = evaluate.load(name, data or None)
+        benchmark = evaluate.load_benchmark(name, data or None)
     except evaluate.Missing as missing:
         return f"benchmark  {missing}"
     return f"benchmark  {name}: {len(benchmark.problems)} problems"

@@ -138,7 +138,7 @@ def results(profile: str = "laptop") -> str:
     seeds, tuned, evaluated = (manifests[only(role)] for role in ("curation", "training", "evaluation"))
     scores = load(profile, only("evaluation"), "scores.json")
     examples = tuned["funnel"][-1]["out"]
-    rows = claims.judge(claims.load(), scores, evaluated["parameters"]["MODEL"], examples)
+    rows = claims.judge_claims(claims.read_claims(), scores, evaluated["parameters"]["MODEL"], examples)
     facts = evaluated["environment"]
     parts = [
         markdown.table(["stage", "in", "out"], "lrr", [ends(name, made) for name, made in manifests.items()]),
@@ -174,7 +174,7 @@ def training(manifest: Record) -> str:
     return (
         f"Fine-tuning on {counts['out']} examples took {clock(metrics['train_seconds'])} of updates "
         f"({metrics['tokens_per_second']:,.0f} tokens/s): the loss on {held_out} held-out examples went from "
-        f"{before:.2f} to {after:.2f} nats a token ({saved:.2f} as saved in bfloat16)."
+        f"{before:.2f} to {after:.2f} nats per token ({saved:.2f} as saved in bfloat16)."
     )
 
 

@@ -42,7 +42,7 @@ from lib.core.records import Journal, Lazy, Record, StudyError, content_id, file
 from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
 from lib.sandbox.tiers import REMEDY, Maker, working
 
-__all__ = ["VERDICTS", "Limits", "check", "judge", "run_programs"]
+__all__ = ["VERDICTS", "Limits", "check", "run_with_journal", "run_programs"]
 
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
@@ -73,7 +73,7 @@ def check() -> str:
 
 
 @cache
-def scale() -> float:
+def time_scale() -> float:
     """How many times slower this machine runs plain Python than the one of REFERENCE_SECONDS; once per process."""
     box = working()[0](Limits(), 1.0)
     try:
@@ -151,7 +151,7 @@ class _Pool:
         with suppress(Empty):
             if idle:
                 return self.idle.get_nowait()
-        return self.make(self.limits, scale())
+        return self.make(self.limits, time_scale())
 
     def with_retry(self, program: Record, control: bool = False) -> Record:
         """Run once; after a timeout once more, alone."""
@@ -197,7 +197,7 @@ def run_programs(
     anything runs when no sandbox works.
     """
     make, tier = working()
-    scale()
+    time_scale()
     workers = workers or len(os.sched_getaffinity(0))
     pool = _Pool(make, limits, again)
     waiting: deque[tuple[str, Future[Record]]] = deque()
@@ -217,7 +217,7 @@ def run_programs(
                 pool.idle.get_nowait().close()
 
 
-def judge(
+def run_with_journal(
     programs: Sequence[Record],
     journal: Journal,
     limits: Limits = DEFAULT,

@@ -2,7 +2,7 @@
 
 Follows the sanitizer of SelfCodeAlign's newer pipeline (paper, section 2.3; sanitize_data.py and minhash_dedup.py) in
 its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), has the same order with other options.
-`lib.select.training_set.select` puts the steps together. Deliberate differences:
+`lib.select.training_set.build_training_set` puts the steps together. Deliberate differences:
 
 - only ```python blocks are code; "assert" must occur in the tests' code, not in their prose; unfinished code is dropped
   first (by the older pipeline after the draw), and code that does not parse is dropped in the scan, so that its task

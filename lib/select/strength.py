@@ -1,9 +1,10 @@
 """How strong the tests of examples are: assertions, statement coverage and mutants.
 
 Responses run in the sandbox only: `coverage_program` and `mutant_programs` make programs for `sandbox.run_programs`,
-and `covered` and `killed` read the verdicts. A surviving mutant does not prove that tests are weak: some changes leave
-a program's behaviour as it was (equivalent mutants), or change what nobody would test, such as a message. The share of
-killed mutants is therefore a lower bound. Nor does a killed mutant prove that the response is right.
+and `statements_covered` and `mutation_summary` read the verdicts. A surviving mutant does not prove that tests are
+weak: some changes leave a program's behaviour as it was (equivalent mutants), or change what nobody would test, such as
+a message. The share of killed mutants is therefore a lower bound. Nor does a killed mutant prove that the response is
+right.
 """
 
 import ast
@@ -84,7 +85,7 @@ def coverage_program(program: Record) -> Record:
     return {"id": program["id"], "code": code, "tests": MEASURE, "report": "REPORT"}
 
 
-def covered(verdict: Record) -> tuple[int, int] | None:
+def statements_covered(verdict: Record) -> tuple[int, int] | None:
     """(executed statements, all statements) of a response, from its coverage program's verdict; None when that failed.
 
     A definition counts as executed when the response is loaded: without tests, only definitions are covered.
@@ -169,7 +170,7 @@ def mutant_programs(programs: Iterable[Record], count: int, seed: int) -> Iterat
             yield {**program, "id": f"{program['id']}:{number}", "code": source}
 
 
-def killed(verdicts: Iterable[Record]) -> Record:
+def mutation_summary(verdicts: Iterable[Record]) -> Record:
     """Summary of the verdicts on mutants: mutants run, killed, survived; examples, and those without a survivor.
 
     A mutant survives when it passes; any other verdict kills it. `share` is `unbeaten` / `examples` with its 95 %

@@ -35,7 +35,7 @@ def candidates(
     return kept, reasons
 
 
-def select(
+def build_training_set(
     programs: Sequence[Record],
     verdicts: Mapping[str, Record],
     parents: Mapping[str, Record],

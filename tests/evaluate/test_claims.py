@@ -9,7 +9,7 @@ from lib.evaluate import claims
 from lib.evaluate.benchmarks import BENCHMARKS
 from lib.evaluate.claims import FAILS, HOLDS, RAW, UNTOLD
 
-PAPER = claims.load()
+PAPER = claims.read_claims()
 THEIRS = "Qwen/CodeQwen1.5-7B"
 FACTS = ROOT.parent / "shared" / "method.md"
 
@@ -30,7 +30,7 @@ def tuned(low, high, name="HumanEval+", **more):
 
 def rows(scores, comparisons, model="some/model", examples=74_000):
     """The judged rows by (claim, benchmark)."""
-    judged = claims.judge(PAPER, {"scores": scores, "comparisons": comparisons}, model, examples)
+    judged = claims.judge_claims(PAPER, {"scores": scores, "comparisons": comparisons}, model, examples)
     return {(row["id"], row["benchmark"]): row for row in judged}
 
 
@@ -148,8 +148,8 @@ def test_the_five_sets_have_the_graders_names():
 
 def test_the_reference_is_judged_and_printed():
     scores = json.loads((ROOT / "data" / "reference" / "laptop" / "05_evaluation" / "scores.json").read_text())
-    judged = claims.judge(PAPER, scores, "qwen2.5-coder-0.5b-instruct")
-    verdicts = {claims.HOLDS, claims.FAILS, claims.UNTOLD}
+    judged = claims.judge_claims(PAPER, scores, "qwen2.5-coder-0.5b-instruct")
+    verdicts = {claims.HOLDS, claims.FAILS, claims.INCONCLUSIVE}
     assert {row["id"] for row in judged} == {claim["id"] for claim in PAPER["claims"]}
     assert {row["verdict"] for row in judged} <= verdicts and {row["same model"] for row in judged} == {"no"}
     for name, comparison in scores["comparisons"].items():

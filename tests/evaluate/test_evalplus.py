@@ -17,10 +17,9 @@ from lib.core.records import Journal, StudyError
 from lib.evaluate import Missing, data
 from lib.evaluate.__main__ import report
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, evalplus, evoeval, humaneval, humaneval_plus, load, mbpp
+from lib.evaluate.benchmarks import BENCHMARKS, evalplus, evoeval, humaneval, humaneval_plus, load_benchmark, mbpp
 from lib.evaluate.grading import grade, grade_solutions, run_programs
-from lib.evaluate.oracles.evoeval import alike
-from lib.evaluate.oracles.evoeval import judge as comparison
+from lib.evaluate.oracles.evoeval import alike, comparison
 from lib.evaluate.scoring import score
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/benchmarks"
@@ -48,7 +47,7 @@ def benchmark(version: str) -> Benchmark:
     name, file = FILES[version]
     if not (SHARED / file).is_file():
         pytest.skip(f"{version} is not at {SHARED}: it is on no package index")
-    return load(name, SHARED / file)
+    return load_benchmark(name, SHARED / file)
 
 
 def canonical(version: str, tasks) -> list:
@@ -325,7 +324,7 @@ def test_mbpp_is_asked_by_its_sentence_and_one_assertion():
         ast.parse(block.removesuffix("\n```"))
         assert text and "assert" not in text and '"""' not in text
     assert scored.solve("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "y = 2\n"
-    plain = load("mbpp", SHARED / FILES["MBPP+ v0.2.0"][1])
+    plain = load_benchmark("mbpp", SHARED / FILES["MBPP+ v0.2.0"][1])
     (sample,) = grade_solutions(plain, [("Mbpp/3", "def is_not_prime(n):\n    return n in (1, 10, 35)")])
     assert sample["passed"] and sample["base"] == "pass" and "plus" not in sample and plain.name == "MBPP"
 
@@ -384,7 +383,7 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(Missing, match=r"Get .*(evalplus|EvoEval).*STUDY_BENCHMARKS") as refused:
-        load(name)
+        load_benchmark(name)
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
 
 
@@ -394,11 +393,11 @@ def test_an_unknown_file_or_name_is_refused(tmp_path):
     changed = tmp_path / "MbppPlus-v0.2.0.jsonl"
     changed.write_bytes(gzip.decompress((SHARED / FILES["MBPP+ v0.2.0"][1]).read_bytes()) + b"\n")
     with pytest.raises(StudyError, match="expected b54e7627"):
-        load("mbpp+", changed)
+        load_benchmark("mbpp+", changed)
     with pytest.raises(StudyError, match="expected b54e7627"):
-        load("mbpp", SHARED / FILES["HumanEval+ v0.1.10"][1])
+        load_benchmark("mbpp", SHARED / FILES["HumanEval+ v0.1.10"][1])
     with pytest.raises(StudyError, match="no benchmark 'humaneval-plus'; the study has humaneval, humaneval\\+"):
-        load("humaneval-plus")
+        load_benchmark("humaneval-plus")
 
 
 EVOEVAL = [
@@ -416,7 +415,7 @@ def test_evoeval_is_graded_by_its_rules_and_called_unpinned(tmp_path):
     release = tmp_path / "EvoEval_difficult.jsonl.gz"
     release.write_bytes(gzip.compress("\n".join(map(json.dumps, EVOEVAL)).encode()))
     kept = evoeval.downloaded(release.as_uri(), tmp_path / "kept" / "EvoEval_difficult.jsonl")
-    scored = load("evoeval-difficult", kept)
+    scored = load_benchmark("evoeval-difficult", kept)
     codes = [
         ("EvoEval/10", "def shortest(text):\n    return text + text[::-1][1:].upper()"),
         ("EvoEval/10", "def shortest(text):\n    return text + text"),
@@ -430,7 +429,7 @@ def test_evoeval_is_graded_by_its_rules_and_called_unpinned(tmp_path):
     assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.prompt("EvoEval/10", raw=True)
     with pytest.raises(StudyError, match="without canonical_solution"):
         kept.write_text('{"task_id": "EvoEval/1", "prompt": "", "entry_point": "f"}\n')
-        load("evoeval-difficult", kept)
+        load_benchmark("evoeval-difficult", kept)
 
 
 OPEN, WALL = {"creative/26": (0, 1), "creative/30": (1, 0)}, [[0, 1, 0], [1, 1, 1], [0, 0, 0]]
@@ -470,11 +469,11 @@ def test_evoevals_override_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("EVOEVAL_OVERRIDE_PATH", str(file))
     for name in ("evoeval-subtle", "evoeval-creative"):
         with pytest.raises(StudyError, match="EVOEVAL_OVERRIDE_PATH .*, which is not a folder"):
-            load(name)
+            load_benchmark(name)
     monkeypatch.setenv("EVOEVAL_OVERRIDE_PATH", str(tmp_path))
-    assert len(load("evoeval-subtle").problems) == len(EVOEVAL)
+    assert len(load_benchmark("evoeval-subtle").problems) == len(EVOEVAL)
     with pytest.raises(StudyError, match="there is no EvoEval_creative"):
-        load("evoeval-creative")
+        load_benchmark("evoeval-creative")
 
 
 def test_an_interrupted_grading_is_continued(tmp_path, monkeypatch):

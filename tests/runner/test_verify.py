@@ -327,7 +327,7 @@ def test_a_claim_that_comes_out_otherwise_is_named(run, tmp_path):
     assert flipped.mark == WRONG and flipped.said.endswith(": holds; in the reference: does not hold")
     assert run.checks(reference)[SCORED, f"difference, {name} (points)"].mark == WRONG
     unclear = judged(higher | {"low": -0.1}, lower)
-    assert unclear.mark == UNDECIDED and unclear.said.endswith("cannot be told; in the reference: does not hold")
+    assert unclear.mark == UNDECIDED and unclear.said.endswith("inconclusive; in the reference: does not hold")
 
 
 def test_the_papers_value_is_judged_with_the_number_of_examples_that_were_trained_on(run):
@@ -336,7 +336,7 @@ def test_the_papers_value_is_judged_with_the_number_of_examples_that_were_traine
     row = SCORES["scores"][-1] | {"model": "after", "benchmark": "HumanEval+", "version": "v0.1.9"}
     run.scores(lambda made: made["scores"].append(row))
     line = ("claim", "tuned-value on HumanEval+")
-    assert ": cannot be told; in the reference" in run.checks()[line].said
+    assert ": inconclusive; in the reference" in run.checks()[line].said
     run.manifest(TRAINED, lambda made: made["funnel"][-1].update(out=70_000))
     assert "does not hold; in the reference" in run.checks()[line].said
 

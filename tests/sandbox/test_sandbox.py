@@ -524,21 +524,21 @@ def test_a_journaled_verdict_is_not_computed_again(tmp_path: Path) -> None:
     programs = [{"id": str(n), "code": f"def f(x): return x * {n}", "tests": "assert f(2) == 4"} for n in range(6)]
     path = tmp_path / "verdicts.jsonl"
     with Journal(path) as journal:
-        judging = sandbox.judge(programs, journal, SHORT, workers=2)
+        judging = sandbox.run_with_journal(programs, journal, SHORT, workers=2)
         first = [next(judging) for _ in range(3)]
         judging.close()
     before = path.read_text()
     with Journal(path) as journal:
-        verdicts = list(sandbox.judge(programs, journal, SHORT, workers=2))
+        verdicts = list(sandbox.run_with_journal(programs, journal, SHORT, workers=2))
     assert path.read_text().startswith(before) and len(path.read_text().splitlines()) == len(programs)
     assert verdicts[:3] == first and [v["id"] for v in verdicts] == [p["id"] for p in programs]
     assert [v["verdict"] for v in verdicts] == ["fail", "fail", "pass", "fail", "fail", "fail"]
     with Journal(path) as journal:
-        assert list(sandbox.judge(programs, journal, SHORT)) == verdicts
+        assert list(sandbox.run_with_journal(programs, journal, SHORT)) == verdicts
         assert len(journal) == len(programs)
-        list(sandbox.judge(programs[:1], journal, Limits(cpu_seconds=2)))
+        list(sandbox.run_with_journal(programs[:1], journal, Limits(cpu_seconds=2)))
         assert len(journal) == len(programs) + 1, "other limits, another verdict"
-        (last,) = sandbox.judge([programs[0] | {"report": "NOTE"}], journal, SHORT)
+        (last,) = sandbox.run_with_journal([programs[0] | {"report": "NOTE"}], journal, SHORT)
         assert len(journal) == len(programs) + 2 and last["report"] is None, "a report asked for, another record"
 
 
@@ -558,7 +558,7 @@ def test_judge_holds_a_few_programs_at_a_time(tmp_path: Path) -> None:
         return program
 
     with Journal(tmp_path / "verdicts.jsonl") as journal:
-        verdicts = list(sandbox.judge(Lazy(range(1, 41), make), journal, SHORT, workers=1))
+        verdicts = list(sandbox.run_with_journal(Lazy(range(1, 41), make), journal, SHORT, workers=1))
     assert [v["id"] for v in verdicts if v["verdict"] == "pass"] == [str(number) for number in range(1, 41)]
     assert most < 20
 

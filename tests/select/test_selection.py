@@ -311,7 +311,7 @@ def selected(
     def reason(text: str) -> str | None:
         return "B" if leak in text else None
 
-    return training_set.select(**given, options=options, style=PAPER, reason=reason, among=among)
+    return training_set.build_training_set(**given, options=options, style=PAPER, reason=reason, among=among)
 
 
 def test_the_steps_come_in_the_official_order_and_explain_every_record() -> None:

@@ -73,7 +73,7 @@ def measured(made: dict[str, Any]) -> tuple[int, int] | None:
     report = f"import json\nclass {made['report']}:\n    def store(value): print(json.dumps(value))\n"
     source = f"{report}{made['code']}\n{made['tests']}"
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
-    return strength.covered({"report": json.loads(ended.stdout or "null")})
+    return strength.statements_covered({"report": json.loads(ended.stdout or "null")})
 
 
 PARTS = "class C:\n    def __init__(self):\n        self.n = 0\n\n    def up(self):\n        self.n += 1\n"
@@ -116,14 +116,14 @@ def test_coverage_program(code: str, tests: str, expected: tuple[int, int] | Non
 def test_coverage_in_the_sandbox() -> None:
     made = [strength.coverage_program(program(name, tests)) for name, tests in (("weak", WEAK), ("strong", STRONG))]
     verdicts = list(sandbox.run_programs(made, Limits(packages=("coverage",)), workers=1))
-    assert [strength.covered(verdict) for verdict in verdicts] == [(6, 8), (7, 8)], verdicts
+    assert [strength.statements_covered(verdict) for verdict in verdicts] == [(6, 8), (7, 8)], verdicts
     assert {verdict["verdict"] for verdict in verdicts} == {"notest"}, "a pass would run three times"
 
 
 def test_a_coverage_verdict_without_numbers() -> None:
-    assert strength.covered({"report": {"covered": 3, "statements": 4}}) == (3, 4)
+    assert strength.statements_covered({"report": {"covered": 3, "statements": 4}}) == (3, 4)
     for report in (None, {}, {"covered": 3}, {"covered": "3", "statements": 4}, [3, 4]):
-        assert strength.covered({"report": report}) is None
+        assert strength.statements_covered({"report": report}) is None
 
 
 def changed(mutant: str, code: str) -> int:
@@ -184,7 +184,7 @@ def test_tests_kill_mutants_in_the_sandbox() -> None:
     assert {verdict["verdict"] for verdict in unchanged} == {"pass"}, "tests that fail anyway would kill every mutant"
     verdicts = list(sandbox.run_programs(made, Limits(cpu_seconds=1), workers=1))
     alive = {verdict["id"].partition(":")[0] for verdict in verdicts if verdict["verdict"] == "pass"}
-    found = strength.killed(verdicts)
+    found = strength.mutation_summary(verdicts)
     assert alive == {"weak"}
     assert (found["mutants"], found["examples"], found["unbeaten"], found["share"]) == (26, 2, 1, 0.5)
     assert found["killed"] + found["survived"] == 26 and found["low"] < 0.5 < found["high"]
@@ -197,10 +197,10 @@ def test_killed_by_hand() -> None:
         {"id": "b:1", "verdict": "notest"},
         {"id": "x:y:0", "verdict": "error"},
     ]
-    found = strength.killed(verdicts)
+    found = strength.mutation_summary(verdicts)
     expected = {"mutants": 6, "killed": 5, "survived": 1, "examples": 3, "unbeaten": 2, "share": 2 / 3}
     assert found == {**expected, **dict(zip(("low", "high"), wilson(2, 3), strict=True))}
-    assert strength.killed([])["share"] is None
+    assert strength.mutation_summary([])["share"] is None
 
 
 def test_wilson_solves_its_equation() -> None:

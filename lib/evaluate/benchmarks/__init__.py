@@ -21,7 +21,7 @@ BENCHMARKS: dict[str, Callable[[str | Path | None], Benchmark]] = {
 }
 
 
-def load(name: str, path: str | Path | None = None) -> Benchmark:
+def load_benchmark(name: str, path: str | Path | None = None) -> Benchmark:
     """Return the benchmark of this name, from a path or from where it is found (`lib.evaluate.data.locate`).
 
     StudyError for an unknown name and a file that is not the pinned one, Missing (a StudyError) when there is none.

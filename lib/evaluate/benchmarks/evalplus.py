@@ -45,7 +45,7 @@ def _graded(answer):
     run = sys.modules[{first!r}].run
     for name, _ in {sources!r}:
         del sys.modules[name]
-    found = run(answer, job, module.judge, _report.scale)
+    found = run(answer, job, module.comparison, _report.scale)
     _report.store(found)
     return found["status"] == "pass"
 assert _graded(_answer)
@@ -65,7 +65,7 @@ def program(
     """Return the program that the sandbox runs: a solution, then its answers to `inputs` one after the other.
 
     `rule` names the task's rule of comparison if it has one; all limits are multiplied by `time_scale`. `own` names a
-    module of `lib.evaluate.oracles` whose `judge` compares instead of EvalPlus's; inputs are then source text.
+    module of `lib.evaluate.oracles` whose `comparison` compares instead of EvalPlus's; inputs are then source text.
     `between` is the text between the prompt and the reference.
     """
     job = {

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 SCALARS = frozenset({bool, int, float, complex, str, bytes, type(None)})
-Judge = Callable[[str | None, float], Callable[[Any, Any, Any], bool]]
+Comparison = Callable[[str | None, float], Callable[[Any, Any, Any], bool]]
 Rule = Callable[[tuple[Any, ...], Any, Any, float], Any]  # (arguments, answer, expected, tolerance) -> whether it holds
 
 
@@ -41,7 +41,7 @@ def pack(inputs: list[Any]) -> str:
     return base64.b85encode(zlib.compress(marshal.dumps(inputs))).decode()
 
 
-def run(answer: Callable[..., Any], job: dict[str, Any], judge: Judge, scale: float) -> dict[str, Any]:
+def run(answer: Callable[..., Any], job: dict[str, Any], compare: Comparison, scale: float) -> dict[str, Any]:
     """Call `answer` on the inputs of a job (`lib.evaluate.benchmarks.evalplus.program`) up to the first wrong answer.
 
     Times are multiplied by `scale`, the machine's. Returns status (pass, fail or timeout; broken when the reference
@@ -52,7 +52,7 @@ def run(answer: Callable[..., Any], job: dict[str, Any], judge: Judge, scale: fl
             expected = reference(job, job["floor"] * scale)
         except Exception as error:
             return ended("broken", None, f"the reference fails: {type(error).__name__}: {error!s:.100}")
-        holds = judge(job["rule"], job["atol"])
+        holds = compare(job["rule"], job["atol"])
         for number, (given, (wanted, limit)) in enumerate(zip(arguments(job), expected, strict=True)):
             untouched = given if job["rule"] is None else arguments(job, number)[0]
             try:
@@ -152,7 +152,7 @@ def floats(value: Any) -> bool:
     return all(isinstance(one, float) for one in value) if several else isinstance(value, float)
 
 
-def judge(name: str | None, tolerance: float) -> Callable[[Any, Any, Any], bool]:
+def comparison(name: str | None, tolerance: float) -> Callable[[Any, Any, Any], bool]:
     """Return EvalPlus's comparison: equal by the task's rule, or of the same type and numerically close.
 
     Once an expected value is a float, the tolerance also applies to all later inputs.

@@ -30,7 +30,7 @@ def alike(wanted: Any, got: Any) -> bool:
     return bool(wanted == got)
 
 
-def judge(name: str | None, _: float) -> Callable[[Any, Any, Any], bool]:
+def comparison(name: str | None, _: float) -> Callable[[Any, Any, Any], bool]:
     """Return EvoEval's comparison for a task ("set/number") that has a rule of its own, or for any other."""
     rule = RULES.get(name or "")
     return lambda given, got, wanted: bool(rule(given, got, wanted, 0)) if rule else alike(wanted, got)

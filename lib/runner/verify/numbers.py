@@ -132,11 +132,11 @@ def claimed(run: Finished, reference: Finished, stage: Stage, reasons: Reasons) 
         if not any(row and row["ours"] for row in (ours, theirs)):
             silent += 1
             continue
-        here, there = (row["verdict"] if row else claims.UNTOLD for row in (ours, theirs))
+        here, there = (row["verdict"] if row else claims.INCONCLUSIVE for row in (ours, theirs))
         row = ours or theirs or {}
         said = f"{row['claim'].rstrip('.')} ({row['table']}): {here}; in the reference: {there}"
-        open_ = reasons.asked or reasons.model or claims.UNTOLD in (here, there)
-        fits = here == there != claims.UNTOLD and not reasons.model
+        open_ = reasons.asked or reasons.model or claims.INCONCLUSIVE in (here, there)
+        fits = here == there != claims.INCONCLUSIVE and not reasons.model
         checks.append(Check(mark(fits, "open" if open_ else ""), "claim", f"{key[0]} on {key[1]}", said))
     said = f"{silent} more, about which neither run can say anything"
     return [*checks, Check(UNDECIDED, "claim", "others of the paper", said)] if silent else checks
@@ -148,6 +148,6 @@ def _judged(each: Finished, stage: str) -> dict[tuple[str, str], Record]:
     if made is None:
         return {}
     tuned = each.manifests.get(only("training"))
-    examples = tuned["funnel"][-1]["out"] if tuned else 0
-    rows = claims.judge(claims.load(), made, each.manifests[stage]["parameters"]["MODEL"], examples)
+    examples = tuned["funnel"][-1]["out"] if tuned else None
+    rows = claims.judge_claims(claims.read_claims(), made, each.manifests[stage]["parameters"]["MODEL"], examples)
     return {(row["id"], row["benchmark"]): row for row in rows}
