@@ -32,10 +32,10 @@ def judge_claims(paper: Record, scores: Record, model: str, examples: int | None
     that does not compare before with after has `benchmark` and `models` [worse, better].
 
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
-    does not hold when it lies below, and is inconclusive otherwise: it is about the direction, which any model can show.
-    A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise;
-    it is inconclusive for another model than the paper's, another version of the benchmark, and a model tuned on fewer
-    than half as many examples, or on a number that is not known.
+    does not hold when it lies below, and is inconclusive otherwise: it is about the direction, which any model can
+    show. A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise; it is
+    inconclusive for another model than the paper's, another version of the benchmark, and a model tuned on fewer than
+    half as many examples, or on an unknown number.
 
     EvoEval's five sets are also judged together when all of them are scored (`pooled`).
 
