@@ -96,7 +96,10 @@ def wait_until_dead(pids):
 def driver():
     driver = Driver()
     yield driver
-    wait_until_dead(kill_nine(driver.process))
+    below = descendants(driver.process.pid)
+    driver.process.stdin.close()  # it has no more to do, and ends
+    driver.process.wait()
+    wait_until_dead(below)
 
 
 @pytest.fixture(scope="module")
