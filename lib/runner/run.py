@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
 
 from lib import sandbox
 from lib.core import models
@@ -46,46 +49,53 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
 
     Raises StudyError when a cell fails, the kernel dies or the notebook leaves no manifest.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
     source = ROOT / "notebooks" / f"{name}.ipynb"
     folder = run_folder(parameters["RUN"]) / name
     folder.mkdir(parents=True, exist_ok=True)
     partial, log = folder / f".{name}.partial.ipynb", folder / "log.txt"
     cells = len(json.loads(source.read_text())["cells"])
-    with log.open("a") as errors, errors_into(errors), Console(name, cells, title, minutes_left) as console:
-        try:
-            papermill.execute_notebook(
-                str(source),
-                str(partial),
-                parameters=parameters,
-                kernel_name="python3",
-                language="python",
-                cwd=str(ROOT),
-                progress_bar=False,
-                stdout_file=console,
-                stderr_file=errors,
-                on_cell_start=console.on_cell,
-                extra_arguments=["--log-level=40"],  # of the kernel: errors only
-            )
-        except PapermillExecutionError as error:
-            raise StudyError(
-                f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"  The cells up to there are in {partial}, the log in {log}. Fix it, then run the same command again."
-            ) from error
-        except DeadKernelError as error:
-            raise StudyError(
-                f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
-                f"Close other programs, or lower MAX_SEQS or MAX_LENGTH in notebooks/params, then run the same command "
-                f"again (what was stored is kept; log: {log})."
-            ) from error
+    with (
+        log.open("a") as errors,
+        errors_into(errors),
+        Console(name, cells, title, minutes_left) as console,
+        explained(name, partial, log, console),
+    ):
+        papermill.execute_notebook(
+            str(source),
+            str(partial),
+            parameters=parameters,
+            kernel_name="python3",
+            language="python",
+            cwd=str(ROOT),
+            progress_bar=False,
+            stdout_file=console,
+            stderr_file=errors,
+            on_cell_start=console.on_cell,
+            extra_arguments=["--log-level=40"],  # of the kernel: errors only
+        )
     if read_manifest(parameters["RUN"], name) is None:
         raise StudyError(f"{name} ran but did not reach its last cell: its stage has no manifest; see {partial}")
     book = tidied(nbformat.read(partial, as_version=4), parameters)
     write_text(folder / f"{name}.ipynb", nbformat.writes(book) + "\n")
     partial.unlink()
+
+
+@contextmanager
+def explained(name: str, partial: Path, log: Path, console: Console) -> Iterator[None]:
+    """Turn a failed cell or a dead kernel into a StudyError that says where to look."""
+    try:
+        yield
+    except PapermillExecutionError as error:
+        raise StudyError(
+            f"{name}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"  The cells up to there are in {partial}, the log in {log}. Fix it, then run the same command again."
+        ) from error
+    except DeadKernelError as error:
+        raise StudyError(
+            f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
+            f"Close other programs, or lower MAX_SEQS or MAX_LENGTH in notebooks/params, then run the same command "
+            f"again (what was stored is kept; log: {log})."
+        ) from error
 
 
 def expected_minutes(name: str, profile: str) -> float | None:

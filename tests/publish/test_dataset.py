@@ -14,7 +14,8 @@ from huggingface_hub import DatasetCard
 
 from lib.core.models import Model
 from lib.core.paths import ROOT
-from lib.core.records import Example, Source, StudyError, file_sha256, read_records
+from lib.core.record_types import Example, Source
+from lib.core.records import StudyError, file_sha256, read_records
 from lib.publish.croissant import citation, licence_url
 from lib.publish.data_card import CURATION, FILTERING, SYNTHESIS, size_category
 from lib.publish.dataset import COLUMNS, FILES, write_dataset

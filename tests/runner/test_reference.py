@@ -7,7 +7,8 @@ import nbformat
 import pytest
 
 from lib.core.paths import ROOT
-from lib.core.records import RECORD_TYPES, StudyError, file_sha256, read_records
+from lib.core.record_types import RECORD_TYPES
+from lib.core.records import StudyError, file_sha256, read_records
 from lib.core.study import STAGES, only
 from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from lib.core.records import RECORD_TYPES, Record, Verdict
+from lib.core.record_types import RECORD_TYPES, Verdict
+from lib.core.records import Record
 from lib.core.study import Stage
 from lib.runner.verify.finished import OK, UNDECIDED, WRONG, Check, Finished, Reasons, because, first_of, mark
 
