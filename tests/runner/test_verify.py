@@ -357,7 +357,7 @@ def test_what_was_asked_otherwise_is_said_and_excuses_what_follows(run):
     ):
         assert checks[key].mark == UNDECIDED and "N_SEEDS is 24" in checks[key].said
     assert run.status() == 0
-    # but what comes before, and the verdict of an equal program, have no excuse
+    # but what comes before, and the verdict of an equal program, have no such reason
     run.edit(SEEDS, "seeds.jsonl", lambda rows: set_row(rows, code="altered"))
     run.edit(FILTERED, "verdicts.jsonl", lambda rows: set_row(rows, verdict="cheat"))
     assert {(SEEDS, "seeds.jsonl"), (FILTERED, "verdicts.jsonl")} == set(run.wrong())
