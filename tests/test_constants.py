@@ -127,7 +127,7 @@ CONSTANTS = [
     ("stops of a base model", "evaluate.benchmark: RAW_STOP", TOP_LEVEL, "evaluation/text2code_vllm.py"),
     ("sets of EvoEval", "evaluate.claims: EVOEVAL",
      tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use")), "Table 3"),
-    ("versions that were scored", "evaluate.claims: load()['versions']", {"HumanEval+": "v0.1.9", "MBPP+": "v0.1.0"},
+    ("versions that were scored", "evaluate.claims: read_claims()['versions']", {"HumanEval+": "v0.1.9", "MBPP+": "v0.1.0"},
      "evalplus at the paper's time (commit 25e195e)"),
     ("least seconds of a call", "evaluate.benchmarks.evalplus: FLOOR_SECONDS", 1.0, "evalplus/config.py"),
     ("times the reference's", "evaluate.benchmarks.evalplus: FACTOR", 4.0, "evalplus/config.py"),

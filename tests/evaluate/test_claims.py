@@ -7,7 +7,7 @@ import pytest
 from lib.core.paths import ROOT
 from lib.evaluate import claims
 from lib.evaluate.benchmarks import BENCHMARKS
-from lib.evaluate.claims import FAILS, HOLDS, RAW, UNTOLD
+from lib.evaluate.claims import FAILS, HOLDS, INCONCLUSIVE, RAW
 
 PAPER = claims.read_claims()
 THEIRS = "Qwen/CodeQwen1.5-7B"
@@ -36,7 +36,13 @@ def rows(scores, comparisons, model="some/model", examples=74_000):
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.001, 0.1, HOLDS), (-0.1, -0.001, FAILS), (-0.05, 0.05, UNTOLD), (0.0, 0.1, UNTOLD), (-0.1, 0.0, UNTOLD)],
+    [
+        (0.001, 0.1, HOLDS),
+        (-0.1, -0.001, FAILS),
+        (-0.05, 0.05, INCONCLUSIVE),
+        (0.0, 0.1, INCONCLUSIVE),
+        (-0.1, 0.0, INCONCLUSIVE),
+    ],
 )
 def test_a_direction_is_judged_by_where_the_paired_interval_lies(low, high, verdict):
     scores = [score(RAW, 0.4), score("after", 0.4 + (low + high) / 2)]
@@ -63,7 +69,7 @@ def test_the_papers_base_model_is_the_one_asked_with_the_raw_prompt():
     assert (aside["verdict"], aside["paper"]) == (FAILS, "no value") and aside["ours"].startswith("70.0 to 60.0")
     without = rows(scores[1:], {"HumanEval+": compared(0.05, 0.2)}, THEIRS)
     for name in ("tuning-helps", "base-value"):
-        assert without[name, "HumanEval+"]["verdict"] == UNTOLD and "RAW" in without[name, "HumanEval+"]["why"]
+        assert without[name, "HumanEval+"]["verdict"] == INCONCLUSIVE and "RAW" in without[name, "HumanEval+"]["why"]
     assert without["tuning-helps-format-aside", "HumanEval+"]["verdict"] == HOLDS
 
 
@@ -71,26 +77,28 @@ def test_another_model_never_has_the_papers_value():
     """The same number, but of another model: inconclusive. The paper's model: compared with its own rows only."""
     scores = [score("after", 0.671), score(RAW, 0.457)]
     other = rows(scores, {})
-    assert other["tuned-value", "HumanEval+"]["verdict"] == other["base-value", "HumanEval+"]["verdict"] == UNTOLD
+    assert other["tuned-value", "HumanEval+"]["verdict"] == other["base-value", "HumanEval+"]["verdict"] == INCONCLUSIVE
     assert {row["same model"] for row in other.values()} == {"no"}
     same = rows(scores, {}, THEIRS + "@refs/pr/1")
     assert same["tuned-value", "HumanEval+"]["verdict"] == same["base-value", "HumanEval+"]["verdict"] == HOLDS
     assert same["tuned-value", "HumanEval+"]["same model"] == "yes"
     assert same["base-value", "HumanEval+"]["paper"] == "45.7 (CodeQwen1.5-7B)"
     assert rows([score("after", 0.5)], {}, THEIRS)["tuned-value", "HumanEval+"]["verdict"] == FAILS
-    assert rows(scores, {}, "bigcode/starcoder2-3b")["tuned-value", "HumanEval+"]["verdict"] == UNTOLD
+    assert rows(scores, {}, "bigcode/starcoder2-3b")["tuned-value", "HumanEval+"]["verdict"] == INCONCLUSIVE
     small = rows(scores, {}, "bigcode/starcoder2-3b")["base-value", "HumanEval+"]
     assert small["verdict"] == FAILS and small["paper"] == "27.4 (StarCoder2-3B)"
 
 
 def test_a_number_of_examples_that_is_not_known_is_not_0():
     row = rows([score("after", 0.5)], {}, THEIRS, None)["tuned-value", "HumanEval+"]
-    assert row["verdict"] == UNTOLD and "not known" in row["why"] and "74,000" in row["why"]
+    assert row["verdict"] == INCONCLUSIVE and "unknown number" in row["why"] and "74,000" in row["why"]
     base = rows([score(RAW, 0.457)], {}, THEIRS, None)["base-value", "HumanEval+"]
     assert base["verdict"] == HOLDS
 
 
-@pytest.mark.parametrize(("examples", "verdict"), [(0, UNTOLD), (100, UNTOLD), (36_999, UNTOLD), (37_000, FAILS)])
+@pytest.mark.parametrize(
+    ("examples", "verdict"), [(0, INCONCLUSIVE), (100, INCONCLUSIVE), (36_999, INCONCLUSIVE), (37_000, FAILS)]
+)
 def test_the_value_after_tuning_is_inconclusive_with_far_fewer_examples(examples, verdict):
     judged = rows([score("after", 0.5), score(RAW, 0.2)], {}, THEIRS, examples)
     row = judged["tuned-value", "HumanEval+"]
@@ -101,23 +109,23 @@ def test_the_value_after_tuning_is_inconclusive_with_far_fewer_examples(examples
 
 def test_a_value_on_another_version_of_the_benchmark_is_inconclusive():
     row = rows([score("after", 0.652, "MBPP+", "v0.2.0")], {}, THEIRS)["tuned-value", "MBPP+"]
-    assert row["verdict"] == UNTOLD and "v0.1.0" in row["why"]
+    assert row["verdict"] == INCONCLUSIVE and "v0.1.0" in row["why"]
 
 
 def test_what_is_not_scored_or_not_tested_is_inconclusive():
     judged = rows([], {})
-    assert {row["verdict"] for row in judged.values()} == {UNTOLD}
+    assert {row["verdict"] for row in judged.values()} == {INCONCLUSIVE}
     assert "not both scored" in judged["tuning-helps-format-aside", "any benchmark"]["why"]
     assert "RAW" in judged["tuning-helps", "HumanEval+"]["why"]
     assert judged["more-data-helps", "HumanEval+"]["why"].startswith("not tested")
     # the two scores without the pairing behind them are not enough
     lone = rows([score(RAW, 0.1), score("after", 0.9)], {})["tuning-helps", "HumanEval+"]
-    assert lone["verdict"] == UNTOLD and "not both scored" in lone["why"]
+    assert lone["verdict"] == INCONCLUSIVE and "not both scored" in lone["why"]
 
 
 def test_other_benchmarks_are_judged_too_and_a_comparison_is_of_its_own_models_only():
     judged = rows([score(RAW, 0.4)], tuned(-0.2, -0.1, "HumanEval"))
-    assert judged["tuning-helps", "HumanEval+"]["verdict"] == UNTOLD
+    assert judged["tuning-helps", "HumanEval+"]["verdict"] == INCONCLUSIVE
     assert judged["tuning-helps", "HumanEval"]["verdict"] == FAILS
     assert judged["tuning-helps", "HumanEval"]["paper"] == "no value"
     assert ("tuning-helps-format-aside", "HumanEval") not in judged
@@ -134,9 +142,9 @@ def test_evoevals_five_sets_are_judged_together_when_all_are_there():
     assert value["verdict"] == HOLDS and value["ours"] == "43.6 (40.5 to 46.7), n = 820"  # 7 / sqrt(5) = 3.13
     better = judged["tuning-helps", "EvoEval"]
     assert better["verdict"] == HOLDS and "+5.0 points (+2.3 to +7.7), n = 500" in better["ours"]  # 6 / sqrt(5)
-    assert judged["tuning-helps", names[0]]["verdict"] == UNTOLD
+    assert judged["tuning-helps", names[0]]["verdict"] == INCONCLUSIVE
     four = rows(scores[1:], dict([*pairs.items()][1:]), THEIRS)
-    assert {four[name, "EvoEval"]["verdict"] for name in ("tuned-value", "tuning-helps")} == {UNTOLD}
+    assert {four[name, "EvoEval"]["verdict"] for name in ("tuned-value", "tuning-helps")} == {INCONCLUSIVE}
     assert {four[name, "EvoEval"]["ours"] for name in ("tuned-value", "tuning-helps")} == {""}
 
 

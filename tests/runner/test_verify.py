@@ -380,7 +380,9 @@ def test_another_installation_is_said(run):
     assert check.mark == UNDECIDED and "torch 9 (" in check.said
 
 
-@pytest.mark.parametrize("damage", [b"not gzip", gzip.compress(b"{}"), None])
+@pytest.mark.parametrize(
+    "damage", [b"not gzip", gzip.compress(b"{}", mtime=0), None], ids=["not gzip", "other", "short"]
+)
 def test_an_altered_reference_is_wrong(run, tmp_path, damage):
     reference = Path(shutil.copytree(LAPTOP, tmp_path / "reference"))
     path = reference / FILTERED / "dataset.jsonl.gz"

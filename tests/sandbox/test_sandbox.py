@@ -275,7 +275,7 @@ STORED = "NOTE.store({'scale': NOTE.scale, 'got': f(2)})\nassert f(2) == 4"
 def test_tests_report_json_and_know_the_time_scale(
     code: str, expected: str, got: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "scale", lambda: 1.5)
+    monkeypatch.setattr(sandbox, "time_scale", lambda: 1.5)
     verdict = run(code, STORED, report="NOTE")
     assert (verdict["verdict"], verdict["report"]) == (expected, {"scale": 1.5, "got": got})
 
@@ -390,10 +390,10 @@ def test_time_and_memory_are_measured_and_time_is_scaled(monkeypatch: pytest.Mon
     assert hungry["verdict"] == "pass" and 100 <= hungry["memory_mb"] < 200
     assert 0.25 < hungry["cpu_seconds"] < 1 and hungry["seconds"] < 10
     slow = spin.format(1.5)
-    monkeypatch.setattr(sandbox, "scale", lambda: 0.5)
+    monkeypatch.setattr(sandbox, "time_scale", lambda: 0.5)
     cut = run(slow, limits=Limits(cpu_seconds=2))
     assert cut["verdict"] == "timeout" and "within 2 s of processor time" in cut["detail"]
-    monkeypatch.setattr(sandbox, "scale", lambda: 2.0)
+    monkeypatch.setattr(sandbox, "time_scale", lambda: 2.0)
     assert run(slow, limits=Limits(cpu_seconds=1))["verdict"] == "pass"
 
 
