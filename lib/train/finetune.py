@@ -158,6 +158,8 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
         last = last_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes, where it is sharded
+        if launch.PARENT in os.environ and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # in step: left until exit, its threads can abort a process
         if not trainer.is_world_process_zero():
             return
         facts |= facts_of(trainer)

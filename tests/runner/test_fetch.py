@@ -26,13 +26,13 @@ def asked(monkeypatch, tmp_path):
         asked.append(name)
         return models.Model(name, tmp_path, "", "", "", "")
 
-    def load(name, path):
+    def load_benchmark(name, path):
         if name != "humaneval":
             raise evaluate.Missing("MBPP has to be fetched by hand")
         return evaluate.BENCHMARKS[name](path)
 
     monkeypatch.setattr(models, "resolve", resolve)
-    monkeypatch.setattr(evaluate, "load", load)
+    monkeypatch.setattr(evaluate, "load_benchmark", load_benchmark)
     monkeypatch.setattr(fetch, "open_corpus", lambda *named: asked.append(named) or ["a shard"])
     return asked
 

@@ -283,7 +283,8 @@ def test_paths_of_environment_and_python_may_hold_spaces(tmp_path):
     python.chmod(0o755)
     folder = python.parent.parent
     assert run("make", "help", f"VENV={folder}", f"PYTHON={python}").returncode == 0
-    done = run("make", "test", f"VENV={folder}", f"PYTHON={python}", "SLOW=1")
+    given = f"VENV={folder}", f"PYTHON={python}", "SLOW=1"
+    done = run("make", "--no-print-directory", "test", *given)  # else it prints one if another make runs this test
     first, without_engines, engines = done.stdout.splitlines()
     assert first == f"SLOW=1 requirements/install.py run dev {folder}"
     assert without_engines.startswith("SLOW=1 -m pytest -n ") and without_engines.endswith(" -m not engine")

@@ -42,6 +42,26 @@ def test_two_processes_give_the_loss_curve_of_one(tiny: Model, two: str, tmp_pat
     assert both.facts["held-out loss as saved"] == pytest.approx(alone.facts["held-out loss as saved"], abs=1e-3)
 
 
+LEFT = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from lib.train.finetune import main
+
+print("ended", main(Path(sys.argv[1])), dist.is_initialized())
+"""
+
+
+def test_every_process_leaves_the_group_before_it_ends(tiny: Model, two: str, tmp_path: Path) -> None:
+    """At exit, the threads of a group could abort a process whose training had succeeded."""
+    (tmp_path / "left.py").write_text(LEFT)
+    job = write_job(tiny, EXAMPLES, replace(RECIPE, epochs=1), tmp_path)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", two, str(tmp_path / "left.py")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), launch.PARENT: str(os.getpid())}
+    done = subprocess.run([*command, str(job)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.count("ended 0 False\n") == 2, done.stdout + done.stderr
+
+
 def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path: Path) -> None:
     """As when a notebook's cell is interrupted during `launch.run`; the workers are in sessions of their own."""
     script = (
@@ -127,6 +147,7 @@ dist.init_process_group("gloo")
 curves = [curve(False), curve(True)]
 if dist.get_rank() == 0:
     print(json.dumps(curves))
+dist.destroy_process_group()
 """
 
 
