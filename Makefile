@@ -1,6 +1,7 @@
 # `make help` lists the targets. Nothing is installed outside $(VENV) and the cache.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 .PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"

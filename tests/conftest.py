@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(config, items):
         config.workeroutput["left out"] = counts
     config.hook.pytest_deselected(items=[item for item, reason in zip(items, reasons, strict=True) if reason])
     items[:] = [item for item, reason in zip(items, reasons, strict=True) if not reason]
+    items.sort(key=lambda item: "replays_to_its_own_records" not in item.name)  # the longest first: none waits for it
 
 
 class Workers:
