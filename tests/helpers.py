@@ -5,9 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
+import pytest
 import yaml
+from huggingface_hub import constants
 
 from lib.core.paths import ROOT
 
@@ -91,3 +97,18 @@ def made_function(number: int) -> str:
     {a} = [{rng.randrange(99)} * item + {c} for item in {d}]
     return sorted({a}, key=lambda item: item % {rng.randrange(2, 99)})
 '''
+
+
+@contextmanager
+def local_hub(handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The client of the Hugging Face hub asks a server on this machine, which answers with this handler."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    yield
+    server.shutdown()
+    server.server_close()

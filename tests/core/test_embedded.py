@@ -2,12 +2,11 @@
 
 import hashlib
 import os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from huggingface_hub import constants
+from helpers import local_hub
 from wheels import write_wheel
 
 from lib.core import embedded, models
@@ -78,16 +77,8 @@ class FakeHub(BaseHTTPRequestHandler):
 def hub(monkeypatch):
     """The hub's client asks a server on this machine; calling the fixture's value makes it serve other bytes."""
     handler = type("Hub", (FakeHub,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    yield lambda data: setattr(handler, "data", data)
-    server.shutdown()
-    server.server_close()
+    with local_hub(handler, monkeypatch):
+        yield lambda data: setattr(handler, "data", data)
 
 
 ON_HUB = "owner/weights-GGUF/fake.gguf"

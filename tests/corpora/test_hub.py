@@ -4,14 +4,14 @@ import json
 import pickle
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import local_hub
 from huggingface_hub import HfFileSystem, constants
 
 from lib.core.records import StudyError
@@ -190,18 +190,10 @@ class FakeHub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hub", (FakeHub,), {"root": tmp_path}))
-    Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    HfFileSystem.clear_instance_cache()
-    yield tmp_path
-    HfFileSystem.clear_instance_cache()
-    server.shutdown()
-    server.server_close()
+    with local_hub(type("Hub", (FakeHub,), {"root": tmp_path}), monkeypatch):
+        HfFileSystem.clear_instance_cache()
+        yield tmp_path
+        HfFileSystem.clear_instance_cache()
 
 
 def test_a_data_set_is_pinned_and_streamed(fake_hub: Path) -> None:
