@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from lib.core.models import HUB, Model
@@ -24,9 +24,9 @@ from lib.core.progress import say
 from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
 from lib.train import launch
 from lib.train.facts import dropout, facts_of
-from lib.train.packing import ATTENTION, count_trained, mean_loss
+from lib.train.packing import ATTENTION, count_trained, mean_loss, unpackable
 from lib.train.recipe import Recipe, Training, read_facts
-from lib.train.template import encode, load_tokenizer, render_prompt, split
+from lib.train.template import TOO_LONG, encode, load_tokenizer, render_prompt, split
 from lib.train.trainer import SPARE, PackedTrainer, arguments, explained, last_checkpoint
 
 
@@ -37,6 +37,9 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
     Raises StudyError for an architecture whose attention cannot be replaced: packed examples would not stay apart.
     """
     config = AutoConfig.from_pretrained(model.path)
+    architecture: Any = AutoModelForCausalLM._model_mapping.get(type(config), PreTrainedModel)
+    if not architecture._supports_attention_backend:
+        raise unpackable(config.model_type, "its attention cannot be replaced")
     for name, value in config.to_dict().items():
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
@@ -45,14 +48,9 @@ def load_base(model: Model, dtype: str, quantized: bool = False) -> Any:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=kind
     )
     extra = {"quantization_config": bits, "device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if quantized else {}
-    base = AutoModelForCausalLM.from_pretrained(
+    return AutoModelForCausalLM.from_pretrained(
         model.path, config=config, dtype=kind, attn_implementation=ATTENTION, **extra
     )
-    if not base._supports_attention_backend:
-        raise StudyError(
-            f"{model.name} is a {config.model_type}, whose examples cannot be packed: choose another MODEL"
-        )
-    return base
 
 
 def trainable(model: Model, recipe: Recipe) -> Any:
@@ -136,14 +134,14 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
     transformers.utils.logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(model.path)
-    rows, too_long = encode(examples, tokenizer, recipe.max_length)
+    rows, dropped = encode(examples, tokenizer, recipe.max_length)
     training, held_out = split(rows, recipe.held_out, recipe.seed)
     if recipe.loss_on == "everything":
         training = [row | {"labels": row["input_ids"]} for row in training]
     fingerprint = fingerprint_of(model, examples, recipe)
     checkpoints = folder / "checkpoints" / fingerprint
     check_space(model, recipe, folder, checkpoints)
-    counts = {"given": len(examples), "too long": too_long, "trained": len(training), "held out": len(held_out)}
+    counts = {"given": len(examples), TOO_LONG: 0, **dropped, "trained": len(training), "held out": len(held_out)}
     facts = {
         "fingerprint": fingerprint,
         "examples": counts,

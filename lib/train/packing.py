@@ -1,9 +1,11 @@
-"""Packed batches: examples end to end without padding, each attending only to itself; the loss on labelled tokens."""
+"""Packed batches: examples end to end without padding, none seeing another; the loss on labelled tokens."""
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -11,13 +13,14 @@ from transformers import AttentionInterface, DataCollatorWithFlattening
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface
 
-from lib.core.records import Record
+from lib.core.records import Record, StudyError
 from lib.train.template import IGNORED
 
 TOGETHER = 2048  # tokens in memory at once when nothing is trained
 ATTENTION = "packed"  # the name under which models are loaded: attn_implementation=ATTENTION
 # Lists of {input_ids, labels} -> one row [1, tokens]; position ids restart at each example, cu_seq_lens are borders.
 collate = DataCollatorWithFlattening(return_flash_attn_kwargs=True)
+apart: WeakSet[torch.nn.Module] = WeakSet()  # the models that `check_apart` has let through
 
 
 def packed_attention(
@@ -42,7 +45,7 @@ def packed_attention(
             "packed attention needs the borders of the examples: make batches with lib.train.packing.collate"
         )
     if unknown := [name for name in ("softcap", "s_aux") if options.get(name) is not None]:
-        raise ValueError(f"packed attention does not support {unknown[0]}: choose another MODEL")
+        raise ValueError(f"packed attention does not support {unknown[0]}")
     seen = []
     for begin, end in pairwise(cu_seq_lens_q.tolist()):
         mask = None
@@ -58,16 +61,61 @@ AttentionInterface.register(ATTENTION, packed_attention)
 AttentionMaskInterface.register(ATTENTION, lambda *_, **__: None)  # the borders replace the mask
 
 
+def unpackable(kind: str, reason: object) -> StudyError:
+    """Return the error for a kind of model that cannot be trained on packed examples."""
+    return StudyError(f"examples of a {kind} cannot be packed: {reason}; choose another MODEL")
+
+
+def logits_at(model: Any, batch: Record, places: torch.Tensor) -> torch.Tensor:
+    """Return the logits [places, vocabulary] of a collated batch; the head is computed only there."""
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    return model(**inputs, logits_to_keep=places, use_cache=False).logits[0].float()
+
+
+@torch.no_grad()
+def check_apart(model: Any, device: torch.device) -> None:
+    """Raise StudyError for a model whose packed examples see each other, or their place in the row.
+
+    `packed_attention` heeds the borders of examples, but a convolution, a recurrence or another state may run across
+    them. So the same two first tokens of eight examples stand in two rows, where every other token differs and each
+    example is one place further on: what the model says after those two must be the same.
+    Every process of a sharded model must call this at the same time.
+    """
+    core = getattr(model, "module", model)  # without what distributes it
+    training, config, pick = core.training, core.config, random.Random(0)
+    tokens = range(config.get_text_config().vocab_size)
+    begun, rest = [pick.choices(tokens, k=2) for _ in range(8)], 6
+    # The first token is the one that others reach first, but queries and keys matter only from the second on.
+    places = torch.arange(len(begun), device=device)[:, None] * (2 + rest) + torch.arange(2, device=device)
+    said = []
+    core.eval()
+    for row in (begun, begun[-1:] + begun[:-1]):
+        examples = [first + pick.choices(tokens, k=rest) for first in row]
+        batch = batch_of([{"input_ids": ids, "labels": ids} for ids in examples], device)
+        try:
+            said.append(logits_at(model, batch, places.flatten()).unflatten(0, places.shape))
+        except (TypeError, ValueError) as error:  # it does not take the borders, or needs another attention
+            raise unpackable(config.model_type, error) from error
+    core.train(training)
+    change = ((said[1].roll(-1, 0) - said[0]).std(dim=-1) / said[0].std(dim=-1)).amax(dim=1)
+    # Rounding depends on the place in a row, and may even send a token to another expert: the median forgives that.
+    exact = {config.dtype, *(parameter.dtype for parameter in core.parameters())} == {torch.float32}
+    if change.median() > (1e-4 if exact else 0.1):
+        raise unpackable(config.model_type, "it sees more of a row than the earlier tokens of the same example")
+
+
 def loss_sum(model: Any, batch: Record) -> torch.Tensor:
     """Return the summed loss (nats) over the trained tokens of a collated batch.
 
     The head, a quarter of a small model's work, is computed only where the next token is trained.
+    Raises StudyError, at a model's first batch, if its packed examples do not stay apart (`check_apart`).
     """
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    if model not in apart:
+        check_apart(model, batch["input_ids"].device)
+        apart.add(model)
     labels = batch["labels"][0, 1:]
     places = (labels != IGNORED).nonzero()[:, 0]
-    logits = model(**inputs, logits_to_keep=places, use_cache=False).logits[0]
-    return cross_entropy(logits.float(), labels[places], reduction="sum")
+    return cross_entropy(logits_at(model, batch, places), labels[places], reduction="sum")
 
 
 def count_trained(rows: Sequence[Record]) -> int:

@@ -2,11 +2,13 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record, StudyError
+from lib.core.text import UNENCODABLE, control_tokens, encodable, speller
 
 # The study's wording of the system sentence that the official prompt_template.py puts before every instruction.
 SYSTEM = (
@@ -14,6 +16,7 @@ SYSTEM = (
     "Every instruction you are given, you answer precisely and dependably."
 )
 IGNORED = -100  # the label that PyTorch's cross entropy ignores
+TOO_LONG, UNSPELLED = "too long", "control token that cannot be spelled out"
 
 
 def render_prompt(instruction: str) -> str:
@@ -66,28 +69,38 @@ def bos_ids(tokenizer: Any) -> list[int]:
     return first if first == [tokenizer.bos_token_id] else []
 
 
-def encode(examples: Sequence[Record], tokenizer: Any, max_length: int) -> tuple[list[Record], int]:
-    """Tokenize examples into rows {id, input_ids, labels}; return them sorted by id, and how many were too long.
+def encode(examples: Sequence[Record], tokenizer: Any, max_length: int) -> tuple[list[Record], Counter[str]]:
+    """Tokenize examples into rows {id, input_ids, labels}; return them sorted by id, and why others were dropped.
 
     Prompt and response are tokenized separately, so that the border between them is the same in training and in
     generation; labels are IGNORED on the prompt and equal to input_ids on the response and its EOS (both as in the
-    official train.py). Raises StudyError for an empty response and when no row is left.
+    official train.py). The only control tokens in a row are BOS and EOS: those in its text are spelled out.
+    Raises StudyError for an empty response and when no row is left.
     """
-    rows: list[Record] = []
+    spelled, control, first = speller(tokenizer), control_tokens(tokenizer), bos_ids(tokenizer)
+    rows, dropped = list[Record](), Counter[str]()
     for example in sorted(examples, key=lambda example: example["id"]):
         prompt, response = render_example(example["instruction"], example["response"])
         if not response:
             raise StudyError(f"example {example['id']} has an empty response: run notebook 03 again")
-        before = bos_ids(tokenizer) + tokenizer(prompt, add_special_tokens=False).input_ids
-        trained = tokenizer(response, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
-        labels = [IGNORED] * len(before) + trained
-        rows.append({"id": example["id"], "input_ids": before + trained, "labels": labels})
-    kept = [row for row in rows if len(row["input_ids"]) <= max_length]
-    if not kept:
+        if not encodable(prompt + response):
+            dropped[UNENCODABLE] += 1
+            continue
+        asked, answered = spelled(prompt), spelled(response)
+        before, trained = first + asked, [*answered, tokenizer.eos_token_id]
+        if any(control[token] in prompt + response for token in control.keys() & {*asked, *answered}):
+            dropped[UNSPELLED] += 1
+        elif len(before) + len(trained) > max_length:
+            dropped[TOO_LONG] += 1
+        else:
+            labels = [IGNORED] * len(before) + trained
+            rows.append({"id": example["id"], "input_ids": before + trained, "labels": labels})
+    if not rows:
+        why = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
         raise StudyError(
-            f"none of {len(rows)} examples fits in {max_length} tokens: raise MAX_LENGTH or run 03 on more"
+            f"none of {len(examples)} examples can be trained on ({why}): raise MAX_LENGTH or run 03 on more"
         )
-    return kept, len(rows) - len(kept)
+    return rows, dropped
 
 
 def split(rows: Sequence[Record], held_out: float, seed: int) -> tuple[list[Record], list[Record]]:
@@ -110,8 +123,9 @@ def answers(path: Path, instructions: Sequence[str], max_tokens: int) -> list[st
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
     # The base model's own settings, such as a repetition penalty, would otherwise apply.
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    texts = [render_prompt(instruction) for instruction in instructions]
-    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    spelled, first = speller(tokenizer), bos_ids(tokenizer)
+    prompts = [first + spelled(render_prompt(instruction)) for instruction in instructions]
+    inputs = tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
     output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
     new = output[:, inputs["input_ids"].shape[1] :].tolist()
     end = tokenizer.eos_token_id

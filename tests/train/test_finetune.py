@@ -16,7 +16,9 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     CodeGenConfig,
-    CodeGenForCausalLM,
+    GPTNeoConfig,
+    Lfm2Config,
+    PreTrainedConfig,
     Qwen2ForCausalLM,
     Starcoder2Config,
     Starcoder2ForCausalLM,
@@ -32,6 +34,10 @@ from lib.train.finetune import load_base, train, write_job
 from lib.train.recipe import Recipe
 from lib.train.template import answers, chat_template, render_prompt
 
+LFM2 = {
+    "vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "layer_types": ["conv", "full_attention"], "num_hidden_layers": 2, "initializer_range": 0.4,
+}  # fmt: skip
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", launch.PARENT: str(os.getpid())}
 
 
@@ -142,13 +148,37 @@ def test_the_loss_on_everything_is_another_training_with_the_same_held_out_loss_
     assert before[0] == pytest.approx(before[1], abs=1e-5), "the held-out loss is on responses in both"
 
 
-def test_a_model_whose_attention_cannot_be_replaced_is_refused(tiny: Model, tmp_path: Path) -> None:
-    """CodeGen has its own attention: packed examples would attend to each other and to later tokens."""
-    config = CodeGenConfig(vocab_size=512, n_embd=32, n_layer=1, n_head=4, rotary_dim=4, n_positions=512)
-    CodeGenForCausalLM(config).save_pretrained(tmp_path / "old")
-    AutoTokenizer.from_pretrained(tiny.path).save_pretrained(tmp_path / "old")
-    with pytest.raises(StudyError, match="a codegen, whose examples cannot be packed"):
-        train(replace(tiny, path=tmp_path / "old"), EXAMPLES, RECIPE, tmp_path / "out")
+def other(tiny: Model, path: Path, config: PreTrainedConfig) -> Model:
+    """Write a model of another architecture with random weights, and the tiny model's tokenizer."""
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    AutoTokenizer.from_pretrained(tiny.path).save_pretrained(path)
+    return replace(tiny, path=path)
+
+
+OWN_ATTENTION = {
+    "codegen": lambda: CodeGenConfig(vocab_size=512, n_embd=32, n_layer=1, n_head=4, rotary_dim=4, n_positions=512),
+    "gpt_neo": lambda: GPTNeoConfig(
+        vocab_size=512, hidden_size=32, num_layers=1, num_heads=4, attention_types=[[["global"], 1]]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_ATTENTION)
+def test_a_model_whose_attention_cannot_be_replaced_is_refused(tiny: Model, tmp_path: Path, kind: str) -> None:
+    """CodeGen has its own attention: packed examples would attend to each other. GPT-Neo does not even load."""
+    model = other(tiny, tmp_path / "old", OWN_ATTENTION[kind]())
+    with pytest.raises(StudyError, match=f"^examples of a {kind} cannot be packed: its attention cannot be replaced"):
+        train(model, EXAMPLES, RECIPE, tmp_path / "out")
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, dtype="bfloat16", method="full")], ids=["lora", "full"])
+def test_a_model_with_a_state_is_refused_before_the_first_update(tiny: Model, tmp_path: Path, recipe: Recipe) -> None:
+    """LFM2's convolutions run over the borders of packed examples, whatever its attention does."""
+    model = other(tiny, tmp_path / "lfm2", Lfm2Config(**LFM2))
+    with pytest.raises(StudyError, match="^examples of a lfm2 cannot be packed: it sees more of a row"):
+        train(model, EXAMPLES, recipe, tmp_path / "out")
+    assert not list(tmp_path.glob("out/checkpoints/*/*")) and not (tmp_path / "out/model").exists()
 
 
 def test_every_kind_of_dropout_is_found_and_set_to_zero(tmp_path: Path) -> None:

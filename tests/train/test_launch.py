@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers import alive, descendants
-from test_finetune import same_curve
+from test_finetune import LFM2, other, same_curve
 from tiny import EXAMPLES, RECIPE
+from transformers import Lfm2Config
 
 from lib.core.models import Model
 from lib.core.paths import ROOT
@@ -96,6 +97,8 @@ def test_the_error_of_a_process_is_raised(tiny: Model, two: str, tmp_path: Path)
         train(tiny, EXAMPLES, replace(RECIPE, batch=2), tmp_path, two)
     with pytest.raises(StudyError, match="not a configuration: give ddp, fsdp, zero3"):
         train(tiny, EXAMPLES, RECIPE, tmp_path, "horovod")
+    with pytest.raises(StudyError, match=r"^examples of a lfm2 cannot be packed: .*; choose another MODEL$"):
+        train(other(tiny, tmp_path / "lfm2", Lfm2Config(**LFM2)), EXAMPLES, RECIPE, tmp_path / "out", two)
 
 
 SHARDED = """

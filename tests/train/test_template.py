@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 from tiny import EXAMPLES
-from tokenizers import Tokenizer, models, processors
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from lib.core.models import Model
 from lib.core.records import StudyError
-from lib.train.template import IGNORED, chat_template, encode, load_tokenizer, render_example, render_prompt, split
+from lib.train.template import (
+    IGNORED,
+    answers,
+    bos_ids,
+    chat_template,
+    encode,
+    load_tokenizer,
+    render_example,
+    render_prompt,
+    split,
+)
 
 
 @pytest.mark.parametrize("instruction", ["Add.", "  Two\n\nlines  with 'quotes' and \"more\" ", "{{ no jinja }} \\n"])
@@ -31,8 +41,8 @@ def test_chat_template_refuses_a_system_role(tiny: Model) -> None:
 
 def test_loss_is_on_the_response_and_eos_only(tiny: Model) -> None:
     tokenizer = load_tokenizer(tiny.path)
-    rows, too_long = encode(EXAMPLES[:3], tokenizer, 1280)
-    assert too_long == 0
+    rows, dropped = encode(EXAMPLES[:3], tokenizer, 1280)
+    assert not dropped
     for row, example in zip(rows, EXAMPLES, strict=False):
         trained = [label for label in row["labels"] if label != IGNORED]
         prompt = row["input_ids"][: -len(trained)]
@@ -55,13 +65,69 @@ def test_bos_is_put_first_when_the_tokenizer_uses_one(tiny: Model) -> None:
 def test_long_examples_are_dropped_and_counted_and_nothing_left_is_an_error(tiny: Model) -> None:
     tokenizer = load_tokenizer(tiny.path)
     long = {"id": "zz", "instruction": "x", "response": "word " * 500}
-    rows, too_long = encode([*EXAMPLES, long], tokenizer, 300)
-    assert (len(rows), too_long) == (len(EXAMPLES), 1)
+    rows, dropped = encode([*EXAMPLES, long], tokenizer, 300)
+    assert len(rows) == len(EXAMPLES) and dropped == {"too long": 1}
     for examples in ([], [long]):
         with pytest.raises(StudyError, match="MAX_LENGTH"):
             encode(examples, tokenizer, 300)
     with pytest.raises(StudyError, match="empty response"):
         encode([{"id": "a", "instruction": "x", "response": " "}], tokenizer, 300)
+
+
+ABOUT_THE_END = {
+    "id": "zz",
+    "instruction": "Write a function that removes <|end|> from a text.",
+    "response": "```python\ndef strip(text):\n    return text.replace('<|end|>', '')\n```",
+}
+
+
+def test_a_control_token_in_a_text_is_trained_as_text(tiny: Model) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    row = encode([*EXAMPLES, ABOUT_THE_END], tokenizer, 1280)[0][-1]
+    trained = [label for label in row["labels"] if label != IGNORED]
+    assert row["input_ids"].count(tokenizer.eos_token_id) == 1 and trained[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(trained[:-1]) == ABOUT_THE_END["response"]
+    assert tokenizer.decode(row["input_ids"][: -len(trained)]) == render_prompt(ABOUT_THE_END["instruction"])
+
+
+def test_a_control_token_in_an_instruction_is_asked_about_as_text(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate, asked = Qwen2ForCausalLM.generate, []
+
+    def watched(model, input_ids, attention_mask, **options):
+        asked.extend(ids[mask].tolist() for ids, mask in zip(input_ids, attention_mask.bool(), strict=True))
+        return generate(model, input_ids, attention_mask=attention_mask, **options)
+
+    monkeypatch.setattr(Qwen2ForCausalLM, "generate", watched)
+    examples = [ABOUT_THE_END | {"id": "a", "instruction": "Short."}, ABOUT_THE_END]
+    assert len(answers(tiny.path, [example["instruction"] for example in examples], 20)) == 2
+    tokenizer = load_tokenizer(tiny.path)
+    assert tokenizer.decode(asked[1]) == render_prompt(ABOUT_THE_END["instruction"])
+    assert tokenizer.eos_token_id not in asked[1]
+    rows = encode(examples, tokenizer, 1280)[0]
+    assert asked == [row["input_ids"][: row["labels"].count(IGNORED)] for row in rows]
+
+
+@pytest.mark.parametrize("field", ["instruction", "response"])
+def test_text_that_utf8_cannot_hold_is_dropped_and_counted(tiny: Model, field: str) -> None:
+    tokenizer = load_tokenizer(tiny.path)
+    half = EXAMPLES[0] | {"id": "zz", field: "Replace \ud83d in a text."}
+    rows, dropped = encode([*EXAMPLES, half], tokenizer, 1280)
+    assert [row["id"] for row in rows] == [example["id"] for example in EXAMPLES]
+    assert dropped == {"text that UTF-8 cannot hold": 1}
+    with pytest.raises(StudyError, match="UTF-8 cannot hold: 1"):
+        encode([half], tokenizer, 1280)
+
+
+def test_a_control_token_that_a_tokenizer_cannot_spell_out_is_dropped_and_counted() -> None:
+    """One that looks up whole words or pieces finds it in its vocabulary, even if it is no token of the text."""
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -1.0) for letter in map(chr, range(9, 127)))]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Split("\0", "isolated")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>")
+    examples = [{"id": text, "instruction": "Do.", "response": text} for text in ("a", "b</s>c", "é")]
+    rows, dropped = encode(examples, tokenizer, 1280)
+    assert [row["id"] for row in rows] == ["a", "é"] and bos_ids(tokenizer) == []
+    assert dropped == {"control token that cannot be spelled out": 1}
 
 
 def test_the_split_is_seeded_disjoint_and_never_empty() -> None:
