@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from lib.core.records import Record, content_id
+from lib.core.text import UNENCODABLE, encodable
 from lib.corpora.source import MAX_FILE_BYTES, SourceFile
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -57,7 +58,8 @@ def functions(file: SourceFile) -> Iterator[Function]:
 
     The official seed_gathering takes triple-double-quoted docstrings only and drops decorators; here any quote style
     counts and the source is exact. Raises Unreadable with a short reason, before the first function: the file's own
-    fault, "too large", "null bytes", "encoding", "syntax" (Python 2 included) or "nesting".
+    fault, "name" (one that UTF-8 cannot hold), "too large", "null bytes", "encoding", "syntax" (Python 2 included) or
+    "nesting".
     """
     text = decode(file)
     if not _DEFINITION.search(text):
@@ -82,6 +84,8 @@ def decode(file: SourceFile) -> str:
     data = file.data
     if file.fault:
         raise Unreadable(file.fault)
+    if not encodable(file.package + file.path):
+        raise Unreadable("name")
     if len(data) > MAX_FILE_BYTES:
         raise Unreadable("too large")
     if b"\0" in data:
@@ -156,7 +160,10 @@ def seed(function: Function, header: str = "") -> Record:
     """The seed record of a function; `header` holds the import lines that its body needs.
 
     The format is that of the paper's appendix B: imports, signature, docstring, body.
+    Raises Unreadable for a docstring that UTF-8 cannot hold, although it can hold its source, where it is an escape.
     """
+    if not encodable(function.docstring):
+        raise Unreadable(UNENCODABLE)
     file = function.file
     code = f"{header}\n\n\n{function.code}" if header else function.code
     source = {"package": file.package, "version": file.version, "licence": file.licence}

@@ -35,7 +35,7 @@ def load_judged(folder: Path = FOLDER) -> list[Judged]:
     """Return the judge's examples sorted by id (official: four Yes, three No); StudyError names what a file lacks."""
     found = []
     for path in sorted(folder.glob("[0-9]*.md")):
-        parts = sections(path.read_text(encoding="utf-8"))
+        parts = sections(path.read_text(encoding="utf-8-sig"))
         if lacking := [name for name in ("code", "description", "answer") if not parts.get(name)]:
             raise StudyError(f"{path} has no {lacking[0]}; see its neighbours for the layout")
         if not parts["answer"].startswith(("Yes. ", "No. ")):
@@ -46,7 +46,7 @@ def load_judged(folder: Path = FOLDER) -> list[Judged]:
 
 def load_system(folder: Path = FOLDER) -> str:
     """Return the text at the start of every prompt of the judge."""
-    return (folder / "system.md").read_text(encoding="utf-8").strip()
+    return (folder / "system.md").read_text(encoding="utf-8-sig").strip()
 
 
 def without_docstring(code: str) -> str:

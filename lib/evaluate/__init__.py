@@ -12,4 +12,7 @@ from lib.evaluate.data import Missing
 from lib.evaluate.grading import grade
 from lib.evaluate.scoring import score, table
 
-__all__ = ["BENCHMARKS", "RAW_STOP", "STOP", "Benchmark", "Missing", "ask", "grade", "load_benchmark", "score", "table"]
+load = load_benchmark  # its earlier name, in scripts written for this package (shared/cases)
+
+__all__ = ["BENCHMARKS", "RAW_STOP", "STOP", "Benchmark", "Missing", "ask", "grade", "load", "load_benchmark"]
+__all__ += ["score", "table"]

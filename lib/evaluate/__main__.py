@@ -3,11 +3,13 @@
 import argparse
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from lib.core.cli import command
+from lib.core.programs import with_futures_first
 from lib.core.records import Journal, Record, StudyError, write_text
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
@@ -16,13 +18,15 @@ from lib.evaluate.scoring import score
 
 PRINTED = ("task_id", "sample", "base", "plus", "failing_input", "detail")
 RESAMPLES, SEED = 10_000, 0
+UTF8 = "utf-8-sig"  # Windows begins a file of UTF-8 with a byte order mark
 KS = (10, 100)  # printed after pass@1 where every task has that many samples (Chen et al. 2021)
 
 
 def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
     """Return (task id, solution) of one line of samples; StudyError when it is malformed.
 
-    A `completion` is appended to the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does.
+    A `completion` is appended to the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does; a
+    `from __future__` behind the prompt is moved to the top.
     """
     try:
         record = json.loads(line)
@@ -39,17 +43,18 @@ def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
         if field in record:
             if not isinstance(record[field], str):
                 raise StudyError(f"{place}: {field} is not a string; repeat the task_id for several samples")
-            before = benchmark.problems[task]["prompt"] if field == "completion" and task in benchmark.problems else ""
-            return task, before + record[field]
+            if field == "completion" and task in benchmark.problems:
+                return task, with_futures_first(benchmark.problems[task]["prompt"] + record[field])
+            return task, record[field]
     raise StudyError(f"{place}: {task} has neither solution nor completion; add one of them")
 
 
 def solutions(benchmark: Benchmark, path: Path) -> list[tuple[str, str]]:
     """Return (task id, solution) for every line of a .jsonl or .jsonl.gz file; StudyError names the first bad line."""
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        with gzip.open(path, "rt", encoding=UTF8) if path.suffix == ".gz" else path.open(encoding=UTF8) as lines:
             numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise StudyError(f"cannot read {path}: {error}; give a file of JSON lines") from None
     if not numbered:
         raise StudyError(f"{path} is empty; it should have a line of JSON for each sample")

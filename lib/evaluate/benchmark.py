@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lib.core.markdown import blocks
+from lib.core.programs import parsed
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import stopped
 from lib.sandbox import Limits
@@ -103,5 +105,12 @@ class Benchmark:
 
 
 def last_block(completion: str) -> str:
-    """Return the text from the last opening fence up to the next fence, as the paper's newer script does."""
-    return completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")
+    """Return the text from the last opening fence up to the next fence, as the paper's newer script does.
+
+    Where that is no Python because the fence stands in a string, the block ends at a later one.
+    """
+    code = completion.split(RESPONSE_PREFIX)[-1].split("```")[0].strip("\n")
+    if parsed(code) is None and (found := blocks(f"{RESPONSE_PREFIX}\n{completion.lstrip(chr(10))}\n```")):
+        later = found[-1].code.strip("\n")
+        return later if parsed(later) is not None else code
+    return code

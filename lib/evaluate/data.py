@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def read_pinned(path: Path, pins: Mapping[str, str]) -> tuple[dict[str, str], di
     """
     try:
         data = unpacked(path)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise StudyError(f"cannot read the benchmark {path}: {error}; give the path of an intact file") from error
     sha256 = hashlib.sha256(data).hexdigest()
     if pins and sha256 not in pins:

@@ -1,15 +1,16 @@
 """The outline of a function: its syntax tree without names, comments and layout."""
 
 import ast
-import re
 import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 
+from lib.core.markdown import blocks
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 MIN_OUTLINE = 20  # entries; shorter bodies (one call, a bare return) are the same in much unrelated code
 
-_FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+ANY_TAG = r"[^\n]*"  # of a fenced block; a model need not name the language
 # Written out: dir(builtins) differs between Python versions and inside notebooks.
 _LISTED = """
     abs all any ascii bin bool bytearray bytes callable chr classmethod complex delattr dict dir divmod enumerate
@@ -30,7 +31,7 @@ def outlines(text: str) -> Iterator[tuple[str, list[str]]]:
 
     The text is Python, or prose with Python in Markdown fences. Outlines under MIN_OUTLINE entries are left out.
     """
-    for piece in (piece for piece in [text, *_FENCED.findall(text)] if "def " in piece):
+    for piece in (piece for piece in [text, *(block.code for block in blocks(text, ANY_TAG))] if "def " in piece):
         for node in _nodes(piece):
             if isinstance(node, Function) and len(entries := outline(node)) >= MIN_OUTLINE:
                 yield node.name, entries

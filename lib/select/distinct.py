@@ -4,20 +4,13 @@ import ast
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from lib.core.markdown import BLOCK, code_of
+from lib.core.markdown import blocks, code_of
+from lib.core.programs import parsed
 from lib.core.records import Record
 from lib.overlap import near_duplicates
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITION = (*FUNCTION, ast.ClassDef)
-
-
-def parsed(code: str) -> ast.Module | None:
-    """The syntax tree, or None for code that does not parse."""
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def name_sets(code: str) -> list[frozenset[str]]:
@@ -36,8 +29,8 @@ def joined_names(response: str) -> list[str] | None:
 
     The string is empty without a function, so that only one such response is kept (official clean_data.py).
     """
-    block = BLOCK.search(response)
-    tree = parsed(block[1]) if block else None
+    found = blocks(response)
+    tree = parsed(found[0].code) if found else None
     return None if tree is None else [" ".join(node.name for node in ast.walk(tree) if isinstance(node, FUNCTION))]
 
 

@@ -23,8 +23,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lib.core.markdown import code_of
+from lib.core.programs import parsed
 from lib.core.records import Record, StudyError, content_id
-from lib.select.distinct import FORMS, parsed
+from lib.core.text import UNENCODABLE, encodable
+from lib.select.distinct import FORMS
 from lib.synthesize.prompts import Style
 
 # Substrings (of the lower-cased response) that mark unfinished code, as in the official sanitizer.
@@ -86,6 +88,8 @@ def preset(name: str, **changes: Any) -> Options:
 
 def fault(response: Record, style: Style) -> str | None:
     """Why a response record cannot become a program (the paper's format rules), or None when it can."""
+    if not encodable(response["text"]):
+        return UNENCODABLE
     parts = style.split(response["text"])
     if parts is None:
         return "not one response and one tests section"
@@ -149,7 +153,9 @@ def pick(
         asked, answered = "".join(text.split()), "".join(program["response"].split())
         readable = parsed(program["code"]) is not None
         names = FORMS[options.name_form](program) if readable and options.diversify_names else ()
-        if options.max_words and len(text.split()) > options.max_words:
+        if not encodable(text):
+            reasons[UNENCODABLE] += 1
+        elif options.max_words and len(text.split()) > options.max_words:
             reasons[f"instruction over {options.max_words} words"] += 1
         elif not readable or names is None:
             reasons["code that does not parse"] += 1

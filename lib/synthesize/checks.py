@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lib.core.records import Record
+from lib.core.text import UNENCODABLE, encodable
 
 MAX_CONCEPT_WORDS = 6
 MAX_CONCEPTS = 5  # the exemplars have two to five
@@ -34,6 +35,8 @@ def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
         concept = re.sub(r"\s+", " ", item).strip(" .*-").lower()
         if not concept:
             faults["empty"] += 1
+        elif not encodable(concept):
+            faults[UNENCODABLE] += 1
         elif CODE_MARKS.search(concept):
             faults["code"] += 1
         elif len(concept.split()) > MAX_CONCEPT_WORDS:
@@ -49,6 +52,8 @@ def parse_concepts(text: str) -> tuple[list[str], Counter[str]]:
 
 def instruction_fault(text: str, max_words: int) -> str | None:
     """Return why a task cannot be used, or None."""
+    if not encodable(text):
+        return UNENCODABLE
     words = len(text.split())
     if words < MIN_INSTRUCTION_WORDS:
         return f"shorter than {MIN_INSTRUCTION_WORDS} words"

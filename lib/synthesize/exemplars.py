@@ -13,6 +13,7 @@ from lib.core.markdown import sections
 from lib.core.paths import ROOT
 from lib.core.records import Record, StudyError, content_id
 
+ENCODING = "utf-8-sig"  # some editors begin a file of UTF-8 with a byte order mark
 FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 
 
@@ -42,7 +43,7 @@ def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]
     """Return the exemplars of a folder sorted by id; raise StudyError, with the file's name, for a missing part."""
     exemplars = []
     for path in sorted(folder.glob("[0-9]*.md")):
-        match = FRONT.match(path.read_text())
+        match = FRONT.match(path.read_text(ENCODING))
         if match is None:
             raise StudyError(f"{path} lacks its front matter between two --- lines")
         facts = dict(line.split(": ", 1) for line in match[1].splitlines())
@@ -69,7 +70,7 @@ def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]
 
 def load_systems(path: Path = ROOT / "data" / "exemplars" / "system.md") -> dict[str, str]:
     """Return the system text of each step: {"s->c": ..., "c->i": ..., "i->r": ..., "s->i": ...}."""
-    return sections(path.read_text())
+    return sections(path.read_text(ENCODING))
 
 
 def positions(dealt: Sequence[tuple[Deck, Record]], exemplars: Sequence[Exemplar]) -> pd.DataFrame:

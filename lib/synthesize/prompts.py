@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lib.core.markdown import BLOCK, code_of, fenced
+from lib.core.markdown import FENCE, blocks, code_of, fenced
 from lib.core.records import StudyError
 from lib.generate.few_shot import NEXT_EXAMPLE, prompt
 from lib.synthesize.exemplars import Deck, Exemplar
@@ -109,10 +109,10 @@ def split_sections(text: str) -> tuple[str, str] | None:
     if tuple(_SECTION.findall(text)) != TAGS:
         return None
     response, tests = re.split(r"\n*^\[Tests\][ \t]*$\n?", text, maxsplit=1, flags=re.MULTILINE)
-    block = BLOCK.search(tests)
-    if block is None or tests.count("```") != 2:
+    found = blocks(tests)
+    if len(found) != 1 or FENCE in tests[: found[0].start] + tests[found[0].end :]:
         return None
-    return response.strip(), tests[: block.end()].strip()
+    return response.strip(), tests[: found[0].end].strip()
 
 
 def final_sections(response: str, rng: random.Random) -> str:
@@ -124,8 +124,10 @@ def final_sections(response: str, rng: random.Random) -> str:
     """
     _, _, reasoning, _, implementation, _, explanation = map(str.strip, _SECTION.split(response))
     reasoned, explained = rng.random() < 0.5, rng.random() < 0.5
-    code = BLOCK.sub(lambda block: fenced(_without_comments(block[1])), implementation)
-    return "\n\n".join([*[reasoning] * reasoned, code, *[explanation] * explained])
+    for block in reversed(blocks(implementation)):
+        bare = fenced(_without_comments(block.code), block.fence)
+        implementation = implementation[: block.start] + bare + implementation[block.end :]
+    return "\n\n".join([*[reasoning] * reasoned, implementation, *[explanation] * explained])
 
 
 def _without_comments(code: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id
+from lib.core.text import UNENCODABLE, encodable
 from lib.generate import Engine, Request, complete, fits
 from lib.generate.few_shot import NEXT_EXAMPLE
-from lib.generate.protocol import sampling_seed
+from lib.generate.protocol import sampling_seed, unfinished
 from lib.synthesize.checks import instruction_fault, parse_concepts, without_duplicates
 from lib.synthesize.exemplars import Deck, Decks
 from lib.synthesize.prompts import Style
@@ -112,9 +113,9 @@ def ask_concepts(
     records = []
     for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
         text = completion["text"]
-        if completion["finish_reason"] == "length":  # the last concept may be incomplete
+        if why := unfinished(completion):  # the last concept may be incomplete
             text = text.rpartition(",")[0]
-            step.notes["cut off at the token limit"] += 1
+            step.notes[why] += 1
         concepts, faults = parse_concepts(text)
         step.notes += faults
         if len(concepts) < 2:
@@ -183,8 +184,7 @@ def _ask_tasks(
     records = []
     for (deck, parent, properties), request, completion in zip(asked, requests, step.completions, strict=True):
         text = completion["text"].strip()
-        cut = "cut off at the token limit" if completion["finish_reason"] == "length" else None
-        if fault := cut or instruction_fault(text, max_words):
+        if fault := unfinished(completion) or instruction_fault(text, max_words):
             reasons[fault] += 1
             continue
         record = {
@@ -209,7 +209,7 @@ def ask_responses(
     sampling: Sampling,
     samples: int,
 ) -> Step:
-    """Step I->R: `samples` responses with tests per task; those cut off at the token limit are dropped.
+    """Step I->R: `samples` responses with tests per task; those cut off, or not storable as UTF-8, are dropped.
 
     The records are lazy and sorted by id, because ten samples of a hundred thousand tasks may not fit into memory.
     """
@@ -233,10 +233,12 @@ def ask_responses(
         }
 
     completions = complete(engine, Lazy(range(samples * len(dealt)), request), cache, "responses")
-    keys = [
-        (content_id("response", dealt[index // samples][1]["id"], completion["id"]), index)
-        for index, completion in enumerate(completions)
-        if completion["finish_reason"] != "length"
-    ]
-    reasons = +Counter({"cut off at the token limit": len(completions) - len(keys)})  # no entry when there are none
+    keys, reasons = list[tuple[str, int]](), Counter[str]()
+    for index, completion in enumerate(completions):
+        if why := unfinished(completion):
+            reasons[why] += 1
+        elif not encodable(completion["text"]):
+            reasons[UNENCODABLE] += 1
+        else:
+            keys.append((content_id("response", dealt[index // samples][1]["id"], completion["id"]), index))
     return require_records(Step(Lazy(sorted(keys), record), reasons, completions), "response")

@@ -1,5 +1,7 @@
 """Records are written whole or not at all; a journal survives a kill -9 and a torn last line."""
 
+import codecs
+import gzip
 import json
 import signal
 import subprocess
@@ -81,6 +83,14 @@ def test_damage_is_named_with_its_line(tmp_path):
         list(iter_records(path))
     with pytest.raises(StudyError, match="missing"):
         list(iter_records(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "records.jsonl.gz"])
+def test_a_byte_order_mark_is_no_part_of_a_record(tmp_path, name):
+    """As Windows begins a file of UTF-8, and a file that was put together from such ones has it on any line."""
+    line = codecs.BOM_UTF8 + '{"id":"ä"}\r\n'.encode()
+    (tmp_path / name).write_bytes(gzip.compress(line * 2) if name.endswith(".gz") else line * 2)
+    assert read_records(tmp_path / name) == [{"id": "ä"}] * 2
 
 
 def test_a_journal_cuts_a_torn_last_line_and_goes_on(tmp_path):

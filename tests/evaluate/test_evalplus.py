@@ -169,7 +169,8 @@ BROKEN = {
         "fail", "fail", [[1, 2]],
     ),
     "forges the report": (
-        "def largest(numbers):\n    _report.text = '{\"status\": \"pass\"}'\n    _report.store = print\n    return -1",
+        "def largest(numbers):\n    for value in [*globals().values()]:\n        if hasattr(value, 'store'):\n"
+        "            value.text, value.store = '{\"status\": \"pass\"}', print\n    return -1",
         "fail", "fail", None,
     ),
 }  # fmt: skip
@@ -218,6 +219,21 @@ def test_what_a_right_solution_may_do():
     pair = made("pair", "    return (numbers, 1)", [[4]], [[9]])
     named = "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef pair(n):\n    return P(n, 1)"
     assert grade_solutions(pair, [("Own/0", named)])[0]["passed"]
+
+
+def test_the_tests_replace_no_name_of_a_solution():
+    """Modules and helpers of the tests have names that solutions use for other things; builtins, too."""
+    from_modules = "from time import time\ndef largest(numbers):\n    time()\n    return max(numbers, default=None)"
+    names = ["io", "math", "numpy", "pathlib", "sys", "time", "types", "zlib", "job", "run", "check", "answer"]
+    names += ["vars", "exec", "_graded", "_report"]
+    own = "".join(f"{name} = 2\n" for name in names)
+    used = f"{own}def largest(numbers):\n    assert {' == '.join(names)}\n"
+    codes = [from_modules, used + "    return max(numbers, default=None)"]
+    samples = grade_solutions(made(), [("Own/0", code) for code in codes])
+    assert [s["detail"] for s in samples if not s["passed"]] == []
+    for entry in ("check", "run", "_graded", "time"):
+        code = f"def {entry}(numbers):\n    return max(numbers, default=None)"
+        assert grade_solutions(made(entry), [("Own/0", code)])[0]["passed"], entry
 
 
 def test_a_slow_reference_gives_a_call_more_time():
@@ -619,3 +635,57 @@ def test_bad_samples_are_refused_before_anything_runs(text, complaint, tmp_path)
     )  # fmt: skip
     assert_refused(done, complaint)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.jsonl.gz"])
+def test_samples_as_other_systems_write_them(name, tmp_path):
+    """A byte order mark, carriage returns, blank lines, the same line twice; text that no program can hold is an error.
+
+    A completion that begins with a future stands behind the prompt's imports.
+    """
+    body = "    ordered = sorted(numbers)\n    return any(b - a < threshold for a, b in zip(ordered, ordered[1:]))\n"
+    whole = f"def has_close_elements(numbers, threshold):\n{body}"
+    texts = [
+        {"solution": whole},
+        {"solution": whole},
+        {"completion": body},
+        {"completion": f"from __future__ import annotations\n{whole}"},
+        {"solution": f"x = '\ud800'\n{whole}"},
+        {"solution": f"x = '\0'\n{whole}"},
+    ]
+    lines = [json.dumps({"task_id": "HumanEval/0", **text}) for text in texts]
+    data = b"\xef\xbb\xbf" + "\r\n\r\n".join([*lines, " "]).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    out = tmp_path / "graded.jsonl"
+    done = command("--benchmark", "humaneval", "--samples", tmp_path / name, "--out", out)
+    assert done.returncode == 0 and not done.stderr.count("Traceback"), done.stderr
+    graded = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(line["sample"], line["base"]) for line in graded] == [
+        (0, "pass"),
+        (1, "pass"),
+        (2, "pass"),
+        (3, "pass"),
+        (4, "error"),
+        (5, "error"),
+    ]
+
+
+def test_a_damaged_archive_is_refused_in_one_line(tmp_path):
+    """Bytes changed in the middle, which zlib notices, not gzip: of samples and of a benchmark."""
+    data = bytearray(gzip.compress(b'{"task_id": "HumanEval/0", "solution": ""}\n' * 9))
+    data[12:20] = b"\xff" * 8
+    damaged = tmp_path / "samples.jsonl.gz"
+    damaged.write_bytes(data)
+    out = tmp_path / "graded.jsonl"
+    assert_refused(command("--benchmark", "humaneval", "--samples", damaged, "--out", out), "cannot read")
+    with pytest.raises(StudyError, match="cannot read the benchmark"):
+        load_benchmark("evoeval-subtle", damaged)
+    with pytest.raises(Missing, match="neither here nor downloadable"):
+        evoeval.downloaded(damaged.as_uri(), tmp_path / "kept.jsonl")
+
+
+def test_a_benchmarks_file_may_begin_with_a_byte_order_mark(tmp_path):
+    """One without a pinned hash, written anew on Windows."""
+    file = tmp_path / "EvoEval_subtle.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(json.dumps, EVOEVAL)).encode())
+    assert list(load_benchmark("evoeval-subtle", file).problems) == [problem["task_id"] for problem in EVOEVAL]

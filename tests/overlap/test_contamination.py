@@ -49,6 +49,14 @@ def tasks(benchmark: str) -> dict[str, str]:
     return {str(task["task_id"]): task["code"].replace("\r", "") for task in map(json.loads, lines)}
 
 
+def test_code_is_found_beside_a_fence_in_a_string(contamination: Contamination) -> None:
+    """The fence does not end the block."""
+    solution = all_renamed(redocumented(tasks("HumanEval")["HumanEval/0"], None))
+    text = f"So:\n```py\nTITLE = '''\n```\n'''\n{solution}\n```\nDone."
+    assert len(list(outlines(text))) == 1
+    assert "HumanEval" in str(contamination.reason(text))
+
+
 class Renamer(ast.NodeTransformer):
     """Gives every function, parameter and variable that the code binds a new name."""
 

@@ -69,6 +69,7 @@ def test_a_good_response_becomes_a_program() -> None:
             "no assertion in the tests",
         ),
         (GOOD.replace("assert add", "def test():\n    assert add"), "tests never called"),
+        (GOOD.replace("a + b", "a + b  # \ud83d"), "text that UTF-8 cannot hold"),
     ],
 )
 def test_format_rules(text: str, reason: str) -> None:
@@ -80,6 +81,29 @@ def test_format_rules(text: str, reason: str) -> None:
 def test_only_python_blocks_are_code() -> None:
     text = GOOD.replace("</response>", "\n```\n$ python add.py\n3\n```\n</response>")
     assert "$" not in selection.programs([response("a", text=text)], PAPER)[0][0]["code"]
+
+
+def test_a_fence_in_a_string_ends_neither_the_program_nor_its_tests() -> None:
+    code = "def fence(code):\n    return f'''\n```python\n{code}\n```\n'''"
+    tests = 'assert fence("x") == """\n```python\nx\n```\n"""'
+    text = GOOD.replace("def add(a, b):\n    return a + b", code).replace("assert add(1, 2) == 3", tests)
+    (made,), reasons = selection.programs([response("a", text=text)], PAPER)
+    assert (made["code"], made["tests"]) == (code, tests) and not reasons
+    assert distinct.joined_names(made["response"]) == ["fence"]
+    assert distinct.representation(made["response"]).startswith("def fence(code):\n    return f")
+
+
+def test_a_block_with_a_future_import_may_be_the_second() -> None:
+    text = GOOD.replace("</response>", "```python\nfrom __future__ import annotations\nx: Late = 1\n```\n</response>")
+    ((made,), _) = selection.programs([response("a", text=text)], PAPER)
+    compile(made["code"], "program", "exec", dont_inherit=True)
+
+
+def test_a_task_that_utf8_cannot_hold_is_counted() -> None:
+    passing = [program("a"), program("b", "def other(): ...")]
+    parents = {p["id"]: response(p["id"], p["id"]) for p in passing}
+    kept, reasons = selection.pick(passing, parents, {"a": "Add \ud83d to a text.", "b": "Do."}, Options())
+    assert [p["id"] for p in kept] == ["b"] and reasons == {"text that UTF-8 cannot hold": 1}
 
 
 def test_one_response_an_instruction_in_any_order() -> None:

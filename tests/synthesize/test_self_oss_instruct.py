@@ -128,6 +128,7 @@ def test_every_style_reads_back_what_it_shows(exemplar):
 
 
 CODE, TESTS = "```python\n# add\nx = 1\n```", "```python\nassert x\n```"
+FENCES = "assert x == '''\n```python\n```\n''' + '```'"
 SECTIONS = f"[Reasoning]\nWhy.\n\n[Implementation]\n{CODE}\n\n[Explanation]\nHow.\n\n[Tests]\n{TESTS}"
 
 
@@ -142,6 +143,11 @@ SECTIONS = f"[Reasoning]\nWhy.\n\n[Implementation]\n{CODE}\n\n[Explanation]\nHow
         (HEADERS, "A ### Tests 2", None),
         (OLDER, SECTIONS, (SECTIONS.split("\n\n[Tests]")[0], TESTS)),
         (OLDER, SECTIONS + "\nThis runs them.", (SECTIONS.split("\n\n[Tests]")[0], TESTS)),
+        (
+            OLDER,
+            SECTIONS.replace("assert x", FENCES),
+            (SECTIONS.split("\n\n[Tests]")[0], TESTS.replace("assert x", FENCES)),
+        ),
         (OLDER, SECTIONS.replace("[Explanation]\nHow.\n\n", ""), None),
         (OLDER, SECTIONS + "\n[Tests]\n", None),
         (OLDER, SECTIONS + "\n```python\ny\n```", None),
@@ -169,6 +175,14 @@ def test_a_line_of_a_string_that_looks_like_a_comment_stays():
     assert "# a comment" in OLDER.final(plain, random.Random(0))  # does not parse
 
 
+@pytest.mark.parametrize("fence", ["```", "````", "~~~"])
+def test_the_older_pipeline_cuts_comments_of_code_with_fences_in_strings(fence):
+    code = "# A comment.\ndef f(x):\n    return '''\n```python\n''' + x\n"
+    answer = SECTIONS.replace(CODE, f"{markdown.fenced(code, fence)} or {CODE}").split("\n\n[Tests]")[0]
+    bare = markdown.fenced(code.removeprefix("# A comment.\n"), fence)
+    assert f"{bare} or {CODE}" in OLDER.final(answer, random.Random(0))
+
+
 def test_an_unknown_style_is_named():
     with pytest.raises(StudyError, match="PROMPTS='xml' is unknown; choose paper, headers or starcoder2"):
         prompts.style("xml", SYSTEMS)
@@ -190,6 +204,7 @@ def test_prompts_of_one_deck_share_everything_but_the_query():
         ("dict.get(key), return value, sets", ["sets"], {"code": 2}),
         ("this is a run-on sentence about many things, sets", ["sets"], {"longer than 6 words": 1}),
         ("", [], {"empty": 1}),
+        ("sets, half \ud83d a smile, sums", ["sets", "sums"], {"text that UTF-8 cannot hold": 1}),
         (",,", [], {"empty": 3}),
     ],
 )  # fmt: skip
@@ -207,6 +222,7 @@ GOOD = "Write a function `f(items)` that returns the even numbers of a list in t
         ("Write a profile of a list as a function that groups its numbers by size.", None),
         ("Write a function.", "shorter"),
         ("word " * 201, "longer"),
+        (GOOD + " Replace \ude00.", "UTF-8"),
         (GOOD + "\n### Task\nanother", "runs on"),
         (GOOD.replace("a list", "a file"), "needs files"),
         (GOOD + " Read the numbers from stdin.", "needs files"),
@@ -277,6 +293,15 @@ def test_cut_off_responses_are_counted_and_the_rest_written_in_order(tmp_path):
         assert record["text"] == f"seed {record['sampling_seed']}"
         assert record["seed"] == next(t["seed"] for t in tasks if t["id"] == record["parent"])
         assert record["model"] == "r1" and record["engine"] == "scripted" and len(record["exemplars"]) == 1
+
+
+def test_responses_that_utf8_cannot_hold_are_counted(tmp_path):
+    engine = Scripted(lambda request: ("half \ud83d" if request.sample else "whole 😀", "stop"))
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        decks, sampling = Decks(EXEMPLARS, 1, 3, 1), instruct.Sampling(0.7, 50, 1)
+        step = instruct.ask_responses(engine, cache, PAPER, decks, [task(1), task(2)], sampling, 3)
+        assert [record["text"] for record in step.records] == ["whole 😀"] * 2
+    assert step.reasons == {"text that UTF-8 cannot hold": 4}
 
 
 def test_tasks_straight_from_seeds_have_no_properties(tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record
+from lib.evaluate.answers import unused, with_own_function
 from lib.evaluate.benchmark import Outcome, plain
 from lib.evaluate.oracles import evalplus as oracle
 from lib.sandbox import Limits
@@ -34,21 +35,23 @@ FAULTS = {
     "Mbpp/255": "evalplus 0.3.1 has too little memory for its plus inputs",
 }
 # The imports are in the tests, where the sandbox sees them: it undoes what a solution has changed in these modules.
+# They are inside the function, because a solution may use these names otherwise: `from time import time`.
 TESTS = """\
-import base64, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types, typing, zlib
-import numpy
-def _graded(answer):
+def {graded}(answer):
+    import base64, builtins, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types
+    import typing, zlib
+    import numpy
     job = {job!r}
     for name, text in {sources!r}:
         module = sys.modules[name] = types.ModuleType(name)
-        exec(text, vars(module))
+        builtins.exec(text, module.__dict__)
     run = sys.modules[{first!r}].run
     for name, _ in {sources!r}:
         del sys.modules[name]
-    found = run(answer, job, module.comparison, _report.scale)
-    _report.store(found)
+    found = run(answer, job, module.comparison, {report}.scale)
+    {report}.store(found)
     return found["status"] == "pass"
-assert _graded(_answer)
+assert {graded}({entry})
 """
 
 
@@ -74,12 +77,12 @@ def program(
         "floor": FLOOR_SECONDS * time_scale, "factor": FACTOR * time_scale,
     }  # fmt: skip
     files = sources("evalplus", own) if own else sources("evalplus")
+    entry, graded, report = problem["entry_point"], unused("_graded", solution), unused("_report", solution)
     return {
-        # The last line makes the sandbox treat the function as the response's, even when the response imports it.
-        "code": f"{solution}\n\n_answer = {problem['entry_point']}\n",
-        "tests": TESTS.format(sources=files, first=files[0][0], job=job),
+        "code": with_own_function(solution, entry),
+        "tests": TESTS.format(sources=files, first=files[0][0], job=job, entry=entry, graded=graded, report=report),
         "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + REFERENCE_SECONDS) * time_scale,
-        "report": "_report",
+        "report": report,
     }
 
 

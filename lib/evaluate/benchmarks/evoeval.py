@@ -10,6 +10,7 @@ times the reference's time.
 
 import gzip
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def downloaded(url: str, kept: Path) -> Path:
         try:
             with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
                 data = gzip.decompress(answer.read())
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise Missing(
                 f"{kept.stem} is neither here nor downloadable ({error}). Get {url}, and name its path, or its folder "
                 "in STUDY_BENCHMARKS"

@@ -4,7 +4,9 @@ import ast
 import importlib.util
 from pathlib import Path
 
+from lib.core.programs import with_futures_first
 from lib.core.records import Record, StudyError
+from lib.evaluate.answers import is_body, with_own_function
 from lib.evaluate.benchmark import Benchmark, last_block
 from lib.evaluate.data import locate, read_pinned
 from lib.sandbox import Limits
@@ -41,12 +43,13 @@ def solution(problem: Record, completion: str) -> str:
     """Return the program text in a completion: the last python block, up to its closing fence.
 
     The task's code above its function (imports, helpers) is put first, because a model need not repeat it; an answer
-    without a definition of the function is taken as its body and put under the task's own signature.
+    that is the body of the function is put under the task's own signature.
     """
     code = last_block(completion)
-    if f"def {problem['entry_point']}" not in code:
-        return problem["prompt"] + code + "\n"
-    return f"{preamble(problem)}\n\n{code}\n".lstrip("\n")
+    signature = problem["prompt"].removesuffix("\n") + "\n"  # a prompt of EvoEval may end with its docstring
+    if is_body(code, signature):
+        return f"{signature}{code}\n"
+    return with_futures_first(f"{preamble(problem)}\n\n{code}\n".lstrip("\n"))
 
 
 def preamble(problem: Record) -> str:
@@ -59,4 +62,5 @@ def preamble(problem: Record) -> str:
 
 def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
     """Return the program the sandbox runs: the solution, then the benchmark's check() on the function."""
-    return {"code": solution, "tests": problem["test"], "entry": problem["entry_point"]}
+    entry = problem["entry_point"]
+    return {"code": with_own_function(solution, entry), "tests": problem["test"], "entry": entry}
