@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
 .PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
@@ -53,7 +54,7 @@ test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all 
 	$(PY) -m pytest -m engine || status=1; exit $$status
 
 lab: setup ## open JupyterLab with this environment as its kernel
-	@$(PY) -m jupyterlab
+	@$(PY) -m lib.runner.lab
 
 doctor: setup ## check this machine, one line per requirement
 	@$(PY) -m lib.runner.doctor

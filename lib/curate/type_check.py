@@ -27,8 +27,11 @@ CONFIG = {
     "venv": "environment",
 }
 TIMED_OUT, CRASHED = "type check timed out", "type check crashed"
-REMEDY = "run `make setup` again to reinstall basedpyright"
+REMEDY = "install it anew with `make clean` and `make setup`"
 LONGEST = 200  # characters kept of a message
+# What the checker gets of this process's variables. Others change what it does or whether it starts: NODE_OPTIONS,
+# NODE_PATH, OPENSSL_CONF, GITHUB_ACTIONS, PYRIGHT_TMPDIR, VIRTUAL_ENV, LD_PRELOAD.
+KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
 POLL_SECONDS = 0.05
 
 
@@ -96,10 +99,14 @@ class _Batch:
         limited = ["timeout", "--signal=KILL", str(timeout), *command(self.folder)]
         with (self.folder / "report.json").open("wb") as out, (self.folder / "stderr.txt").open("wb") as err:
             # messages in English; a process group of its own, so that close() reaches all of its processes
-            environment = os.environ | {"LC_ALL": "en"}
-            self.process = subprocess.Popen(
-                limited, cwd=self.folder, env=environment, stdout=out, stderr=err, start_new_session=True
-            )
+            environment = {name: os.environ[name] for name in KEPT if name in os.environ} | {"LC_ALL": "en"}
+            try:
+                self.process = subprocess.Popen(
+                    limited, cwd=self.folder, env=environment, stdout=out, stderr=err, start_new_session=True
+                )
+            except OSError as error:
+                self._scratch.cleanup()
+                raise StudyError(f"`timeout` cannot be started ({error.strerror}); install GNU coreutils") from error
 
     @property
     def killed(self) -> bool:
@@ -119,10 +126,17 @@ class _Batch:
                     found[Path(item["file"]).stem].append(self._line(item))
             if report["summary"]["filesAnalyzed"] != len(self.keys):
                 raise ValueError("not every file was checked")
-        except (ValueError, KeyError) as error:
-            said = (self.folder / "stderr.txt").read_text(errors="replace").strip() or str(error)
-            raise StudyError(f"the type checker failed ({said.splitlines()[-1][:LONGEST]}); {REMEDY}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(
+                f"the type checker failed with exit status {self.process.returncode}, saying: {self._said() or error}; "
+                f"remove that cause, or {REMEDY}"
+            ) from error
         return found
+
+    def _said(self) -> str:
+        """Return in one line how the process's messages begin (a traceback of node ends with its version)."""
+        texts = [(self.folder / file).read_text(errors="replace").split() for file in ("stderr.txt", "report.json")]
+        return " ".join(texts[0] or texts[1])[:LONGEST]
 
     def halves(self) -> list[list[str]]:
         """Return the two halves of a killed batch, to be tried again; nothing for others."""

@@ -25,6 +25,7 @@ from lib.core.records import StudyError, write_text
 from lib.core.study import STAGES, Stage, read_manifest, source_of, undone, with_ancestors, with_role
 from lib.runner.console import Console, errors_into, to_go
 from lib.runner.executed import tidied
+from lib.runner.kernel import NAME, own_kernel
 from lib.runner.profiles import settle
 
 Parameters = dict[str, dict[str, Any]]  # of each stage, by name
@@ -59,12 +60,13 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
         errors_into(errors),
         Console(name, cells, title, minutes_left) as console,
         explained(name, partial, log, console),
+        own_kernel(),
     ):
         papermill.execute_notebook(
             str(source),
             str(partial),
             parameters=parameters,
-            kernel_name="python3",
+            kernel_name=NAME,
             language="python",
             cwd=str(ROOT),
             progress_bar=False,
@@ -82,7 +84,7 @@ def run_notebook(name: str, parameters: dict[str, Any], title: str, minutes_left
 
 @contextmanager
 def explained(name: str, partial: Path, log: Path, console: Console) -> Iterator[None]:
-    """Turn a failed cell or a dead kernel into a StudyError that says where to look."""
+    """Turn a failed cell, or a kernel that died or did not start, into a StudyError that says where to look."""
     try:
         yield
     except PapermillExecutionError as error:
@@ -95,6 +97,12 @@ def explained(name: str, partial: Path, log: Path, console: Console) -> Iterator
             f"{name}: its kernel was killed in cell {console.cell}, most often because memory ran out. "
             f"Close other programs, or lower MAX_SEQS or MAX_LENGTH in notebooks/params, then run the same command "
             f"again (what was stored is kept; log: {log})."
+        ) from error
+    except RuntimeError as error:
+        if console.cell:
+            raise
+        raise StudyError(
+            f"{name}: its kernel did not start ({error}); the end of {log} says why; `make doctor` checks the packages"
         ) from error
 
 
@@ -141,9 +149,7 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
     parameters = settle(profile, options)
     wanted = with_ancestors(stages)
     run = parameters[wanted[0].name]["RUN"]
-    folder = run_folder(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with locked(run_folder(run)):
         prepared = False
         for number, stage in enumerate(wanted, 1):
             name, place = stage.name, f"[{number}/{len(wanted)}]"
@@ -164,8 +170,15 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; StudyError when another process does."""
-    with (folder / ".lock").open("w") as lock:
+    """Hold a run's folder, made when it is not there; StudyError when it cannot be or another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StudyError(
+            f"{folder} cannot be written ({error.strerror}); choose another RUN=, or another place with STUDY_RUNS"
+        ) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -215,14 +215,26 @@ def test_nothing_leaves_the_funnel_without_a_reason(runs):
 
 
 def test_unknown_names_and_wrong_types_are_refused():
-    defaults = {"RUN": "laptop", "RATE": 1e-4, "SEED": 1, "ON": True}
-    check_types("n", {"RATE": 1, "SEED": 2}, defaults)
+    defaults = {"RUN": "laptop", "RATE": 1e-4, "SEED": 1, "ON": True, "NAMES": ["a"], "RATIOS": [0.5]}
+    defaults |= {"WEIGHTS": {"a": 3, "b": 1}, "OPTIONS": {}}
+    check_types("n", {"RATE": 1, "SEED": 2, "NAMES": [], "RATIOS": [1, 0.5]}, defaults)
+    check_types("n", {"WEIGHTS": {"c": 0.5, "d": 0}, "OPTIONS": {"any": [1, "a", None]}}, defaults)
     for bad, message in [
         ({"RATES": 1.0}, "has no parameter RATES"),
         ({"SEED": 1.0}, "SEED must be int"),
         ({"SEED": True}, "SEED must be int"),
         ({"ON": 1}, "ON must be bool"),
-        ({"RATE": "1e-4"}, "RATE must be float"),
+        ({"RATE": "1e-4"}, "RATE must be float, not '1e-4' .str.; write a number"),
+        ({"RATE": float("nan")}, "RATE must be finite, not nan; write a number"),
+        ({"RATE": float("-inf")}, "RATE must be finite"),
+        ({"RUN": "a\udcff"}, r"RUN holds the character '\\udcff'"),
+        ({"WEIGHTS": {"a": "3"}}, r"WEIGHTS\['a'\] must be float, not '3'"),
+        ({"WEIGHTS": {"a": True}}, r"WEIGHTS\['a'\] must be float"),
+        ({"WEIGHTS": {"a": -1}}, r"WEIGHTS\['a'\] must not be negative"),
+        ({"WEIGHTS": {"a": 0}}, "WEIGHTS needs a weight above 0"),
+        ({"RATIOS": [0.5, "half"]}, r"RATIOS\[1\] must be float"),
+        ({"NAMES": ["a", 1]}, r"NAMES\[1\] must be str"),
+        ({"OPTIONS": {"deep": [{"x": float("inf")}]}}, r"OPTIONS\['deep'\]\[0\]\['x'\] must be finite"),
     ]:
         with pytest.raises(StudyError, match=message):
             check_types("n", bad, defaults)

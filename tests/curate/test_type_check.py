@@ -111,6 +111,9 @@ def test_an_interruption_leaves_no_process_and_no_folder(journal: Journal, hangi
     monkeypatch.setattr(type_check.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         type_check.check(seeds(CLEAN, WRONG + "  # HANG"), journal, workers=2)
+    deadline = time.monotonic() + 30
+    while sleepers() and time.monotonic() < deadline:  # on a busy machine a killed process takes a moment to end
+        slept(0.05)
     assert not sleepers()
     assert len(folders) == 2
     assert not any(folder.exists() for folder in folders)
@@ -122,6 +125,51 @@ def test_a_broken_checker_stops_the_study_with_a_remedy(journal: Journal, monkey
     with pytest.raises(StudyError, match="type checker failed.*make setup"):
         type_check.check(seeds(CLEAN), journal, workers=1)
     assert len(journal) == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NODE_OPTIONS", "--no-such-option"),
+        ("NODE_OPTIONS", "--require /no/such/file.js"),
+        ("NODE_OPTIONS", "--max-old-space-size=1"),
+        ("NODE_V8_COVERAGE", "coverage"),
+        ("NODE_ICU_DATA", "/no/such/folder"),
+        ("OPENSSL_CONF", "openssl.cnf"),
+        ("GITHUB_ACTIONS", "true"),
+        ("PYRIGHT_TMPDIR", "/no/such/folder"),
+        ("VIRTUAL_ENV", "/no/such/folder"),
+        ("PYTHONPATH", "/no/such/folder"),
+        ("LC_ALL", "de_DE.UTF-8"),
+    ],
+)
+def test_variables_of_the_user_do_not_reach_the_checker(
+    journal: Journal, monkeypatch, tmp_path: Path, variable: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openssl.cnf").write_text("nodejs_conf = [nothing\n")
+    monkeypatch.setenv(variable, value)
+    found = type_check.check(seeds(CLEAN, FOREIGN), journal, workers=1)
+    assert found["seed0"] == []
+    assert found["seed1"] == ['line 1: Import "no_such_package" could not be resolved (reportMissingImports)']
+    assert not (tmp_path / "coverage").exists()
+
+
+def test_a_failure_names_its_cause_and_a_remedy_that_can_help(journal: Journal, monkeypatch) -> None:
+    """A stack trace of node begins with its cause; `make setup` alone installs nothing anew."""
+    real = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: [real(folder)[0], "/no/such/index.js"])
+    with pytest.raises(StudyError) as raised:
+        type_check.check(seeds(CLEAN), journal, workers=1)
+    message = str(raised.value)
+    assert "exit status 1" in message and "Cannot find module '/no/such/index.js'" in message
+    assert "make clean" in message and "\n" not in message
+
+
+def test_a_machine_without_timeout_is_told(journal: Journal, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StudyError, match="`timeout` cannot be started .*; install GNU coreutils"):
+        type_check.check(seeds(CLEAN), journal, workers=1)
 
 
 def test_a_missing_checker_is_named(monkeypatch) -> None:

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import nbformat
@@ -18,7 +20,7 @@ from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.records import StudyError, read_records
 from lib.core.study import STAGES
-from lib.runner import profiles, run
+from lib.runner import kernel, lab, profiles, run
 
 NAMES = [stage.name for stage in STAGES]
 PROFILES = ["smoke", "laptop", "gpu", "paper", "starcoder2"]
@@ -108,6 +110,76 @@ def test_an_early_exit_is_not_success(toy):
 def test_a_killed_kernel_is_explained(toy):
     with pytest.raises(StudyError, match="its kernel was killed"):
         run.run_notebook("01_seed_curation", toy("import os; os.kill(os.getpid(), 9)", MANIFEST), "toy")
+
+
+@pytest.fixture
+def strange(tmp_path, monkeypatch):
+    """A user whose kernel python3 is no Python, and whose IPython and Python run other things first."""
+    folder = tmp_path / "user"
+    kernel, ipython, path = folder / "kernels" / "python3", folder / ".ipython" / "profile_default", folder / "path"
+    for each in (kernel, ipython / "startup", path / "lib"):
+        each.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    (ipython / "startup" / "00.py").write_text("import builtins; builtins.strange = 'startup'")
+    (ipython / "ipython_config.py").write_text("get_config().InteractiveShellApp.exec_lines = ['strange = 1']")
+    (ipython / "ipython_kernel_config.py").write_text("get_config().InteractiveShellApp.exec_lines = ['strange = 2']")
+    (folder / "first.py").write_text("import builtins; builtins.strange = 'PYTHONSTARTUP'")
+    (path / "lib" / "__init__.py").write_text("raise ImportError('not the library of the study')")
+    changes = {
+        "HOME": str(folder),
+        "JUPYTER_PREFER_ENV_PATH": "0",
+        "JUPYTER_DEFAULT_PROVISIONER_NAME": "elsewhere",
+        "PYTHONSTARTUP": str(folder / "first.py"),
+        "PYTHONPATH": str(path),
+        "PYTHONOPTIMIZE": "2",
+        "MPLBACKEND": "no-such",
+    }
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["JUPYTER_PATH", "JUPYTER_DATA_DIR", "IPYTHONDIR"])
+def test_a_notebook_runs_in_this_python_with_nothing_of_the_user_s_own(toy, strange, tmp_path, monkeypatch, place):
+    monkeypatch.setenv(place, str(strange / ".ipython" if place == "IPYTHONDIR" else strange))
+    before = dict(os.environ)
+    checks = f"""
+import builtins, sys, matplotlib
+from lib.core import study
+found = [sys.executable == {sys.executable!r}, "strange" not in globals(), not hasattr(builtins, "strange")]
+found += [__debug__, "inline" in matplotlib.get_backend()]
+if not all(found):
+    raise RuntimeError(str(found))
+"""
+    run.run_notebook("01_seed_curation", toy(checks, MANIFEST), "toy")
+    assert (tmp_path / "runs/toy/01_seed_curation/01_seed_curation.ipynb").is_file()
+    assert os.environ == before
+
+
+def test_a_kernel_that_does_not_start_is_explained(toy, tmp_path, monkeypatch):
+    real = kernel.specification
+    command = [sys.executable, "-c", "import sys; sys.exit('no such thing')"]
+    monkeypatch.setattr(kernel, "specification", lambda folder: real(folder) | {"argv": command})
+    with pytest.raises(StudyError, match="its kernel did not start .*make doctor"):
+        run.run_notebook("01_seed_curation", toy("1"), "toy")
+    assert "no such thing" in (tmp_path / "runs/toy/01_seed_curation/log.txt").read_text()
+
+
+def test_jupyterlab_finds_the_same_kernel(strange, monkeypatch):
+    """JupyterLab's own list of kernels, in the environment that lib.runner.lab gives it."""
+    monkeypatch.setenv("JUPYTER_PATH", str(strange))
+    listed = []
+
+    def run_module(module, **_):
+        command = [sys.executable, "-P", "-m", "jupyter_client.kernelspecapp", "list", "--json"]
+        listed.append((module, json.loads(subprocess.check_output(command))["kernelspecs"]["python3"]["spec"]))
+
+    monkeypatch.setattr(lab.runpy, "run_module", run_module)
+    lab.main()
+    ((module, spec),) = listed
+    assert module == "jupyterlab" and spec["argv"][0] == sys.executable
+    assert "ipykernel_launcher" in spec["argv"] and spec["env"]["PYTHONPATH"] == str(ROOT)
+    assert os.environ["JUPYTER_PATH"] == str(strange)
 
 
 def test_killing_the_runner_takes_its_kernel_along(runner):
