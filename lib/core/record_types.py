@@ -64,12 +64,18 @@ class Response(Generated):
 
 
 class Verdict(TypedDict):
-    """What the sandbox saw when it ran a response with its tests; `seconds`, wall time, is in the journal only."""
+    """What the sandbox saw when it ran a response with its tests; what may be absent is in the journal only.
+
+    `units` are (name, verdict, detail) of each test case and assertion that was run; `ended` says whether the tests
+    came to their end; `seconds` is wall time.
+    """
 
     id: str
     verdict: str
     detail: str
     tier: str
+    units: NotRequired[list[tuple[str, str, str]]]
+    ended: NotRequired[bool]
     seconds: NotRequired[float]
     code: NotRequired[str]
     tests: NotRequired[str]

@@ -8,8 +8,8 @@ read-only view of /usr and the interpreter, a private /tmp of bounded size; limi
 output. Where namespaces are forbidden, Landlock and a stricter filter (`lib.sandbox.landlock` lists what they cannot
 do); the environment variable STUDY_SANDBOX (bubblewrap or landlock) forces one of the two. The verdict is one of
 
-- `pass`: the harness saw the last test statement finish, at least one assertion that depends on the response ran, and
-  no failure was suppressed;
+- `pass`: the harness saw the end of the tests, none failed, no failure was suppressed, and at least one assertion
+  depends on the response: it fails when a stub stands in the response's place (`lib.sandbox.stubs`);
 - `fail`: a test raised; `error`: the response does not load, crashed, or flooded its output;
 - `timeout`, `oom`: a limit was hit; `notest`: nothing that depends on the response was asserted;
 - `cheat`: exited before the end of its tests, suppressed a failure, or still passes when the expected values are
@@ -40,6 +40,7 @@ from threading import Condition, Lock
 
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id, file_sha256
 from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
+from lib.sandbox.stubs import KINDS
 from lib.sandbox.tiers import REMEDY, Maker, working
 
 __all__ = ["VERDICTS", "Limits", "check", "run_with_journal", "run_programs"]
@@ -126,12 +127,12 @@ class _Pool:
         self.idle: SimpleQueue[Box] = SimpleQueue()
         self.lane = _Lane()
 
-    def once(self, program: Record, control: bool = False) -> Record:
+    def once(self, program: Record, trial: str = "") -> Record:
         """Run in an idle box, else in a new one; a program that kills its box, and then a new one, is an error."""
         for idle in (True, False):
             box = self.box(idle)
             try:
-                answer = box.run(program, control)
+                answer = box.run(program, trial)
             except BoxDied:
                 box.close()
                 continue
@@ -144,7 +145,8 @@ class _Pool:
                 self.idle.put(box)
             return answer
         usage = {"seconds": 0.0, "cpu_seconds": 0.0, "memory_mb": 0}
-        return {"verdict": "error", "detail": "ended the sandbox that it ran in", **usage}
+        nothing = {"units": [], "ended": False, "checks": None}
+        return {"verdict": "error", "detail": "ended the sandbox that it ran in", **nothing, **usage}
 
     def box(self, idle: bool) -> Box:
         """An idle box if there is one and `idle` allows it, else a new one."""
@@ -153,28 +155,48 @@ class _Pool:
                 return self.idle.get_nowait()
         return self.make(self.limits, time_scale())
 
-    def with_retry(self, program: Record, control: bool = False) -> Record:
+    def with_retry(self, program: Record, trial: str = "") -> Record:
         """Run once; after a timeout once more, alone."""
         with self.lane.shared():
-            answer = self.once(program, control)
+            answer = self.once(program, trial)
         if answer["verdict"] == "timeout":
             with self.lane.alone():
-                answer = self.once(program, control)
+                answer = self.once(program, trial)
         return answer
 
     def verdict(self, program: Record) -> Record:
-        """The verdict on one program: a pass is run again, as it is and as the control, in an unpredictable order."""
+        """The verdict on one program: a pass is run again, as it is, as the control and with stubs for the response."""
+        answer = self.with_retry(program) if self.again else self.once(program)
+        checks = answer.pop("checks")
+        if answer["verdict"] != "pass":
+            return answer
+        nothing = {"verdict": "notest", "detail": "no assertion that depends on the response was executed"}
         if not self.again:
-            return self.once(program)
-        answer = self.with_retry(program)
-        if answer["verdict"] == "pass":
-            order = SystemRandom().sample((False, True), 2)
-            found = {control: self.with_retry(program, control)["verdict"] for control in order}
-            if found[False] != "pass":
-                answer |= {"verdict": "flaky", "detail": f"passed, and when run again: {found[False]}"}
-            elif found[True] == "pass":
-                answer |= {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
-        return answer
+            return answer if any(checks["held"]) else answer | nothing
+        order = SystemRandom().sample(("", "control"), 2)
+        found = {trial: self.with_retry(program, trial)["verdict"] for trial in order}
+        if found[""] != "pass":
+            return answer | {"verdict": "flaky", "detail": f"passed, and when run again: {found['']}"}
+        if found["control"] == "pass":
+            return answer | {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
+        return answer if self.depends(program, checks) else answer | nothing
+
+    def depends(self, program: Record, checks: Record) -> bool:
+        """Whether an assertion fails, or is not reached, when stubs do the work of the response.
+
+        `checks` are those of the response. An exception that is not the tests' own counts for the first kind of stub
+        only, whose values take part in almost everything: the others would break what can never fail, too.
+        """
+        for kind in KINDS:
+            seen = self.once(program, kind)["checks"]
+            if seen is None:  # a limit was hit, say
+                if kind == KINDS[0]:
+                    return True
+                continue
+            fewer = any(stub < real for stub, real in zip(seen["held"], checks["held"], strict=True))
+            if seen["failed"] > checks["failed"] or seen["raised"] > checks["raised"] or (fewer and kind == KINDS[0]):
+                return True
+        return False
 
 
 def run_programs(
@@ -182,8 +204,11 @@ def run_programs(
 ) -> Generator[Record, None, None]:
     """Judge programs (id, code, tests, perhaps entry, time, report) in `workers` boxes, one per core by default.
 
-    Yields {id, verdict, detail, seconds (by the clock), cpu_seconds, memory_mb (peak), tier} in input order as they
-    come; reads `programs` only a little ahead. `entry` names the function that HumanEval's `check` is called with,
+    Yields {id, verdict, detail, units, ended, seconds (by the clock), cpu_seconds, memory_mb (peak), tier} in input
+    order as they come; reads `programs` only a little ahead. `units` are (name, verdict, detail) of each test case and
+    of each assertion outside of cases, in the order in which they ended, with the verdict "skip" for those skipped; the
+    program's verdict and detail are those of the first that failed. `ended` says whether the tests came to their end:
+    else a limit, say, has cut the units short. `entry` names the function that HumanEval's `check` is called with,
     `time` replaces the limit's processor seconds for this program.
 
     `report` is for tests that measure or grade: it names a variable under which they find `scale`, the factor by

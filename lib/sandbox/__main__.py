@@ -10,7 +10,7 @@ from lib.core.records import Record, StudyError
 from lib.sandbox import DEFAULT, check, run_programs
 from lib.sandbox.box import Limits
 
-PRINTED = ("id", "verdict", "detail", "seconds", "cpu_seconds", "memory_mb", "tier")
+PRINTED = ("id", "verdict", "detail", "units", "ended", "seconds", "cpu_seconds", "memory_mb", "tier")
 
 
 def program(line: str, place: str) -> Record:
@@ -34,7 +34,7 @@ def program(line: str, place: str) -> Record:
 def programs(path: Path) -> Iterator[Record]:
     """The programs of a file of JSON lines, read one by one."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield program(line, f"{path.name}:{number}")

@@ -6,6 +6,7 @@ and the kernel kills everything in its PID namespace (`lib.sandbox.confined` has
 
 import itertools
 import os
+import platform
 import shutil
 import socket
 import sys
@@ -25,7 +26,10 @@ from lib.sandbox.channel import receive, send
 
 HERE = Path(__file__).resolve().parent
 # The only files of the study that a box can see.
-PARTS = ("harness.py", "cell.py", "gate.py", "control.py", "channel.py", "landlock.py", "processes.py", "seccomp.py")
+PARTS = (
+    "harness.py", "cell.py", "gate.py", "control.py", "channel.py", "landlock.py", "processes.py", "seccomp.py",
+    "stubs.py", "units.py",
+)  # fmt: skip
 JOBS_PER_BOX = 1000
 START_SECONDS, ANSWER_SECONDS = 30.0, 10.0
 UNUSED_UID = 1_800_000_000  # far above the ids that systems assign; as root, boxes run under ids from here on
@@ -155,7 +159,7 @@ def as_unused_user(bwrap: Path, staged: dict[Path, Path]) -> list[str]:
     return [*words, "--", "setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--"]
 
 
-def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) -> list[str]:
+def command(bwrap: Path, limits: Limits, control: int, filter_fd: int) -> list[str]:
     """The whole command of one box; `control` and `filter_fd` are descriptors that it inherits."""
     python, folders = interpreter()
     inside = {folder: str(folder) for folder in folders}
@@ -179,11 +183,13 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int | None) ->
         words += ["--ro-bind-try", extra, extra]
     for source, target in inside.items():
         words += ["--ro-bind", str(outside[source]), target]
-    words += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/tmp", "--size", size, "--tmpfs"]
-    words += ["/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/harness", "--clearenv"]
+    # /proc/sys: the settings of a namespace belong to the user who made it, and would reach the next program
+    words += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--size", size, "--tmpfs"]
+    words += ["/tmp", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/"]
+    words += ["--chdir", "/harness", "--clearenv"]
     words += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
     words += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
-    words += ["--seccomp", str(filter_fd)] if filter_fd is not None else []
+    words += ["--seccomp", str(filter_fd)]
     # -S: no site-packages, so that a verdict does not depend on what this machine has installed
     harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *modules(limits.packages)]
     return [*before, *words, "--", str(python), *harness]
@@ -211,14 +217,16 @@ class Box:
 
     def start(self, control: int) -> Popen[bytes]:
         """Start bubblewrap with the harness in it."""
-        fds = [control]
+        filter_program = seccomp.program()
+        if filter_program is None:  # namespaces alone are not what the study calls a sandbox
+            raise StudyError(
+                f"no filter of system calls is known for this machine's architecture, {platform.machine()}"
+            )
         with memory_file("rules") as rules:
-            if filter_program := seccomp.program():
-                rules.write(filter_program)
-                rules.seek(0)
-                fds.append(rules.fileno())
-            words = command(self.bwrap, self.limits, control, fds[1] if filter_program else None)
-            return self.spawn(words, fds, "/")
+            rules.write(filter_program)
+            rules.seek(0)
+            words = command(self.bwrap, self.limits, control, rules.fileno())
+            return self.spawn(words, [control, rules.fileno()], "/")
 
     def spawn(self, words: list[str], fds: list[int], cwd: str, env: dict[str, str] | None = None) -> Popen[bytes]:
         """Start a command that keeps only these descriptors; StudyError when it cannot be started."""
@@ -244,9 +252,10 @@ class Box:
             raise BoxDied
         return message
 
-    def run(self, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
+    def run(self, program: dict[str, Any], trial: str = "") -> dict[str, Any]:
         """Run one program (fields code, tests, perhaps entry, time, report); BoxDied when the box did not survive it.
 
+        `trial` is "" for the program as it is, "control" for the control, or a kind of stub (`lib.sandbox.stubs`).
         Both phases are sent at once; the harness reads the second only after the response has been loaded.
         """
         self.jobs += 1
@@ -255,7 +264,7 @@ class Box:
         try:
             send(self.control, {"code": program["code"], "limits": asdict(limits) | times | {"scale": self.scale}})
             second = {name: program.get(name) for name in ("tests", "entry", "report")}
-            send(self.control, second | {"control": control})
+            send(self.control, second | {"trial": trial})
         except OSError:
             raise BoxDied from None
         answer = self.next_message(times["wall_seconds"] * 5 + ANSWER_SECONDS)

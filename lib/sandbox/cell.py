@@ -1,10 +1,10 @@
 """The cell: the forked process that runs one program, the response first, then its tests. Standard library only."""
 
 import base64
-import contextlib
 import errno
 import importlib
 import json
+import linecache
 import marshal
 import math
 import os
@@ -14,12 +14,11 @@ import socket
 import sys
 import traceback
 import types
-import unittest
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from lib.sandbox import control, gate, stubs, units
 from lib.sandbox.channel import Message, receive, send
-from lib.sandbox.control import other
 from lib.sandbox.landlock import Walls
 
 # Imported before the first fork: every cell has them from the start, and patches to them can be undone.
@@ -102,19 +101,54 @@ def undo_patches(imported: Iterable[str]) -> None:
                     now[name] = value
 
 
-def expecting(control: bool) -> Callable[[object, bool], object]:
-    """The function through which the tests pass every expected value that is not a literal."""
+class Checks:
+    """What the assertions of the tests did: how often each held, how many failed, which failures were hidden.
 
-    def expected(value: object, far: bool) -> object:
-        return other(value, far) if control else value
+    Its methods `tick`, `missed` and `expected` are what the rewritten tests call (`lib.sandbox.gate`). `trial` is ""
+    for the program as it is, "control", or the kind of stub that stands for the response.
+    """
 
-    return expected
+    def __init__(self, assertions: int, trial: str) -> None:
+        self.held, self.failed, self.raised = [0] * assertions, 0, 0
+        self.hidden: list[int] = []
+        self.trial, self.void = trial, False
+        self.first: Callable[[int], None] = lambda number: None  # told when an assertion has held once
 
+    def tick(self, number: int) -> None:
+        """An assertion held."""
+        if self.void:
+            self.void = False
+            return
+        self.held[number] += 1
+        if self.held[number] == 1:
+            self.first(number)
 
-def run_case(case: type[unittest.TestCase]) -> None:
-    """Run a unittest class; its first failure propagates."""
-    with contextlib.suppress(unittest.SkipTest):
-        unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
+    def missed(self, raised: bool) -> bool:
+        """An assertion failed, or the tests `raised` an exception; whether it propagates.
+
+        A failure of the response's own is none: a test may expect that.
+        """
+        error, trace = sys.exc_info()[1:]
+        void, self.void = self.void, False
+        self.raised += raised
+        *_, (frame, _) = traceback.walk_tb(trace)
+        if isinstance(error, AssertionError) and frame.f_code.co_filename != gate.RESPONSE:
+            self.hidden.append(trace.tb_lineno if trace else 0)
+            self.failed += not void
+        elif self.trial == stubs.KINDS[0] and not raised:
+            self.failed += not void
+        return raised or not self.trial
+
+    def expected(self, value: object, how: bool | str) -> object:
+        """An expected value that is not a literal, or another one in the control; `how`: `control.changed_to`.
+
+        As the "message" of assertTrue(f(1), 2), any value but a text shows that a comparison was meant: such an
+        assertion counts for nothing.
+        """
+        if how == "message":
+            self.void = not isinstance(value, (str, types.NoneType))
+            return value
+        return control.changed_to(value, how) if self.trial == "control" else value
 
 
 class Report:
@@ -131,40 +165,45 @@ class Report:
         self.text = text
 
 
-def watching(hidden: list[int]) -> Callable[[], None]:
-    """The function that the tests call when an assertion fails, before anything can suppress the exception."""
-
-    def missed() -> None:
-        """Record the line, unless the assertion is the response's own: a test may expect that to fail."""
-        error, trace = sys.exc_info()[1:]
-        *_, (frame, _) = traceback.walk_tb(trace)
-        if isinstance(error, AssertionError) and frame.f_code.co_filename != "<response>":
-            hidden.append(trace.tb_lineno if trace else 0)
-
-    return missed
-
-
 def failure(error: BaseException, last: int) -> Message | None:
     """The message for an exception from the tests; None for sys.exit(0) in their last statement, at line `last`."""
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    line = next((line for name, line in reversed(places) if name == "<tests>"), 0)
-    done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last
-    if done and places[-1][0] == "<tests>":
+    line = next((line for name, line in reversed(places) if name == gate.TESTS), 0)
+    done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last and places[-1][0] == gate.TESTS
+    left = isinstance(error, units.Finished) and {name for name, _ in places} <= {__file__, gate.TESTS, units.__file__}
+    if done or left:
         return None
-    return {"failed": verdict_of(error, "fail"), "error": describe(error), "line": line}
+    return {"verdict": verdict_of(error, "fail"), "error": describe(error), "line": line}
+
+
+def show_source(space: dict[str, Any], code: str, tests: str = "") -> None:
+    """Let inspect, traceback and doctest find the lines of both halves, and a program its file if it names it."""
+    for file, text in ((gate.RESPONSE, code), (gate.TESTS, tests), (space["__file__"], f"{code}\n{tests}")):
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    if "__file__" in code or "__file__" in tests:
+        with open(space["__file__"], "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(f"{code}\n{tests}")
+
+
+def load(code: str, space: dict[str, Any]) -> None:
+    """Run a response as the main module, but for the part under its `__main__` guard."""
+    space |= {"__name__": "__main__", "__file__": os.path.join(os.environ.get("TMPDIR", "/tmp"), "solution.py")}
+    show_source(space, code)
+    source = gate.loadable(code) if "__name__" in code or "__future__" in code else code
+    exec(compile(source, gate.RESPONSE, "exec", dont_inherit=True), space)
 
 
 def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> NoReturn:
-    """Run a program; never returns. Both halves run in this frame, so that both have the same depth of recursion."""
+    """Run a program; never returns. Both halves run from this frame: they have about the same depth of recursion."""
     home, leave, tell = os.getpid(), os._exit, send  # bound before the response can replace them
     code = job.pop("code")
-    module = types.ModuleType("solution")
+    module = types.ModuleType("__main__")
     space = module.__dict__
     try:
         confine(channel, output, job["limits"], walls)
         sys.argv = ["solution.py"]
         sys.modules["solution"] = sys.modules["__main__"] = module
-        exec(compile(code, "<response>", "exec", dont_inherit=True), space)
+        load(code, space)
     except BaseException as error:
         tell(channel, {"failed": verdict_of(error, "error"), "error": describe(error)})
         leave(1)
@@ -174,23 +213,38 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     tell(channel, {"loaded": True})
     second = receive(channel) or {}
     undo_patches(second["imported"])
-    ticks, hidden, report = list[int](), list[int](), Report(job["limits"]["scale"])
-    helpers = (ticks.append, watching(hidden), expecting(second.pop("control")), run_case)
+    trial, lines = second["trial"], second["lines"]
+    checks, report = Checks(len(lines), trial), Report(job["limits"]["scale"])
+    control.CHANCE.seed(second["seed"])
+    show_source(space, code, second["tests"])
+    if trial in stubs.KINDS:
+        stubs.install(space, second["defined"], trial)
+    if second["entry"]:  # for check(candidate), as a helper of the response may have the name `check`, too
+        space = dict(space)
+    helpers = (checks.tick, checks.missed, checks.expected)
     ours = dict(zip(second["names"], helpers, strict=True))
-    space |= ours | {"__name__": "__main__"} | ({second["report"]: report} if second["report"] else {})
-    unittest.main = lambda *_, **__: None  # type: ignore[assignment]  # the harness runs test classes itself
+    space |= ours | ({second["report"]: report} if second["report"] else {})
 
-    def end(message: Message) -> NoReturn:
-        """Report how the tests ended, unless this is a child that the program forked."""
-        if os.getpid() == home:
-            tell(channel, message | {"report": report.text})
-        leave(1 if "failed" in message else 0)
+    def unit(name: str, verdict: str, error: BaseException | None, last: int = sys.maxsize) -> None:
+        """Report a case, or an assertion outside of cases, that has ended, unless this is a child process."""
+        checks.failed += bool(trial) and isinstance(error, AssertionError)
+        failed = failure(error, last) if error is not None else None
+        if os.getpid() == home and (failed or error is None):
+            tell(channel, {"unit": name, "verdict": verdict, "error": "", "line": 0} | (failed or {}))
 
+    cases = units.Cases(space, second["called"], unit, checks.hidden)
+    checks.first = lambda number: None if cases.running else unit(f"line {lines[number]}", "pass", None)
+    cases.take_over()
     try:
         exec(marshal.loads(base64.b64decode(second["program"])), space)
+        cases.rest()
+        if second["entry"] and "check" not in second["called"]:
+            cases.one("check", lambda: eval(f"check({second['entry']})", space), lambda: None)
     except BaseException as error:
-        if failed := failure(error, second["last"]):
-            end(failed)
-    if any(space.get(name) is not own for name, own in ours.items()):
-        end({"failed": "cheat", "error": "changed what the harness gave to the tests", "line": 0})
-    end({"nonce": second["nonce"], "ticks": len(ticks), "hidden": hidden[:1]})
+        unit("the module", "", error, second["last_line"])
+    end: Message = {"nonce": second["nonce"], "report": report.text, "hidden": checks.hidden[:1]}
+    end |= {"held": checks.held, "failed": checks.failed, "raised": checks.raised}
+    end["changed"] = any(space.get(name) is not own for name, own in ours.items())
+    if os.getpid() == home:
+        tell(channel, end)
+    leave(0)

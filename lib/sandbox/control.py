@@ -6,10 +6,8 @@ Standard library only.
 """
 
 import ast
-import copy
 import math
 import random
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,12 +21,13 @@ EQUALITY = {
     "assertEqual", "assertEquals", "assertAlmostEqual", "assertListEqual", "assertTupleEqual", "assertSetEqual",
     "assertDictEqual", "assertCountEqual", "assertSequenceEqual", "assertMultiLineEqual", "assertIn",
 }  # fmt: skip
-FAR = {"assertAlmostEqual", "assertIn"}  # a value that is nearly the same might still satisfy these
+FAR = {"assertAlmostEqual"}  # a value that is nearly the same might still satisfy it
+TRUTH = {"assertTrue", "assertFalse"}  # their second argument is a message, not an expected value
 FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
     ast.IsNot: ast.Is, ast.NotIn: ast.In,
 }  # fmt: skip
-CHANCE = random.SystemRandom()
+CHANCE = random.Random()  # seeded by the program's text, so that its verdict is the same every time
 
 
 def named(nodes: Iterable[ast.AST], context: type = ast.Name) -> set[str]:
@@ -48,49 +47,107 @@ def call(name: str, *values: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), [*values], [])
 
 
-def asserted(node: ast.stmt, depends: set[str], expected: str, control: bool) -> ast.stmt | None:
-    """An assertion as it will be run, in the control or not; None when the control cannot change it.
+def called(node: ast.Call, asserting: dict[str, str]) -> str:
+    """The name of the function or method that is called; for one in `asserting`, the method that it is bound to."""
+    match node.func:
+        case ast.Attribute(attr=name):
+            return name
+        case ast.Name(id=name):
+            return asserting.get(name, name)
+    return ""
 
-    `depends` are the names that depend on the response. Expected literals are changed in the source; any other expected
-    value passes through the function named `expected`, in both cases, so that the code does not reveal the control.
+
+def asserted(
+    node: ast.stmt, asserting: dict[str, str], depends: set[str], expected: str, changed: bool
+) -> ast.stmt | None:
+    """An assertion as it will be run, `changed` for the control or not; None when the control cannot change it.
+
+    `depends` are the names whose value may come from the response. Expected literals are changed in the source; any
+    other expected value passes through the function named `expected`, in both cases, so that the code does not reveal
+    the control. The node itself is changed.
     """
-    node = copy.deepcopy(node)
-
-    def other_of(first: ast.expr, second: ast.expr, far: bool) -> tuple[ast.expr, ast.expr]:
-        if depends.isdisjoint(named([first])):
-            return _expected(first, expected, control, far), second
-        return first, _expected(second, expected, control, far)
-
+    name = called(node.value, asserting) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else ""
     match node:
-        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq() | ast.In() as op], comparators=[right]) as compare):
-            compare.left, compare.comparators[0] = other_of(left, right, isinstance(op, ast.In))
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name), args=[first, second, *_]) as called) if (
-            name in EQUALITY and not any(isinstance(value, ast.Starred) for value in (first, second))
+        case ast.Assert(test=ast.Compare(ops=[ast.Eq() | ast.In()]) as compare):
+            _compare(compare, depends, expected, changed)
+        case ast.Expr(value=ast.Call(args=[first, second, *_]) as told) if name in EQUALITY and not any(
+            isinstance(value, ast.Starred) for value in (first, second)
         ):
-            called.args[:2] = other_of(first, second, name in FAR)
-        case _ if not control:
+            how = "within" if name == "assertIn" else name in FAR
+            told.args[:2] = _other_side(first, second, how, depends, expected, changed)
+        case ast.Expr(value=ast.Call(args=[_, ast.expr() as message, *_]) as told) if name in TRUTH:
+            told.args[1] = call(expected, message, ast.Constant("message"))
+            if changed:
+                _negate(told, name)
+        case _ if not changed:
             return node
-        case ast.Assert(test=ast.Compare(ops=[op]) as compare):
-            compare.ops = [FLIPPED[type(op)]()]
-        case ast.Assert():
-            node.test = ast.UnaryOp(ast.Not(), node.test)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name) as function)) if name in OPPOSITE:
-            function.attr = OPPOSITE[name]
+        case ast.Assert(test=test):
+            node.test = ast.Constant(False) if isinstance(test, ast.Constant) else _negated(test)
+        case ast.Expr(value=ast.Call() as told) if name in OPPOSITE and not isinstance(told.func, ast.Name):
+            _negate(told, name)
         case _:
             return None
     return node
 
 
-def _expected(value: ast.expr, expected: str, control: bool, far: bool) -> ast.expr:
+def guarded(test: ast.expr, depends: set[str], expected: str, changed: bool) -> ast.expr:
+    """The condition of `if f(1) != 2: raise ...` as it will be run, for the control or not."""
+    match test:
+        case ast.Compare(ops=[ast.NotEq() | ast.NotIn()]) as compare:
+            _compare(compare, depends, expected, changed)
+            return compare
+        case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[ast.Eq() | ast.In()]) as compare) as negation:
+            _compare(compare, depends, expected, changed)
+            return negation
+        case other_test:
+            return _negated(other_test) if changed else other_test
+
+
+def _negated(test: ast.expr) -> ast.expr:
+    match test:
+        case ast.Compare(ops=[op]) if type(op) in FLIPPED:
+            test.ops = [FLIPPED[type(op)]()]
+            return test
+    return ast.UnaryOp(ast.Not(), test)
+
+
+def _negate(told: ast.Call, name: str) -> None:
+    if isinstance(told.func, ast.Attribute):
+        told.func.attr = OPPOSITE[name]
+
+
+def _compare(compare: ast.Compare, depends: set[str], expected: str, changed: bool) -> None:
+    how = "within" if isinstance(compare.ops[0], (ast.In, ast.NotIn)) else False
+    left, right = _other_side(compare.left, compare.comparators[0], how, depends, expected, changed)
+    compare.left, compare.comparators[0] = left, right
+
+
+def _other_side(
+    first: ast.expr, second: ast.expr, how: bool | str, depends: set[str], expected: str, changed: bool
+) -> tuple[ast.expr, ast.expr]:
+    """Both sides of a comparison, with the side that does not come from the response as an expected value."""
+    if depends.isdisjoint(named([first])) and not depends.isdisjoint(named([second])):
+        return _expected(first, expected, changed, bool(how)), second
+    return first, _expected(second, expected, changed, how)
+
+
+def _expected(value: ast.expr, expected: str, changed: bool, how: bool | str) -> ast.expr:
     """The expression for an expected value, or for a different one in the control."""
     try:
         literal = ast.literal_eval(value)
-        changed = ast.parse(repr(other(literal, far)), mode="eval").body if control else value
+        made = ast.parse(repr(changed_to(literal, how)), mode="eval").body if changed else value
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        changed = call(expected, value, ast.Constant(far))
-    for node in ast.walk(changed):
+        made = call(expected, value, ast.Constant(how))
+    for node in ast.walk(made):
         ast.copy_location(node, value)
-    return changed
+    return made
+
+
+def changed_to(value: Any, how: bool | str) -> Any:
+    """The control's value: another one (False), one that is far from it (True), a container without its items."""
+    if how == "within" and isinstance(value, (str, bytes)):
+        return ()  # another text may still contain what is looked for, the empty text always
+    return other(value, bool(how))
 
 
 def other(value: Any, far: bool = False) -> Any:
@@ -112,13 +169,13 @@ def other(value: Any, far: bool = False) -> Any:
         case complex():
             return value + max(1.0, abs(value))
         case str() if far:
-            return secrets.token_hex(8)
+            return f"{CHANCE.getrandbits(64):016x}"
         case str():
             place = CHANCE.randrange(len(value)) if value else 0
             letter = CHANCE.choice([letter for letter in "aeinort" if value[place : place + 1] != letter])
             return value[:place] + letter + value[place + 1 :]
         case bytes():
-            return secrets.token_bytes(8) if far else value[:-1] + bytes([value[-1] ^ 1]) if value else b"0"
+            return CHANCE.randbytes(8) if far else value[:-1] + bytes([value[-1] ^ 1]) if value else b"0"
         case None:
             return 0
     return _other_collection(value, far)

@@ -1,106 +1,120 @@
-"""Static analysis of tests: which assertions depend on the response, and which calls a test runner would make.
+"""Static analysis of a program: what the response defines, where its tests assert, and how they look in the control.
 
 Runs inside the box only, in the harness; parses and compiles, executes nothing. Standard library only.
 """
 
 import ast
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 
+from lib.sandbox import control
 from lib.sandbox.control import DEFINITION, asserted, call, named
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+RESPONSE, TESTS = "<response>", "<tests>"  # the file names in their code objects
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The test program to run: its code, the line of its last statement, the packages that it or the response imports,
-    and whether an expected value is not a literal, so that the control must change it at run time."""
+    """The test program to run.
+
+    Its code; the line of its last statement; the lines of its assertions, by number; whether it can fail on purpose at
+    all; the packages that it or the response imports; the names that the response defines; the names of functions that
+    the tests call themselves; the seed of the control's values.
+    """
 
     code: CodeType
     last_line: int
+    lines: tuple[int, ...]
+    checks: bool
     imported: tuple[str, ...]
-    runtime: bool
+    defined: tuple[str, ...]
+    called: tuple[str, ...]
+    seed: str
 
 
 @dataclass(frozen=True)
 class Names:
-    """Random names of functions given to the tests: tick(i), missed(), expected(value, far), run_case(class)."""
+    """Random names of functions given to the tests: tick(i), missed(raised), expected(value, how)."""
 
     tick: str
     missed: str
     expected: str
-    run_case: str
 
 
-def plan(code: str, tests: str, entry: str | None, names: Names, control: bool) -> Plan:
+def plan(code: str, tests: str, names: Names, changed: bool) -> Plan:
     """Parse both halves and make the test program; raises SyntaxError, ValueError, RecursionError or MemoryError.
 
-    An assertion counts when its value depends on a name that the response defines. `names.tick(i)` is called after each
-    of these that holds, `names.missed()` when one fails, before any handler sees the exception. With `control` they are
-    changed (`lib.sandbox.control`): none should hold, and the program continues after each that fails.
+    `names.tick(i)` is called after assertion `i` has held, `names.missed(False)` when it fails, before any handler sees
+    the exception, and `names.missed(True)` when the tests raise an exception of their own. With `changed` the expected
+    values are others (`lib.sandbox.control`): no assertion that depends on a right response should hold.
     """
-    tree = ast.parse(tests)
+    seed = hashlib.sha256(repr((code, tests)).encode()).hexdigest()
+    control.CHANCE.seed(seed)
+    tree, response = hoisted(ast.parse(tests)), ast.parse(code)
     last_line = max((node.lineno for node in tree.body), default=0)
-    called = ast.parse("\n".join(calls(tree, entry, names)))
-    tree.body += ast.increment_lineno(called, tests.count("\n") + 1).body
-    response = ast.parse(code)
-    imported = {name.partition(".")[0] for half in (response, tree) for name in _imported(half)}
-    depends = _dependent(tree, _defined(response))
-    writer = _Writer(depends, names, control)
+    nodes = [*ast.walk(tree)]
+    imported = {name.partition(".")[0] for name in _imported([*ast.walk(response), *nodes])}
+    defined, calls = _defined(response), called(nodes)
+    mentioned = any(map(_mentions_assertion, nodes))
+    writer = _Writer(_dependent(tree, nodes, defined), _asserting(nodes), names, changed)
     tree.body = writer.block(tree.body)
-    compiled = compile(ast.fix_missing_locations(tree), "<tests>", "exec", dont_inherit=True)
-    runtime = names.expected in named(tree.body)
-    return Plan(compiled, last_line, tuple(sorted(imported)), runtime)
+    compiled = compile(ast.fix_missing_locations(tree), TESTS, "exec", dont_inherit=True)
+    checks = bool(writer.lines or writer.raises or mentioned)
+    imported, defined, calls = (tuple(sorted(found)) for found in (imported, defined, calls))
+    return Plan(compiled, last_line, tuple(writer.lines), checks, imported, defined, calls, seed)
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def called(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names of the functions that tests call themselves: no test runner calls them once more."""
+    return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
+def loadable(code: str) -> ast.Module:
+    """The response as it is run: `from __future__` imports first, and with no part meant for when it is run alone."""
+
+    class Imported(ast.NodeTransformer):
+        def visit_Compare(self, node: ast.Compare) -> ast.AST:
+            sides = [ast.unparse(side) for side in (node.left, *node.comparators)]
+            if sorted(sides) != ["'__main__'", "__name__"] or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+                return self.generic_visit(node)
+            return ast.copy_location(ast.Constant(isinstance(node.ops[0], ast.NotEq)), node)
+
+    return Imported().visit(hoisted(ast.parse(code, RESPONSE)))
+
+
+def hoisted(tree: ast.Module) -> ast.Module:
+    """The module with its `from __future__` imports where Python wants them: first, but for a docstring."""
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    rest = [node for node in tree.body if node not in future]
+    start = int(ast.get_docstring(tree, clean=False) is not None)
+    tree.body = [*rest[:start], *future, *rest[start:]]
+    return tree
+
+
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
 
 
-def calls(tree: ast.Module, entry: str | None, names: Names) -> list[str]:
-    """The calls that a test runner would make: check(entry), test functions and classes that the tests do not call."""
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    made = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and node.name not in called:
-            if len(node.args.args) == len(node.args.defaults):
-                made.append(f"{node.name}()")
-        elif isinstance(node, ast.ClassDef):
-            if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
-                made.append(f"{names.run_case}({node.name})")
-            elif node.name.startswith("Test") and not node.bases:
-                made += _methods(node, f"{names.run_case}_one")
-    if entry is not None and "check" not in called:
-        if not entry.isidentifier():
-            raise ValueError(f"entry {entry[:40]!r} is not a name")
-        made.append(f"check({entry})")
-    return made
-
-
-def _methods(case: ast.ClassDef, one: str) -> list[str]:
-    """The calls for a pytest-style class: for each test a new object, named `one`, and its setup_method."""
-    methods = {item.name: item.args.args for item in case.body if isinstance(item, ast.FunctionDef)}
-    calls = [f"{case.name}.setup_class()"] if "setup_class" in methods else []
-    for name in [name for name, arguments in methods.items() if name.startswith("test") and len(arguments) == 1]:
-        calls.append(f"{one} = {case.name}()")
-        if "setup_method" in methods:
-            calls.append(f"{one}.setup_method({'None' if len(methods['setup_method']) > 1 else ''})")
-        calls.append(f"{one}.{name}()")
-    return calls
-
-
 def _defined(tree: ast.Module) -> set[str]:
-    """Names that a response binds at its top level, except imports."""
-    found = set()
+    """Names that a response binds at its top level; of imports those that it renames, or all if there is nothing else.
+
+    `from math import gcd as greatest_common_divisor` is an answer, `from typing import List` is not.
+    """
+    found, imports = set[str](), set[str]()
     for node in tree.body:
-        found |= {node.name} if isinstance(node, DEFINITION) else named([node], ast.Store)
-    return found
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname for alias in node.names if alias.asname and isinstance(node, ast.ImportFrom)}
+            imports |= {alias.asname or alias.name for alias in node.names}
+        else:
+            found |= {node.name} if isinstance(node, DEFINITION) else named([node], ast.Store)
+    return found or imports
 
 
 def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> set[str]:
@@ -133,19 +147,19 @@ def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> 
     return set()
 
 
-def _dependent(tree: ast.Module, defined: set[str]) -> set[str]:
-    """Names in the tests whose value may depend on the response; names that the tests redefine do not."""
+def _dependent(tree: ast.Module, nodes: list[ast.AST], defined: set[str]) -> set[str]:
+    """Names in the tests whose value may come from the response: the control changes the other side of a comparison."""
     own = {node.name for node in tree.body if isinstance(node, DEFINITION)}
     for node in tree.body:
         if isinstance(node, ast.Assign) and defined.isdisjoint(named([node.value])):
             own |= named(node.targets)
     functions = {
         node.name: [arg.arg for arg in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]]
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
     carriers = (ast.stmt, ast.Call, ast.comprehension, ast.NamedExpr)
-    nodes = [node for node in ast.walk(tree) if isinstance(node, carriers)]
+    nodes = [node for node in nodes if isinstance(node, carriers)]
     depends, before = defined - own, -1
     while len(depends) != before:
         before = len(depends)
@@ -154,28 +168,102 @@ def _dependent(tree: ast.Module, defined: set[str]) -> set[str]:
     return depends
 
 
-class _Writer:
-    """Rewrites statements: a tick after every assertion that depends on the response."""
+def _asserting(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Names bound to assertion methods: eq = TestCase().assertEqual makes eq(f(1), 2) an assertion."""
+    return {
+        target.id: node.value.attr
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr.startswith("assert")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
-    def __init__(self, depends: set[str], names: Names, control: bool):
-        self.depends, self.names, self.control, self.count = depends, names, control, 0
+
+def _mentions_assertion(node: ast.AST) -> bool:
+    """Whether a node names an assertion method: a lambda may call it, or a helper of another module."""
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name.startswith("assert")
+
+
+def always(node: ast.expr) -> bool | None:
+    """The truth of an expression that has the same one whatever its parts evaluate to; None if it depends on them."""
+    match node:
+        case ast.Constant(value=value):
+            return bool(value)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
+            return None if all(isinstance(part, ast.Starred) for part in parts) and parts else bool(parts)
+        case ast.Dict(keys=keys):
+            return None if keys and not any(keys) else bool(keys)
+        case ast.GeneratorExp() | ast.Lambda():
+            return True
+        case ast.JoinedStr(values=parts) if any(isinstance(part, ast.Constant) and part.value for part in parts):
+            return True
+        case ast.NamedExpr(value=value):
+            return always(value)
+        case ast.UnaryOp(op=ast.Not(), operand=value):
+            truth = always(value)
+            return None if truth is None else not truth
+        case ast.BoolOp(op=op, values=values):
+            truths = {always(value) for value in values}
+            deciding = isinstance(op, ast.Or)
+            return deciding if deciding in truths else None if None in truths else not deciding
+        case ast.IfExp(body=body, orelse=orelse) if always(body) is always(orelse):
+            return always(body)
+    return None
+
+
+class _Writer:
+    """Rewrites statements: a tick after every assertion that holds, a note of every one that fails."""
+
+    def __init__(self, depends: set[str], asserting: dict[str, str], names: Names, changed: bool):
+        self.depends, self.asserting, self.names, self.changed = depends, asserting, names, changed
+        self.lines: list[int] = []
+        self.raises = False
 
     def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return [written for node in body for written in self.statement(node)]
 
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            self.raises = True
+            return [self.tried(node, [], True)]
+        if isinstance(node, ast.If) and _refuses(node.body):
+            return self.guard(node)
         counts = self.assertion(node)
-        if not (counts and isinstance(node, ast.With)):  # the body of `with raises(...)` is meant to fail
-            self.inside(node)
+        if not (counts and isinstance(node, ast.With) and "raises" in _contexts(node)):
+            self.inside(node)  # but the body of `with raises(...)`, which is meant to fail
         if not counts:
             return [node]
-        changed = asserted(node, self.depends, self.names.expected, self.control)
-        if changed is None:
+        written = asserted(node, self.asserting, self.depends, self.names.expected, self.changed)
+        if written is None:
             return [node]
-        self.count += 1
-        on_failure: list[ast.stmt] = [ast.Pass()] if self.control else [ast.Expr(call(self.names.missed)), ast.Raise()]
-        ticked = ast.Expr(call(self.names.tick, ast.Constant(self.count)))
-        return [ast.copy_location(ast.Try([changed], [ast.ExceptHandler(None, None, on_failure)], [ticked], []), node)]
+        return [self.tried(written, [self.tick(node)], False)]
+
+    def guard(self, node: ast.If) -> list[ast.stmt]:
+        """`if f(1) != 2: raise ...` asserts that f(1) == 2, and so does the same with `assert False`."""
+        tick = self.tick(node)
+        self.inside(node)
+        if self.depends.isdisjoint(named([node.test])) and self.changed:
+            return [node]  # of the tests' own arguments, say: the assertions behind it must be reached
+        node.test = control.guarded(node.test, self.depends, self.names.expected, self.changed)
+        node.orelse = [tick, *node.orelse]
+        return [node]
+
+    def tick(self, node: ast.stmt) -> ast.stmt:
+        """The call that counts one more assertion as held."""
+        self.lines.append(node.lineno)
+        return ast.copy_location(ast.Expr(call(self.names.tick, ast.Constant(len(self.lines) - 1))), node)
+
+    def tried(self, node: ast.stmt, held: list[ast.stmt], raised: bool) -> ast.stmt:
+        """The statement with a note when it raises, and what to do when it does not.
+
+        `missed` tells whether the exception goes on: so the control's code looks like any other.
+        """
+        missed = call(self.names.missed, ast.Constant(raised))
+        handler = ast.ExceptHandler(None, None, [ast.If(missed, [ast.Raise()], [])])
+        return ast.copy_location(ast.Try([node], [handler], held, []), node)
 
     def inside(self, node: ast.stmt) -> None:
         for field in ("body", "orelse", "finalbody"):
@@ -185,14 +273,28 @@ class _Writer:
             part.body = self.block(part.body)
 
     def assertion(self, node: ast.stmt) -> bool:
-        """Whether the statement asserts something that depends on the response."""
+        """Whether the statement asserts something: it can fail, and not only by accident."""
         match node:
-            case ast.Assert():
-                checked: list[ast.AST] = [node.test]
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name)) as call) if name.startswith("assert"):
-                checked = [*call.args, *call.keywords]
-            case ast.With() if any("raises" in ast.unparse(item.context_expr).lower() for item in node.items):
-                checked = [*node.body]
-            case _:
-                return False
-        return not self.depends.isdisjoint(named(checked))
+            case ast.Assert(test=test):
+                return always(test) is not True
+            case ast.Expr(value=ast.Call() as called):
+                name = control.called(called, self.asserting)
+                return name.startswith("assert") or name == "fail"
+            case ast.With() | ast.AsyncWith():
+                return "raises" in _contexts(node) or "assert" in _contexts(node)
+        return False
+
+
+def _contexts(node: ast.With | ast.AsyncWith) -> str:
+    """The functions whose contexts are entered, as text in lower case."""
+    return " ".join(ast.unparse(item.context_expr).partition("(")[0] for item in node.items).lower()
+
+
+def _refuses(body: list[ast.stmt]) -> bool:
+    """Whether the statements end in a refusal: an exception, `assert False`."""
+    match body[-1]:
+        case ast.Raise(exc=ast.expr()):
+            return True
+        case ast.Assert(test=test):
+            return always(test) is False
+    return False

@@ -34,6 +34,8 @@ from lib.sandbox.channel import HEADER, Message, receive, send
 from lib.sandbox.processes import kill_all, leave, reap, usage
 
 MAX_SOURCE = 256 << 10  # characters of response and of tests; longer ones are refused unread
+MAX_UNITS = 1000  # cases and assertions outside of cases that a verdict lists, but for the first failure
+FAILURES = ("fail", "error", "oom", "cheat")  # the verdicts that a cell may report of itself
 MAX_DEPTH = 8  # levels of lists and objects in a report; unbounded nesting would exhaust a reader's stack
 POLL_MS = 30  # milliseconds between two measurements of a cell's processor time and memory
 WRITABLE = ("/tmp", "/dev/shm")
@@ -55,6 +57,9 @@ class Watch:
         self.pid, self.cell, self.output, self.control, self.limits = pid, channel, output, control, limits
         self.buffer, self.written, self.start, self.looked, self.open = b"", 0, time.monotonic(), 0.0, True
         self.peak = 0  # KiB, once the cell has ended
+        self.units: dict[str, tuple[str, str]] = {}  # name -> verdict and detail, in the order in which they ended
+        self.checks: Message | None = None  # what assertions did, once the tests have `ended` by themselves
+        self.ended = False
         self.waited = 0.0
         self.waited = self.stalled()
         self.poll = select.poll()
@@ -65,6 +70,10 @@ class Watch:
     def message(self) -> Message:
         """The cell's next message; raises Verdict when a limit is hit or the cell ends first."""
         while True:
+            if len(self.buffer) >= 4 and len(self.buffer) >= 4 + HEADER.unpack(self.buffer[:4])[0]:
+                size = 4 + HEADER.unpack(self.buffer[:4])[0]
+                body, self.buffer = self.buffer[4:size], self.buffer[size:]
+                return dict(json.loads(body))
             for fd, event in self.poll.poll(POLL_MS if self.open else 5):
                 if fd == self.control.fileno():
                     leave(self.pid)
@@ -72,18 +81,14 @@ class Watch:
                     self.drain()
                 elif event:
                     self.fill()
-            if len(self.buffer) >= 4 and len(self.buffer) >= 4 + HEADER.unpack(self.buffer[:4])[0]:
-                size = 4 + HEADER.unpack(self.buffer[:4])[0]
-                body, self.buffer = self.buffer[4:size], self.buffer[size:]
-                return dict(json.loads(body))
             if not self.open:
-                self.ended()
+                self.gone()
             self.check()
 
     def fill(self) -> None:
         part = self.cell.recv(65536)
         self.buffer += part
-        if len(self.buffer) > 65536:
+        if len(self.buffer) > 2 * 65536:
             raise Verdict("cheat", "wrote to the harness's channel")
         if not part:
             self.open = False
@@ -125,7 +130,23 @@ class Watch:
             if WALLS is not None and (excess := WALLS.exceeded(self.limits, self.pid)):
                 raise Verdict("error", excess)
 
-    def ended(self) -> None:
+    def heard(self, message: Message, tests: str) -> None:
+        """Keep what the cell reports of one case; ValueError for what it would not report."""
+        name, verdict = message["unit"], message["verdict"]
+        if verdict not in (*FAILURES, "pass", "skip") or not isinstance(name, str):
+            raise ValueError("no unit")
+        failed = verdict in FAILURES
+        if name in self.units and not failed or len(self.units) >= MAX_UNITS and self.first_failure():
+            return
+        detail = f"{statement(tests, message['line'])} -> {message['error']}" if failed else ""
+        if failed or len(self.units) < MAX_UNITS:
+            self.units[name] = (verdict, detail)
+
+    def first_failure(self) -> tuple[str, str] | None:
+        """Verdict and detail of the first unit that failed."""
+        return next((unit for unit in self.units.values() if unit[0] in FAILURES), None)
+
+    def gone(self) -> None:
         """Turn the exit of a cell that has not reported an end into a verdict."""
         pid, status, self.peak = reap(self.pid)
         if not pid:
@@ -170,8 +191,14 @@ def run_program(control: socket.socket, job: Message) -> Message:
         verdict = Verdict("error", excess)
     dirty = not verdict.clean or any(os.listdir(folder) for folder in (WRITABLE if WALLS is None else [WALLS.folder]))
     usage = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3), "memory_mb": peak >> 10}
-    detail = portable(" ".join(verdict.detail.split()))[:300]
-    return {"verdict": verdict.label, "detail": detail, "report": verdict.report, **usage, "dirty": dirty}
+    found = {"verdict": verdict.label, "detail": one_line(verdict.detail), "report": verdict.report}
+    found["units"] = [(one_line(name), label, one_line(why)) for name, (label, why) in watch.units.items()]
+    return {**found, "ended": watch.ended, "checks": watch.checks, **usage, "dirty": dirty}
+
+
+def one_line(text: str) -> str:
+    """A text as it is recorded."""
+    return portable(" ".join(text.split()))[:300]
 
 
 def portable(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -205,33 +232,49 @@ def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
     if second is None:
         leave(watch.pid)
     if "failed" in loaded:
-        raise failed(loaded, f"while loading the response: {loaded['error']}")
+        if loaded["failed"] not in FAILURES:
+            raise ValueError("no such verdict")
+        raise Verdict(loaded["failed"], f"while loading the response: {loaded['error']}", clean=True)
     if len(second["tests"]) > MAX_SOURCE:
         raise Verdict("error", "the tests are longer than 256 KiB")
-    return tested(watch, code, second)
+    try:
+        verdict = tested(watch, code, second)
+    except Verdict as raised:
+        verdict = raised
+    if verdict.label not in ("pass", "notest") and (first := watch.first_failure()):
+        verdict.label, verdict.detail = first  # what came later does not matter: a limit that was hit, say
+    return verdict
 
 
 def tested(watch: Watch, code: str, second: Message) -> Verdict:
     """The second phase: give the cell its tests and a nonce, and accept a pass only with complete evidence."""
-    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
-    nonce, tests = secrets.token_hex(16), second["tests"]
+    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(3)))
+    nonce, tests, trial = secrets.token_hex(16), second["tests"], second["trial"]
     try:
-        plan = gate.plan(code, tests, second["entry"], names, second["control"])
+        if second["entry"] is not None and not second["entry"].isidentifier():
+            raise ValueError(f"entry {second['entry'][:40]!r} is not a name")
+        plan = gate.plan(code, tests, names, trial == "control")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
+    facts = dataclasses.asdict(dataclasses.replace(plan, code=None))
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
-    given = {"program": program, "nonce": nonce, "last": plan.last_line, "imported": plan.imported}
-    given |= {"control": second["control"] and plan.runtime, "report": second["report"]}
-    send(watch.cell, given | {"names": dataclasses.astuple(names)})
-    end = watch.message()
+    given = facts | {"program": program, "names": dataclasses.astuple(names), "nonce": nonce}
+    send(watch.cell, given | {name: second[name] for name in ("tests", "trial", "entry", "report")})
+    while "unit" in (end := watch.message()):
+        watch.heard(end, tests)
     report = reported(end)
-    if "failed" in end:
-        raise failed(end, f"{statement(tests, end['line'])} -> {end['error']}", report)
-    if end.get("nonce") != nonce:
+    if end["nonce"] != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
-    if end["hidden"]:
+    watch.ended = True
+    checks = {"held": [int(n) for n in end["held"]], "failed": int(end["failed"]), "raised": int(end["raised"])}
+    watch.checks = checks
+    if first := watch.first_failure():
+        return Verdict(*first, clean=True, report=report)
+    if end["changed"]:
+        raise Verdict("cheat", "the tests -> changed what the harness gave to the tests", True, report)
+    if end["hidden"] and not trial:
         raise Verdict("cheat", f"{statement(tests, end['hidden'][0])} -> failed, and the failure was hidden")
-    if not end["ticks"]:
+    if not (any(checks["held"]) if trial else plan.checks):
         return Verdict("notest", "no assertion that depends on the response was executed", True, report)
     return Verdict("pass", "", True, report)
 
@@ -241,13 +284,6 @@ def reported(end: Message) -> Any:
     if len(end["report"]) > cell.MAX_REPORT:
         raise ValueError("the report is too long")
     return portable(json.loads(end["report"]))
-
-
-def failed(message: Message, detail: str, report: Any = None) -> Verdict:
-    """The verdict that a cell reports of itself, which may only be a failure."""
-    if message["failed"] not in ("fail", "error", "oom", "cheat"):
-        return Verdict("cheat", "broke the harness's protocol")
-    return Verdict(message["failed"], detail, True, report)
 
 
 def statement(tests: str, line: int) -> str:

@@ -20,16 +20,12 @@ from lib.sandbox import gate
 # What the box runs: response and tests again, measured by `coverage`; it reports the numbers. As it asserts nothing,
 # its verdict is "notest", and it runs only once.
 MEASURE = """
-import contextlib, pathlib, sys, tempfile, types, unittest
+import contextlib, pathlib, sys, tempfile, types
 import coverage
+from lib.sandbox import units
 
-def run_case(case):
-    with contextlib.suppress(unittest.SkipTest):
-        unittest.defaultTestLoader.loadTestsFromTestCase(case).debug()
-
-def measured(code, tests):
-    unittest.main = lambda *_, **__: None
-    module = types.ModuleType("solution")
+def measured(code, tests, called, entry):
+    module = types.ModuleType("__main__")
     space = vars(module)
     sys.modules["solution"] = sys.modules["__main__"] = module
     with tempfile.TemporaryDirectory() as folder:
@@ -37,19 +33,24 @@ def measured(code, tests):
         file.write_text(code, encoding="utf-8")
         watch = coverage.Coverage(data_file=None, config_file=False, include=[str(file)], messages=False)
         watch.start()
+        space["__name__"] = "solution"  # what a response does when it is run alone is no test
         try:
             exec(compile(code, str(file), "exec", dont_inherit=True), space)
-            space |= {"__name__": "__main__", "RUN_CASE": run_case}
+            space["__name__"] = "__main__"
+            cases = units.Cases(space, called, lambda *_: None, [])
+            cases.take_over()
             with contextlib.suppress(SystemExit):
                 exec(compile(tests, "<tests>", "exec", dont_inherit=True), space)
+            cases.rest()
+            if entry and "check" not in called:
+                space["check"](space[entry])
         finally:
             watch.stop()
         _, statements, _, missing, _ = watch.analysis2(str(file))
     return {"covered": len(statements) - len(missing), "statements": len(statements)}
 
-REPORT.store(measured(CODE, TESTS))
+REPORT.store(measured(CODE, TESTS, CALLED, ENTRY))
 """
-CALLED = gate.Names(tick="", missed="", expected="", run_case="RUN_CASE")
 
 # One change per operator: an ordering moves its boundary by one, an equality or a membership is negated.
 SWAPS: dict[type[ast.AST], type[Any]] = {
@@ -79,9 +80,9 @@ def coverage_program(program: Record) -> Record:
     To be run where the package `coverage` can be imported. A response can forge the numbers: they hold for honest
     responses. Raises SyntaxError for tests that do not parse.
     """
-    calls = gate.calls(ast.parse(program["tests"]), program.get("entry"), CALLED)
-    tests = "\n".join([program["tests"], *calls])
-    code = f"CODE = {program['code']!r}\nTESTS = {tests!r}"
+    given = {"CODE": program["code"], "TESTS": program["tests"], "ENTRY": program.get("entry")}
+    given["CALLED"] = sorted(gate.called(ast.walk(ast.parse(program["tests"]))))
+    code = "\n".join(f"{name} = {value!r}" for name, value in given.items())
     return {"id": program["id"], "code": code, "tests": MEASURE, "report": "REPORT"}
 
 

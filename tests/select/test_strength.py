@@ -46,7 +46,7 @@ class TestGrade(unittest.TestCase):
             self.assertEqual(str(caught.exception), f"{points:>3} of 10")
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(exit=False)
 """.strip()
 
 
@@ -82,7 +82,7 @@ GUARDED = """
 import sys, unittest
 assert C()
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(exit=False)
     C().up()
     sys.exit(0)
 """
