@@ -3,6 +3,7 @@
 import base64
 import errno
 import importlib
+import importlib.machinery
 import json
 import linecache
 import marshal
@@ -28,10 +29,13 @@ PRELOAD = (
     "operator", "pickle", "pprint", "queue", "random", "shutil", "statistics", "string", "subprocess", "tempfile",
     "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
 )  # fmt: skip
-OWN = ("base64", "json", "marshal", "os", "socket", "struct", "traceback")  # modules that a cell itself uses
+OWN = ("builtins", "base64", "json", "marshal", "traceback")  # modules whose functions a cell itself calls later
 MAX_REPORT = 16 << 10  # characters of JSON that the tests may report
 # The callables of every module before any program ran: package -> (a module's namespace, its callables) for each.
 SNAPSHOT: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+MODULES: dict[str, types.ModuleType] = {}  # and the modules themselves
+FINDERS = tuple(sys.meta_path)
+CLASSES: dict[type, dict[str, Any]] = {}  # those of unittest with what they define
 
 
 def preload(packages: Iterable[str]) -> None:
@@ -40,8 +44,11 @@ def preload(packages: Iterable[str]) -> None:
         importlib.import_module(name)
     for name, module in sorted(sys.modules.items()):
         if name != "__main__":
+            MODULES[name] = module
             callables = {key: value for key, value in vars(module).items() if callable(value)}
             SNAPSHOT.setdefault(name.partition(".")[0], []).append((vars(module), callables))
+            if name.startswith("unittest."):
+                CLASSES.update({one: dict(vars(one)) for one in callables.values() if isinstance(one, type)})
 
 
 def confine(channel: socket.socket, output: int, limits: Message, walls: Walls | None) -> None:
@@ -68,6 +75,19 @@ def confine(channel: socket.socket, output: int, limits: Message, walls: Walls |
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
 
 
+def patched(imported: Iterable[str]) -> bool:
+    """Whether a function of the interpreter or of a module in use has been replaced, and not by the tests."""
+    for package in ("builtins", *imported):
+        for now, original in SNAPSHOT.get(package, ()):
+            for name, value in original.items():
+                found = now.get(name)
+                theirs = isinstance(found, types.FunctionType) and found.__code__.co_filename == gate.TESTS
+                theirs |= type(found).__module__ == "unittest.mock"
+                if found is not value and not theirs and getattr(found, "__module__", "") != units.__name__:
+                    return True
+    return False
+
+
 def describe(error: BaseException) -> str:
     """The exception in one line; its __str__ may fail."""
     try:
@@ -89,16 +109,29 @@ def verdict_of(error: BaseException, otherwise: str) -> str:
 def undo_patches(imported: Iterable[str]) -> None:
     """Undo what a response changed in the interpreter: hooks, timers, callables of what it or its tests import.
 
-    Not those of all modules: reading an object writes its reference count, and the kernel then copies the page.
+    Not those of all modules: reading an object writes its reference count, and the kernel then copies the page. Of
+    unittest the methods, too: cases that are not run, or always succeed, would leave the others to pass.
     """
     sys.settrace(None)
     sys.setprofile(None)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    for package in ("builtins", *imported):
+    sys.meta_path[:] = FINDERS
+    for name in ("builtins", *imported):
+        if name in MODULES:
+            sys.modules[name] = MODULES[name]
+        elif name in sys.modules and name != "solution" and importlib.machinery.PathFinder.find_spec(name) is None:
+            del sys.modules[name]  # a response's own invention
+    for package in imported:
         for now, original in SNAPSHOT.get(package, ()):
             for name, value in original.items():
                 if now.get(name) is not value:
                     now[name] = value
+    for one, original in CLASSES.items() if "unittest" in imported else ():
+        for name, value in original.items():
+            if vars(one).get(name) is not value:
+                setattr(one, name, value)
+        for name in vars(one).keys() - original.keys():
+            delattr(one, name)
 
 
 class Checks:
@@ -165,13 +198,23 @@ class Report:
         self.text = text
 
 
-def failure(error: BaseException, last: int) -> Message | None:
-    """The message for an exception from the tests; None for sys.exit(0) in their last statement, at line `last`."""
+def codes(code: types.CodeType) -> set[types.CodeType]:
+    """The code of a module and of all that it defines."""
+    return {code}.union(*(codes(one) for one in code.co_consts if isinstance(one, types.CodeType)))
+
+
+def failure(error: BaseException, last: int, own: set[types.CodeType]) -> Message | None:
+    """The message for an exception from the tests; None for sys.exit(0) in their last statement, at line `last`.
+
+    `own` are the tests' codes: a file name proves nothing, as a response can compile what it likes under any.
+    """
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    genuine = all(frame.f_code in own for frame, _ in frames if frame.f_code.co_filename == gate.TESTS)
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     line = next((line for name, line in reversed(places) if name == gate.TESTS), 0)
     done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last and places[-1][0] == gate.TESTS
     left = isinstance(error, units.Finished) and {name for name, _ in places} <= {__file__, gate.TESTS, units.__file__}
-    if done or left:
+    if genuine and (done or left):
         return None
     return {"verdict": verdict_of(error, "fail"), "error": describe(error), "line": line}
 
@@ -195,10 +238,21 @@ def load(code: str, space: dict[str, Any]) -> None:
 
 def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> NoReturn:
     """Run a program; never returns. Both halves run from this frame: they have about the same depth of recursion."""
-    home, leave, tell = os.getpid(), os._exit, send  # bound before the response can replace them
+    getpid, leave, tell = os.getpid, os._exit, send  # bound before the response can replace them
+    home = getpid()
     code = job.pop("code")
     module = types.ModuleType("__main__")
     space = module.__dict__
+    hooked = list[str]()
+
+    def watch(event: str, _: object) -> None:
+        """Note a tracing function, which could jump over assertions; doctest sets the one that was there."""
+        if event in ("sys.settrace", "sys.setprofile"):
+            doctest = sys.modules.get("doctest")
+            if doctest is None or sys._getframe(1).f_globals is not vars(doctest):
+                hooked.append(event)
+
+    sys.addaudithook(watch)
     try:
         confine(channel, output, job["limits"], walls)
         sys.argv = ["solution.py"]
@@ -207,12 +261,13 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     except BaseException as error:
         tell(channel, {"failed": verdict_of(error, "error"), "error": describe(error)})
         leave(1)
-    if os.getpid() != home:
+    if getpid() != home:
         leave(0)
     undo_patches(OWN)  # before anything of the tests can be seen here
     tell(channel, {"loaded": True})
     second = receive(channel) or {}
     undo_patches(second["imported"])
+    hooked.clear()
     trial, lines = second["trial"], second["lines"]
     checks, report = Checks(len(lines), trial), Report(job["limits"]["scale"])
     control.CHANCE.seed(second["seed"])
@@ -228,15 +283,17 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     def unit(name: str, verdict: str, error: BaseException | None, last: int = sys.maxsize) -> None:
         """Report a case, or an assertion outside of cases, that has ended, unless this is a child process."""
         checks.failed += bool(trial) and isinstance(error, AssertionError)
-        failed = failure(error, last) if error is not None else None
-        if os.getpid() == home and (failed or error is None):
+        failed = failure(error, last, own) if error is not None else None
+        if getpid() == home and (failed or error is None):
             tell(channel, {"unit": name, "verdict": verdict, "error": "", "line": 0} | (failed or {}))
 
+    program = marshal.loads(base64.b64decode(second["program"]))
+    own = codes(program)
     cases = units.Cases(space, second["called"], unit, checks.hidden)
     checks.first = lambda number: None if cases.running else unit(f"line {lines[number]}", "pass", None)
     cases.take_over()
     try:
-        exec(marshal.loads(base64.b64decode(second["program"])), space)
+        exec(program, space)
         cases.rest()
         if second["entry"] and "check" not in second["called"]:
             cases.one("check", lambda: eval(f"check({second['entry']})", space), lambda: None)
@@ -244,7 +301,8 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
         unit("the module", "", error, second["last_line"])
     end: Message = {"nonce": second["nonce"], "report": report.text, "hidden": checks.hidden[:1]}
     end |= {"held": checks.held, "failed": checks.failed, "raised": checks.raised}
-    end["changed"] = any(space.get(name) is not own for name, own in ours.items())
-    if os.getpid() == home:
+    kept = all(space.get(name) is one for name, one in ours.items())
+    end["changed"] = bool(hooked) or patched(second["imported"]) or not kept
+    if getpid() == home:
         tell(channel, end)
     leave(0)

@@ -22,6 +22,7 @@ EQUALITY = {
     "assertDictEqual", "assertCountEqual", "assertSequenceEqual", "assertMultiLineEqual", "assertIn",
 }  # fmt: skip
 FAR = {"assertAlmostEqual"}  # a value that is nearly the same might still satisfy it
+CLOSE = {"isclose", "allclose"}
 TRUTH = {"assertTrue", "assertFalse"}  # their second argument is a message, not an expected value
 FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.NotEq: ast.Eq, ast.Is: ast.IsNot,
@@ -68,8 +69,8 @@ def asserted(
     """
     name = called(node.value, asserting) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else ""
     match node:
-        case ast.Assert(test=ast.Compare(ops=[ast.Eq() | ast.In()]) as compare):
-            _compare(compare, depends, expected, changed)
+        case ast.Assert(test=test) if _compared(test, depends, expected, changed):
+            pass
         case ast.Expr(value=ast.Call(args=[first, second, *_]) as told) if name in EQUALITY and not any(
             isinstance(value, ast.Starred) for value in (first, second)
         ):
@@ -93,14 +94,30 @@ def asserted(
 def guarded(test: ast.expr, depends: set[str], expected: str, changed: bool) -> ast.expr:
     """The condition of `if f(1) != 2: raise ...` as it will be run, for the control or not."""
     match test:
-        case ast.Compare(ops=[ast.NotEq() | ast.NotIn()]) as compare:
+        case ast.Compare(ops=[ast.NotEq() | ast.NotIn()]):
+            _compare(test, depends, expected, changed)
+            return test
+        case ast.UnaryOp(op=ast.Not(), operand=operand) if _compared(operand, depends, expected, changed):
+            return test
+    return _negated(test) if changed else test
+
+
+def _compared(test: ast.expr, depends: set[str], expected: str, changed: bool) -> bool:
+    """Whether a condition holds only for an expected value, or one close to it; then that value is changed."""
+    match test:
+        case ast.Compare(ops=[ast.Eq() | ast.In()]):
+            _compare(test, depends, expected, changed)
+        case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[ast.NotEq() | ast.NotIn()]) as compare):
             _compare(compare, depends, expected, changed)
-            return compare
-        case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[ast.Eq() | ast.In()]) as compare) as negation:
-            _compare(compare, depends, expected, changed)
-            return negation
-        case other_test:
-            return _negated(other_test) if changed else other_test
+        case ast.Compare(
+            left=ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(op=ast.Sub()) as gap]), ops=[ast.Lt() | ast.LtE()]
+        ):
+            gap.left, gap.right = _other_side(gap.left, gap.right, True, depends, expected, changed)
+        case ast.Call(args=[first, second, *_]) if called(test, {}) in CLOSE and not isinstance(first, ast.Starred):
+            test.args[:2] = _other_side(first, second, True, depends, expected, changed)
+        case _:
+            return False
+    return True
 
 
 def _negated(test: ast.expr) -> ast.expr:
@@ -161,7 +178,7 @@ def other(value: Any, far: bool = False) -> Any:
         case bool():
             return not value
         case int() | float() if far and math.isfinite(value):
-            return value + type(value)(10**6 * (1 + abs(value)))
+            return value + type(value)(10**12 * (1 + abs(value)))
         case int():
             return value + CHANCE.randint(1, 9)
         case float():

@@ -62,6 +62,7 @@ class Watch:
         self.ended = False
         self.waited = 0.0
         self.waited = self.stalled()
+        os.set_blocking(output, False)  # a program can read its output back before the harness does
         self.poll = select.poll()
         self.poll.register(channel, select.POLLIN)
         self.poll.register(output, select.POLLIN)
@@ -95,7 +96,10 @@ class Watch:
             self.poll.unregister(self.cell)
 
     def drain(self) -> None:
-        part = os.read(self.output, 65536)
+        try:
+            part = os.read(self.output, 65536)
+        except BlockingIOError:
+            return
         self.written += len(part)
         if self.written > self.limits["output_kb"] << 10:
             raise Verdict("error", f"wrote more than {self.limits['output_kb']} KiB of output")
@@ -166,6 +170,7 @@ def run_program(control: socket.socket, job: Message) -> Message:
     """Run one program in a new cell; returns verdict, detail, report, seconds (by the clock), cpu_seconds (all of its
     processes), memory_mb (peak of the largest process, pages shared with the harness included), and dirty."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    empty = left()
     ours, theirs = socket.socketpair()
     output, end = os.pipe()
     pid = os.fork()
@@ -189,11 +194,19 @@ def run_program(control: socket.socket, job: Message) -> Message:
     os.close(output)
     if WALLS is not None and verdict.clean and (excess := WALLS.exceeded(job["limits"])):
         verdict = Verdict("error", excess)
-    dirty = not verdict.clean or any(os.listdir(folder) for folder in (WRITABLE if WALLS is None else [WALLS.folder]))
+    dirty = not verdict.clean or not empty or left() != empty
     usage = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3), "memory_mb": peak >> 10}
     found = {"verdict": verdict.label, "detail": one_line(verdict.detail), "report": verdict.report}
     found["units"] = [(one_line(name), label, one_line(why)) for name, (label, why) in watch.units.items()]
     return {**found, "ended": watch.ended, "checks": watch.checks, **usage, "dirty": dirty}
+
+
+def left() -> list[tuple[list[str], int]]:
+    """What a program could leave behind: files, another mode or attribute of the folders; empty if they are closed."""
+    with contextlib.suppress(OSError):
+        folders = WRITABLE if WALLS is None else [WALLS.folder]
+        return [(os.listdir(folder), os.stat(folder).st_ctime_ns) for folder in folders]
+    return []
 
 
 def one_line(text: str) -> str:
@@ -256,9 +269,8 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
         plan = gate.plan(code, tests, names, trial == "control")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
-    facts = dataclasses.asdict(dataclasses.replace(plan, code=None))
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
-    given = facts | {"program": program, "names": dataclasses.astuple(names), "nonce": nonce}
+    given = vars(plan) | {"code": None, "program": program, "names": dataclasses.astuple(names), "nonce": nonce}
     send(watch.cell, given | {name: second[name] for name in ("tests", "trial", "entry", "report")})
     while "unit" in (end := watch.message()):
         watch.heard(end, tests)
@@ -266,6 +278,8 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
     if end["nonce"] != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
     watch.ended = True
+    if len(end["held"]) != len(plan.lines):
+        raise ValueError("not the assertions of these tests")
     checks = {"held": [int(n) for n in end["held"]], "failed": int(end["failed"]), "raised": int(end["raised"])}
     watch.checks = checks
     if first := watch.first_failure():

@@ -2,7 +2,8 @@
 
 Namespaces hide files, network and other processes; the filter denies the calls through which kernels have been attacked
 from inside namespaces (mounts, tracing, bpf, io_uring, keyrings, ...), memory that no limit counts (memfd, System V
-shared memory), sockets that a network namespace does not isolate (AF_VSOCK), and limits set on another process.
+shared memory), sockets that a network namespace does not isolate (AF_VSOCK), limits set on another process, and typing
+into a terminal.
 Without namespaces (`lib.sandbox.landlock`) it also denies child processes, signals, sockets and changes of metadata.
 """
 
@@ -53,6 +54,7 @@ FCNTL, IOCTL, PRCTL, SOCKETPAIR = (72, 25), (16, 29), (157, 167), (53, 199)
 FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032)
 # TCGETS, TCGETS2, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: those that Python itself uses
 IOCTL_COMMANDS = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: both type into a terminal, whose shell would then run it
 TRUNCATE, OPEN, OPENAT, OPENAT2 = (76, 45), (2, None), (257, 56), (437, 437)
 O_TRUNC, WRITING, NOT_STREAM = 0x200, 3, 0xE  # bits of open()'s flags, and of a socket's type (SOCK_STREAM is 1)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -70,11 +72,16 @@ def _refuse(error: int) -> bytes:
     return _step(RETURN, 0x00050000 | error)
 
 
-def _only(number: int, argument: int, values: tuple[int, ...], error: int = errno.EPERM) -> list[bytes]:
-    """Deny a call unless its argument is one of the values."""
+def _choose(number: int, argument: int, values: tuple[int, ...], listed: bytes, others: bytes) -> list[bytes]:
+    """Two answers to a call, by whether its argument is one of the values (the kernel, too, reads its low half)."""
     steps = [_step(JUMP_EQUAL, number, 0, 3 + len(values)), _step(LOAD, ARGUMENT[argument])]
     steps += [_step(JUMP_EQUAL, value, len(values) - i, 0) for i, value in enumerate(values)]
-    return [*steps, _refuse(error), _step(RETURN, ALLOW)]
+    return [*steps, others, listed]
+
+
+def _only(number: int, argument: int, values: tuple[int, ...], error: int = errno.EPERM) -> list[bytes]:
+    """Deny a call unless its argument is one of the values."""
+    return _choose(number, argument, values, _step(RETURN, ALLOW), _refuse(error))
 
 
 def _clone(number: int, threads_only: bool) -> list[bytes]:
@@ -135,6 +142,7 @@ def program(alone: int | None = None, truncation: bool = True) -> bytes | None:
     for numbers in OWN_PROCESS_ONLY.values():
         steps += _only(numbers[column], 0, (0,))
     steps += _only(SOCKET[column], 0, FAMILIES if alone is None else (), errno.EAFNOSUPPORT)
-    steps += [] if alone is None else _alone(column, alone)
+    refused = _refuse(errno.EPERM), _step(RETURN, ALLOW)
+    steps += _choose(IOCTL[column], 1, TERMINAL_INPUT, *refused) if alone is None else _alone(column, alone)
     steps += [] if truncation else _no_truncation(column)
     return b"".join([*steps, _step(RETURN, ALLOW)])

@@ -1,6 +1,7 @@
 """The sandbox's tiers, the best first, each probed by attacking it: bubblewrap's namespaces, then Landlock."""
 
 import os
+import stat
 import subprocess
 from collections.abc import Callable
 from functools import cache, partial
@@ -72,6 +73,9 @@ def working() -> tuple[Maker, str]:
         raise StudyError(f"STUDY_SANDBOX is {wanted!r}: set it to bubblewrap or landlock, or unset it")
     reasons = []
     for bwrap in candidates() if wanted != "landlock" else ():
+        if bwrap.stat().st_mode & stat.S_ISUID:  # such a build has rights to lose to a program that fools it
+            reasons.append(f"{bwrap}: it is setuid; the study takes one that runs as whoever starts it")
+            continue
         try:
             _probe(partial(Box, bwrap), PROBE, PROBE_TESTS, "import os; os._exit(0)")
         except StudyError as error:

@@ -105,6 +105,9 @@ def test_shared_corpus(group: str, outside: dict[str, str]) -> None:
     programs = [program for program in programs if program["group"] == group]
     assert programs
     wrong = []
+    for program in programs if group == "resource" else ():  # most of these are there to hit the limit: a short one
+        seconds = program["options"].get("time", 1)
+        program["options"]["time"] = 0.4 if seconds == 1 else seconds
     for seconds in {program["options"].get("time", 3) for program in programs}:
         chosen = [program for program in programs if program["options"].get("time", 3) == seconds]
         for program in chosen:
@@ -249,7 +252,7 @@ def test_a_fork_bomb_does_not_hurt_its_neighbour() -> None:
         ("def f(x):\n    if x < 0: raise ValueError\n    return x", "try:\n    f(-1)\n    ok = False\nexcept ValueError:\n    ok = True\nassert ok", "pass"),  # noqa: E501
         ("def f(x): return 0.1 + x", "assert abs(f(0.2) - 0.3) < 1e-9\nassert f(1) != 1", "pass"),
         ("def f(x): return x", "import io, contextlib\nb = io.StringIO()\nwith contextlib.redirect_stdout(b):\n    print(f(2))\nassert b.getvalue() == '2\\n'", "pass"),  # noqa: E501
-        ("def f(x): return x", "from solution import f as g\nassert g(1) == f(1)", "pass"),
+        ("def f(x): return x", "from solution import f as g\nassert g(1) == 1 and g is f", "pass"),
         ("def f(x): return x", "assert f(2) = 2", "error"),
         ("def f(x):\n    return x\nf(", "assert f(2) == 2", "error"),
         ("import unittest\nclass T: pass", "class Case(unittest.TestCase):\n    def test_it(self):\n        self.assertIsInstance(T(), T)\nif __name__ == '__main__':\n    unittest.main()", "pass"),  # noqa: E501
@@ -326,11 +329,11 @@ def test_a_forged_report_never_turns_a_failure_into_a_pass(forged: str) -> None:
 
 
 def test_the_control_changes_what_is_expected() -> None:
-    names, ticks = gate.Names("tick", "missed", "expected", "case"), []
+    names, ticks = gate.Names("tick", "missed", "expected"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"
     for changed, count in ((False, 3), (True, 0)):
-        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda: None}
-        exec(gate.plan("def f(x): pass", tests, None, names, changed).code, space)
+        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda raised, changed=changed: not changed}
+        exec(gate.plan("def f(x): pass", tests, names, changed).code, space)
         assert len(ticks) == count
         ticks.clear()
 
@@ -367,9 +370,9 @@ def test_a_timeout_is_tried_again_with_nothing_beside_it() -> None:
     seen: list[tuple[str, int]] = []
     pool_once = sandbox._Pool.once
 
-    def once(self: Any, program: dict[str, Any], control: bool = False) -> dict[str, Any]:
+    def once(self: Any, program: dict[str, Any], trial: str = "") -> dict[str, Any]:
         before = self.lane.running
-        answer = pool_once(self, program, control)
+        answer = pool_once(self, program, trial)
         seen.append((program["id"], max(before, self.lane.running)))
         return answer
 

@@ -231,6 +231,30 @@ def test_what_only_the_response_defines_hides_no_test() -> None:
     assert verdict(leaves, "assert f(1) == 2\nassert f(2) == 99")["verdict"] != "pass"
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "import unittest\nunittest.TestCase.run = lambda self, result=None: result",
+        "import unittest\nunittest.TestCase.run = lambda self, result: (result.startTest(self), result.addSuccess(self))",  # noqa: E501
+        "import unittest\nunittest.TestCase.__call__ = lambda self, result=None: result",
+        "import unittest\nunittest.TestCase.__getattribute__ = lambda *_: lambda *_, **__: None",
+        "import unittest\nunittest.TestSuite.run = lambda self, result, debug=False: result",
+        "import unittest\nunittest.TestLoader.getTestCaseNames = lambda *_: []",
+        "import unittest\nunittest.TestLoader.loadTestsFromTestCase = lambda *_: unittest.TestSuite()",
+        "import unittest.case\nunittest.case._Outcome.testPartExecutor = lambda *_, **__: __import__('contextlib').nullcontext()",  # noqa: E501
+        "import inspect\ninspect.signature = None\ninspect.iscoroutine = None",
+    ],
+)
+def test_a_patched_test_runner_hides_no_test(patch: str) -> None:
+    code = f"{patch}\ndef f(x): return 2"
+    tests = (
+        "assert f(1) == 2\n"
+        + CASE
+        + "    def test(self):\n        self.assertEqual(f(2), 3)\ndef test_g():\n    assert f(2) == 3"
+    )
+    assert verdict(code, tests)["verdict"] != "pass"
+
+
 # ---- assertions that cannot fail ------------------------------------------------------------------------------------
 
 
