@@ -188,13 +188,16 @@ class _Pool:
         only, whose values take part in almost everything: the others would break what can never fail, too.
         """
         for kind in KINDS:
-            seen = self.once(program, kind)["checks"]
+            with self.lane.shared():
+                seen = self.once(program, kind)["checks"]
             if seen is None:  # a limit was hit, say
                 if kind == KINDS[0]:
                     return True
                 continue
-            fewer = any(stub < real for stub, real in zip(seen["held"], checks["held"], strict=True))
-            if seen["failed"] > checks["failed"] or seen["raised"] > checks["raised"] or (fewer and kind == KINDS[0]):
+            counting = [n for n in range(len(checks["failed"])) if n not in checks["voided"]]
+            failed = any(seen["failed"][n] > checks["failed"][n] for n in counting)
+            fewer = any(seen["held"][n] < checks["held"][n] for n in counting[:-1])
+            if failed or seen["raised"] > checks["raised"] or (fewer and kind == KINDS[0]):
                 return True
         return False
 

@@ -1,6 +1,7 @@
 """The cell: the forked process that runs one program, the response first, then its tests. Standard library only."""
 
 import base64
+import builtins
 import errno
 import importlib
 import importlib.machinery
@@ -9,12 +10,14 @@ import linecache
 import marshal
 import math
 import os
+import re
 import resource
 import signal
 import socket
 import sys
 import traceback
 import types
+import unittest
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -30,6 +33,7 @@ PRELOAD = (
     "textwrap", "threading", "typing", "unicodedata", "uuid", "warnings", "weakref",
 )  # fmt: skip
 OWN = ("builtins", "base64", "json", "marshal", "traceback")  # modules whose functions a cell itself calls later
+LOOKING = ("inspect", "getsource", "traceback", "linecache", "doctest", "__file__")  # at source
 MAX_REPORT = 16 << 10  # characters of JSON that the tests may report
 # The callables of every module before any program ran: package -> (a module's namespace, its callables) for each.
 SNAPSHOT: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
@@ -75,16 +79,21 @@ def confine(channel: socket.socket, output: int, limits: Message, walls: Walls |
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
 
 
-def patched(imported: Iterable[str]) -> bool:
-    """Whether a function of the interpreter or of a module in use has been replaced, and not by the tests."""
-    for package in ("builtins", *imported):
-        for now, original in SNAPSHOT.get(package, ()):
-            for name, value in original.items():
-                found = now.get(name)
-                theirs = isinstance(found, types.FunctionType) and found.__code__.co_filename == gate.TESTS
-                theirs |= type(found).__module__ == "unittest.mock"
-                if found is not value and not theirs and getattr(found, "__module__", "") != units.__name__:
-                    return True
+def patched(imported: Iterable[str], assigned: Iterable[str]) -> bool:
+    """Whether a function of the interpreter or of a module in use has been replaced, and not by the tests.
+
+    `assigned` are the names of attributes that the tests assign: builtins.print = out.append.
+    """
+    held = [pair for package in ("builtins", *imported) for pair in SNAPSHOT.get(package, ())]
+    if "unittest" in imported:
+        held += [(dict(vars(one)), original) for one, original in CLASSES.items()]
+    for now, original in held:
+        for name, value in original.items():
+            found = now.get(name)
+            if found is value or name in assigned or type(found).__module__ == "unittest.mock":
+                continue
+            if getattr(found, "__module__", "") != units.__name__:
+                return True
     return False
 
 
@@ -135,51 +144,68 @@ def undo_patches(imported: Iterable[str]) -> None:
 
 
 class Checks:
-    """What the assertions of the tests did: how often each held, how many failed, which failures were hidden.
+    """What the assertions of the tests did: how often each held, how many failed, and at which lines.
 
-    Its methods `tick`, `missed` and `expected` are what the rewritten tests call (`lib.sandbox.gate`). `trial` is ""
-    for the program as it is, "control", or the kind of stub that stands for the response.
+    Its methods `tick`, `missed`, `expected` and `enter` are what the rewritten tests call (`lib.sandbox.gate`). `trial`
+    is "" for the program as it is, "control", or the kind of stub that stands for the response.
     """
 
     def __init__(self, assertions: int, trial: str) -> None:
-        self.held, self.failed, self.raised = [0] * assertions, 0, 0
-        self.hidden: list[int] = []
-        self.trial, self.void = trial, False
+        self.held, self.failed = [0] * assertions, [0] * (assertions + 1)  # the last is of what is no assertion
+        self.raised, self.voided = 0, set[int]()
+        self.failures: list[int] = []  # lines; those that end no case have been hidden
+        self.entered = set[str]()  # test functions that the tests have called
+        self.trial, self.void, self.truth = trial, False, None
         self.first: Callable[[int], None] = lambda number: None  # told when an assertion has held once
 
     def tick(self, number: int) -> None:
         """An assertion held."""
         if self.void:
             self.void = False
+            self.voided.add(number)
             return
         self.held[number] += 1
         if self.held[number] == 1:
             self.first(number)
 
-    def missed(self, raised: bool) -> bool:
-        """An assertion failed, or the tests `raised` an exception; whether it propagates.
+    def missed(self, how: str, number: int) -> bool:
+        """Assertion `number` failed; whether the exception propagates.
 
-        A failure of the response's own is none: a test may expect that.
+        `how` is "failed"; "raised" (the tests raise an exception of their own); "swallowed" (a handler has caught
+        whatever kept an assertion from being reached); or "replaced" (the handler asserts something else instead). A
+        failure of the response's own is none: a test may expect that.
         """
         error, trace = sys.exc_info()[1:]
         void, self.void = self.void, False
-        self.raised += raised
+        if how == "replaced":
+            return True
+        self.raised += how == "raised"
         *_, (frame, _) = traceback.walk_tb(trace)
-        if isinstance(error, AssertionError) and frame.f_code.co_filename != gate.RESPONSE:
-            self.hidden.append(trace.tb_lineno if trace else 0)
-            self.failed += not void
-        elif self.trial == stubs.KINDS[0] and not raised:
-            self.failed += not void
-        return raised or not self.trial
+        left = isinstance(error, (SystemExit, unittest.SkipTest)) and how == "failed"  # none is left by an assertion
+        own = isinstance(error, AssertionError) and frame.f_code.co_filename != gate.RESPONSE
+        if own or left or how == "swallowed":
+            self.failures.append(trace.tb_lineno if trace else 0)
+            self.failed[number] += not void
+        elif self.trial == stubs.KINDS[0] and how == "failed":
+            self.failed[number] += not void
+        return how == "raised" or not self.trial
+
+    def enter(self, name: str) -> None:
+        """The tests' function of this name is called."""
+        self.entered.add(name)
 
     def expected(self, value: object, how: bool | str) -> object:
         """An expected value that is not a literal, or another one in the control; `how`: `control.changed_to`.
 
-        As the "message" of assertTrue(f(1), 2), any value but a text shows that a comparison was meant: such an
-        assertion counts for nothing.
+        The "message" of assertTrue(f(1), 2) after its "truth" shows that a comparison was meant when it is no text, or
+        when both are texts: such an assertion counts for nothing.
         """
+        if how == "truth":
+            self.truth = value
+            return value
         if how == "message":
-            self.void = not isinstance(value, (str, types.NoneType))
+            same = type(value) is type(self.truth) or not isinstance(value, (str, types.NoneType))
+            self.void = same and not isinstance(self.truth, bool)
             return value
         return control.changed_to(value, how) if self.trial == "control" else value
 
@@ -203,24 +229,35 @@ def codes(code: types.CodeType) -> set[types.CodeType]:
     return {code}.union(*(codes(one) for one in code.co_consts if isinstance(one, types.CodeType)))
 
 
-def failure(error: BaseException, last: int, own: set[types.CodeType]) -> Message | None:
-    """The message for an exception from the tests; None for sys.exit(0) in their last statement, at line `last`.
+def failure(error: BaseException, tests: str, last: int | None, own: set[types.CodeType]) -> Message | None:
+    """The message for an exception from the tests; None where they end themselves.
 
-    `own` are the tests' codes: a file name proves nothing, as a response can compile what it likes under any.
+    They do by unittest.main(), and by sys.exit(0) in their last statement, at line `last` (None inside a case). A line
+    of theirs must say so, and no other code than theirs (`own`) and the exit's may be on the way: a file name proves
+    nothing, as a response can compile what it likes under any.
     """
-    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    genuine = all(frame.f_code in own for frame, _ in frames if frame.f_code.co_filename == gate.TESTS)
-    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    line = next((line for name, line in reversed(places) if name == gate.TESTS), 0)
-    done = isinstance(error, SystemExit) and error.code in (None, 0) and line >= last and places[-1][0] == gate.TESTS
-    left = isinstance(error, units.Finished) and {name for name, _ in places} <= {__file__, gate.TESTS, units.__file__}
-    if genuine and (done or left):
-        return None
-    return {"verdict": verdict_of(error, "fail"), "error": describe(error), "line": line}
+    places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [line for code, line in places if code.co_filename == gate.TESTS]
+    line = lines[-1] if lines else 0
+    found = {"verdict": verdict_of(error, "fail"), "error": describe(error), "line": line}
+    if not isinstance(error, SystemExit) or last is None or not 0 < line <= tests.count("\n") + 1:
+        return found
+    ours = {__file__, units.__file__, type(builtins.exit).__call__.__code__.co_filename}
+    genuine = all(code in own or code.co_filename in ours for code, _ in places)
+    says = tests.splitlines()[line - 1]
+    if isinstance(error, units.Finished):
+        ended = "main" in says
+    else:
+        ended = error.code in (None, 0) and max(lines) >= last and re.search("exit|quit|Exit", says) is not None
+    return None if genuine and ended else found
 
 
 def show_source(space: dict[str, Any], code: str, tests: str = "") -> None:
-    """Let inspect, traceback and doctest find the lines of both halves, and a program its file if it names it."""
+    """Let inspect, traceback and doctest find the lines of both halves, and a program its file if it names it.
+
+    Those of the tests, which the control does not change, only where the tests themselves look at source.
+    """
+    tests = tests if any(word in tests for word in LOOKING) else ""
     for file, text in ((gate.RESPONSE, code), (gate.TESTS, tests), (space["__file__"], f"{code}\n{tests}")):
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     if "__file__" in code or "__file__" in tests:
@@ -243,14 +280,20 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     code = job.pop("code")
     module = types.ModuleType("__main__")
     space = module.__dict__
-    hooked = list[str]()
+    hooked, own = list[str](), set[types.CodeType]()
 
     def watch(event: str, _: object) -> None:
-        """Note a tracing function, which could jump over assertions; doctest sets the one that was there."""
+        """Note a tracing function that the response sets: it could jump over assertions."""
         if event in ("sys.settrace", "sys.setprofile"):
-            doctest = sys.modules.get("doctest")
-            if doctest is None or sys._getframe(1).f_globals is not vars(doctest):
-                hooked.append(event)
+            doctest, frame = sys.modules.get("doctest"), sys._getframe(1)
+            if doctest is not None and frame.f_globals is vars(doctest):  # it sets the one that was there
+                return
+            while frame is not None:
+                name = frame.f_code.co_filename
+                if name.startswith("<") and not name.startswith("<frozen") and frame.f_code not in own:
+                    hooked.append(event)  # of the response, or of code that it made
+                    return
+                frame = frame.f_back
 
     sys.addaudithook(watch)
     try:
@@ -276,33 +319,33 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
         stubs.install(space, second["defined"], trial)
     if second["entry"]:  # for check(candidate), as a helper of the response may have the name `check`, too
         space = dict(space)
-    helpers = (checks.tick, checks.missed, checks.expected)
+    helpers = (checks.tick, checks.missed, checks.expected, checks.enter)
     ours = dict(zip(second["names"], helpers, strict=True))
     space |= ours | ({second["report"]: report} if second["report"] else {})
 
-    def unit(name: str, verdict: str, error: BaseException | None, last: int = sys.maxsize) -> None:
+    def unit(name: str, verdict: str, error: BaseException | None, last: int | None = None) -> None:
         """Report a case, or an assertion outside of cases, that has ended, unless this is a child process."""
-        checks.failed += bool(trial) and isinstance(error, AssertionError)
-        failed = failure(error, last, own) if error is not None else None
+        checks.failed[-1] += bool(trial) and isinstance(error, AssertionError)
+        failed = failure(error, second["tests"], last, own) if error is not None else None
         if getpid() == home and (failed or error is None):
             tell(channel, {"unit": name, "verdict": verdict, "error": "", "line": 0} | (failed or {}))
 
     program = marshal.loads(base64.b64decode(second["program"]))
-    own = codes(program)
-    cases = units.Cases(space, second["called"], unit, checks.hidden)
+    own |= codes(program)
+    cases = units.Cases(space, checks.entered, unit, checks.failures, second["tests"])
     checks.first = lambda number: None if cases.running else unit(f"line {lines[number]}", "pass", None)
     cases.take_over()
     try:
         exec(program, space)
         cases.rest()
-        if second["entry"] and "check" not in second["called"]:
+        if second["entry"] and "check" not in checks.entered:
             cases.one("check", lambda: eval(f"check({second['entry']})", space), lambda: None)
     except BaseException as error:
         unit("the module", "", error, second["last_line"])
-    end: Message = {"nonce": second["nonce"], "report": report.text, "hidden": checks.hidden[:1]}
-    end |= {"held": checks.held, "failed": checks.failed, "raised": checks.raised}
+    end: Message = {"nonce": second["nonce"], "report": report.text, "hidden": checks.failures[:1]}
+    end |= {"held": checks.held, "failed": checks.failed, "raised": checks.raised, "voided": [*checks.voided]}
     kept = all(space.get(name) is one for name, one in ours.items())
-    end["changed"] = bool(hooked) or patched(second["imported"]) or not kept
+    end["changed"] = bool(hooked) or patched(second["imported"], second["assigned"]) or not kept
     if getpid() == home:
         tell(channel, end)
     leave(0)

@@ -76,10 +76,13 @@ def asserted(
         ):
             how = "within" if name == "assertIn" else name in FAR
             told.args[:2] = _other_side(first, second, how, depends, expected, changed)
-        case ast.Expr(value=ast.Call(args=[_, ast.expr() as message, *_]) as told) if name in TRUTH:
-            told.args[1] = call(expected, message, ast.Constant("message"))
-            if changed:
-                _negate(told, name)
+        case ast.Expr(value=ast.Call(args=[first, *rest]) as told) if name in TRUTH:
+            truth = first if name == "assertTrue" else ast.UnaryOp(ast.Not(), first)
+            if not _compared(truth, depends, expected, changed) and changed:
+                told.args[0] = _negated(first)
+            if rest:
+                told.args[0] = call(expected, told.args[0], ast.Constant("truth"))
+                told.args[1] = call(expected, rest[0], ast.Constant("message"))
         case _ if not changed:
             return node
         case ast.Assert(test=test):
@@ -91,8 +94,11 @@ def asserted(
     return node
 
 
-def guarded(test: ast.expr, depends: set[str], expected: str, changed: bool) -> ast.expr:
-    """The condition of `if f(1) != 2: raise ...` as it will be run, for the control or not."""
+def guarded(test: ast.expr, positive: bool, depends: set[str], expected: str, changed: bool) -> ast.expr:
+    """The condition of `if f(1) != 2: raise ...` as it will be run, for the control or not; `positive` if it should
+    hold, as in `if f(1) == 2: ... else: raise ...`."""
+    if positive:
+        return test if _compared(test, depends, expected, changed) or not changed else _negated(test)
     match test:
         case ast.Compare(ops=[ast.NotEq() | ast.NotIn()]):
             _compare(test, depends, expected, changed)
@@ -113,6 +119,10 @@ def _compared(test: ast.expr, depends: set[str], expected: str, changed: bool) -
             left=ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(op=ast.Sub()) as gap]), ops=[ast.Lt() | ast.LtE()]
         ):
             gap.left, gap.right = _other_side(gap.left, gap.right, True, depends, expected, changed)
+        case ast.BoolOp(op=ast.And(), values=values):
+            return any([_compared(value, depends, expected, changed) for value in values])
+        case ast.Call(func=ast.Name(id="all"), args=[ast.GeneratorExp(elt=each) | ast.ListComp(elt=each)]):
+            return _compared(each, depends, expected, changed)
         case ast.Call(args=[first, second, *_]) if called(test, {}) in CLOSE and not isinstance(first, ast.Starred):
             test.args[:2] = _other_side(first, second, True, depends, expected, changed)
         case _:

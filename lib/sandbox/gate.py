@@ -13,6 +13,7 @@ from lib.sandbox import control
 from lib.sandbox.control import DEFINITION, asserted, call, named
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+EVERYTHING = ("Exception", "BaseException")
 RESPONSE, TESTS = "<response>", "<tests>"  # the file names in their code objects
 
 
@@ -21,8 +22,8 @@ class Plan:
     """The test program to run.
 
     Its code; the line of its last statement; the lines of its assertions, by number; whether it can fail on purpose at
-    all; the packages that it or the response imports; the names that the response defines; the names of functions that
-    the tests call themselves; the seed of the control's values.
+    all; the packages that it or the response imports; the names that the response defines; the names of attributes that
+    the tests assign; the seed of the control's values.
     """
 
     code: CodeType
@@ -31,25 +32,26 @@ class Plan:
     checks: bool
     imported: tuple[str, ...]
     defined: tuple[str, ...]
-    called: tuple[str, ...]
+    assigned: tuple[str, ...]
     seed: str
 
 
 @dataclass(frozen=True)
 class Names:
-    """Random names of functions given to the tests: tick(i), missed(raised), expected(value, how)."""
+    """Random names of functions given to the tests (`lib.sandbox.cell.Checks`)."""
 
     tick: str
     missed: str
     expected: str
+    enter: str
 
 
 def plan(code: str, tests: str, names: Names, changed: bool) -> Plan:
     """Parse both halves and make the test program; raises SyntaxError, ValueError, RecursionError or MemoryError.
 
-    `names.tick(i)` is called after assertion `i` has held, `names.missed(False)` when it fails, before any handler sees
-    the exception, and `names.missed(True)` when the tests raise an exception of their own. With `changed` the expected
-    values are others (`lib.sandbox.control`): no assertion that depends on a right response should hold.
+    `names.tick(i)` is called after assertion `i` has held, `names.missed(how, i)` when it fails, before a handler sees
+    the exception, and `names.enter(name)` in every test function (`lib.sandbox.cell.Checks`). With `changed` the
+    expected values are others (`lib.sandbox.control`): no assertion that depends on a right response should hold.
     """
     seed = hashlib.sha256(repr((code, tests)).encode()).hexdigest()
     control.CHANCE.seed(seed)
@@ -57,14 +59,19 @@ def plan(code: str, tests: str, names: Names, changed: bool) -> Plan:
     last_line = max((node.lineno for node in tree.body), default=0)
     nodes = [*ast.walk(tree)]
     imported = {name.partition(".")[0] for name in _imported([*ast.walk(response), *nodes])}
-    defined, calls = _defined(response), called(nodes)
+    defined = _defined(response)
+    assigned = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
     mentioned = any(map(_mentions_assertion, nodes))
     writer = _Writer(_dependent(tree, nodes, defined), _asserting(nodes), names, changed)
     tree.body = writer.block(tree.body)
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            start = int(ast.get_docstring(node, clean=False) is not None)
+            node.body.insert(start, ast.Expr(call(names.enter, ast.Constant(node.name))))
     compiled = compile(ast.fix_missing_locations(tree), TESTS, "exec", dont_inherit=True)
     checks = bool(writer.lines or writer.raises or mentioned)
-    imported, defined, calls = (tuple(sorted(found)) for found in (imported, defined, calls))
-    return Plan(compiled, last_line, tuple(writer.lines), checks, imported, defined, calls, seed)
+    imported, defined, assigned = (tuple(sorted(found)) for found in (imported, defined, assigned))
+    return Plan(compiled, last_line, tuple(writer.lines), checks, imported, defined, assigned, seed)
 
 
 def called(nodes: Iterable[ast.AST]) -> set[str]:
@@ -220,7 +227,7 @@ class _Writer:
     def __init__(self, depends: set[str], asserting: dict[str, str], names: Names, changed: bool):
         self.depends, self.asserting, self.names, self.changed = depends, asserting, names, changed
         self.lines: list[int] = []
-        self.raises = False
+        self.raises, self.how = False, "failed"
 
     def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         return [written for node in body for written in self.statement(node)]
@@ -228,9 +235,11 @@ class _Writer:
     def statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.Raise) and node.exc is not None:
             self.raises = True
-            return [self.tried(node, [], True)]
-        if isinstance(node, ast.If) and _refuses(node.body):
+            return [self.tried(node, [], "raised")]
+        if isinstance(node, ast.If) and (_refuses(node.body) or _refuses(node.orelse)):
             return self.guard(node)
+        if isinstance(node, ast.Try):
+            return self.handled(node)
         counts = self.assertion(node)
         if not (counts and isinstance(node, ast.With) and "raises" in _contexts(node)):
             self.inside(node)  # but the body of `with raises(...)`, which is meant to fail
@@ -239,16 +248,46 @@ class _Writer:
         written = asserted(node, self.asserting, self.depends, self.names.expected, self.changed)
         if written is None:
             return [node]
-        return [self.tried(written, [self.tick(node)], False)]
+        tick = self.tick(node)
+        return [self.tried(written, [tick], self.how, len(self.lines) - 1)]
+
+    def handled(self, node: ast.Try) -> list[ast.stmt]:
+        """A handler that asserts stands for the assertions before it; one that takes every exception swallows them."""
+        caught = {one: ast.unparse(one.type) if one.type else EVERYTHING[0] for one in node.handlers}
+        asserting = [one for one in node.handlers if self.asserts(one)]
+        replacing = any("AssertionError" in caught[one] or caught[one] in EVERYTHING for one in asserting)
+        catching = [one for one in caught if caught[one] in EVERYTHING and not isinstance(one.body[0], ast.Pass)]
+        swallowing = not asserting and self.asserts(node, fails=False)
+        before, self.how = self.how, "replaced" if replacing else self.how
+        node.body = self.block(node.body)
+        self.how = before
+        for part in (node.orelse, node.finalbody, *(handler.body for handler in node.handlers)):
+            part[:] = self.block(part)
+        for handler in catching if swallowing else ():
+            handler.body.insert(0, ast.Expr(call(self.names.missed, ast.Constant("swallowed"), ast.Constant(-1))))
+        return [node]
+
+    def asserts(self, part: ast.AST, fails: bool = True) -> bool:
+        """Whether a statement or handler asserts or raises, `fails` (as `assert False` does) included."""
+        nodes = [node for one in getattr(part, "body", ()) for node in ast.walk(one) if isinstance(node, ast.stmt)]
+        found = [node for node in nodes if isinstance(node, ast.Raise) or self.assertion(node)]
+        return any(fails or not (isinstance(node, ast.Raise) or self.refusal(node)) for node in found)
+
+    def refusal(self, node: ast.stmt) -> bool:
+        """Whether the statement is there to fail: assert False, self.fail()."""
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            return control.called(node.value, self.asserting) == "fail"
+        return _refuses([node])
 
     def guard(self, node: ast.If) -> list[ast.stmt]:
-        """`if f(1) != 2: raise ...` asserts that f(1) == 2, and so does the same with `assert False`."""
+        """`if f(1) != 2: raise ...` asserts that f(1) == 2, and so do `assert False` and an `else` that raises."""
         tick = self.tick(node)
+        positive = not _refuses(node.body)
         self.inside(node)
         if self.depends.isdisjoint(named([node.test])) and self.changed:
             return [node]  # of the tests' own arguments, say: the assertions behind it must be reached
-        node.test = control.guarded(node.test, self.depends, self.names.expected, self.changed)
-        node.orelse = [tick, *node.orelse]
+        node.test = control.guarded(node.test, positive, self.depends, self.names.expected, self.changed)
+        (node.body if positive else node.orelse).insert(0, tick)
         return [node]
 
     def tick(self, node: ast.stmt) -> ast.stmt:
@@ -256,12 +295,12 @@ class _Writer:
         self.lines.append(node.lineno)
         return ast.copy_location(ast.Expr(call(self.names.tick, ast.Constant(len(self.lines) - 1))), node)
 
-    def tried(self, node: ast.stmt, held: list[ast.stmt], raised: bool) -> ast.stmt:
+    def tried(self, node: ast.stmt, held: list[ast.stmt], how: str, number: int = -1) -> ast.stmt:
         """The statement with a note when it raises, and what to do when it does not.
 
         `missed` tells whether the exception goes on: so the control's code looks like any other.
         """
-        missed = call(self.names.missed, ast.Constant(raised))
+        missed = call(self.names.missed, ast.Constant(how), ast.Constant(number))
         handler = ast.ExceptHandler(None, None, [ast.If(missed, [ast.Raise()], [])])
         return ast.copy_location(ast.Try([node], [handler], held, []), node)
 
@@ -291,10 +330,12 @@ def _contexts(node: ast.With | ast.AsyncWith) -> str:
 
 
 def _refuses(body: list[ast.stmt]) -> bool:
-    """Whether the statements end in a refusal: an exception, `assert False`."""
-    match body[-1]:
+    """Whether the statements end in a refusal: an exception, `assert False`, `sys.exit(1)`."""
+    match body[-1] if body else None:
         case ast.Raise(exc=ast.expr()):
             return True
+        case ast.Expr(value=ast.Call(args=[ast.Constant(value=status)]) as told) if status not in (0, None):
+            return control.called(told, {}) in ("exit", "quit", "_exit")
         case ast.Assert(test=test):
             return always(test) is False
     return False

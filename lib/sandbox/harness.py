@@ -261,7 +261,7 @@ def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
 
 def tested(watch: Watch, code: str, second: Message) -> Verdict:
     """The second phase: give the cell its tests and a nonce, and accept a pass only with complete evidence."""
-    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(3)))
+    names = gate.Names(*(f"_{secrets.token_hex(8)}" for _ in range(4)))
     nonce, tests, trial = secrets.token_hex(16), second["tests"], second["trial"]
     try:
         if second["entry"] is not None and not second["entry"].isidentifier():
@@ -278,10 +278,10 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
     if end["nonce"] != nonce:
         raise Verdict("cheat", "reported the end of the tests without having been told the nonce")
     watch.ended = True
-    if len(end["held"]) != len(plan.lines):
+    checks = {name: [int(number) for number in end[name]] for name in ("held", "failed", "voided")}
+    if (len(checks["held"]), len(checks["failed"])) != (len(plan.lines), len(plan.lines) + 1):
         raise ValueError("not the assertions of these tests")
-    checks = {"held": [int(n) for n in end["held"]], "failed": int(end["failed"]), "raised": int(end["raised"])}
-    watch.checks = checks
+    watch.checks = {**checks, "raised": int(end["raised"])}
     if first := watch.first_failure():
         return Verdict(*first, clean=True, report=report)
     if end["changed"]:

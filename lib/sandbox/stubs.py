@@ -35,7 +35,10 @@ class Anything:
         return self
 
     def __bool__(self) -> bool:
-        return True
+        return not self.agrees  # as its length is 0 then
+
+    def __format__(self, how: str) -> str:
+        return "stub"
 
     def __eq__(self, other: object) -> bool:
         return self.agrees or other is self

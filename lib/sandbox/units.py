@@ -6,7 +6,7 @@ Runs inside the box only, in the cell. Standard library only.
 import sys
 import traceback
 import unittest
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -35,7 +35,10 @@ class Result(unittest.TestResult):
         self.cases.running = ""
 
     def addSuccess(self, test: Any) -> None:
-        self.cases.tell(_name(test), "pass", None)
+        if test.id() in self.cases.returned or isinstance(test, unittest.IsolatedAsyncioTestCase):
+            self.cases.tell(_name(test), "pass", None)
+        else:  # an exception that unittest takes for the end of a subtest, say
+            self.addFailure(test, (None, AssertionError("did not come to its end"), None))
 
     def addError(self, test: Any, err: Any) -> None:
         self.errors.append((test, ""))
@@ -66,14 +69,14 @@ class Result(unittest.TestResult):
 class Cases:
     """The cases of one test module; `tell` hears of each that was run."""
 
-    def __init__(self, space: dict[str, Any], called: Iterable[str], tell: Tell, failures: list[Any]):
-        """`space` is the module before the tests run in it; functions named in `called` are called by them.
+    def __init__(self, space: dict[str, Any], entered: Container[str], tell: Tell, failures: list[Any], tests: str):
+        """`space` is the module before the tests run in it; `entered` names the functions that they have called.
 
         `failures` are those that assertions note (`lib.sandbox.cell.Checks`): an expected one is taken out again.
         """
-        self.space, self.before, self.called = space, dict(space), set(called)
+        self.space, self.before, self.entered, self.lines = space, dict(space), entered, tests.splitlines()
         self.tell, self.failures, self.mark = tell, failures, 0
-        self.running, self.ran = "", set[str]()
+        self.running, self.ran, self.returned = "", set[str](), set[str]()
 
     def begin(self, identity: str) -> None:
         """A case starts."""
@@ -81,9 +84,11 @@ class Cases:
         self.ran.add(identity)
 
     def skipped(self, name: str, error: BaseException | None) -> None:
-        """A case was skipped, by the tests: a response that does so has failed it."""
-        places = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(error and error.__traceback__)}
-        self.tell(name, *(("", error) if gate.RESPONSE in places else ("skip", None)))
+        """A case was skipped: by a line of the tests that says so, else a response has failed it."""
+        places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error and error.__traceback__)]
+        lines = [self.lines[line - 1] for file, line in places if file == gate.TESTS and line <= len(self.lines)]
+        theirs = gate.RESPONSE not in {file for file, _ in places} and (not lines or "skip" in lines[-1].lower())
+        self.tell(name, *(("skip", None) if theirs else ("", error)))
 
     def own(self) -> Iterator[tuple[str, Any]]:
         """What the tests have defined, in that order."""
@@ -98,6 +103,12 @@ class Cases:
         unittest.main = unittest.TestProgram = self.main  # type: ignore[assignment,misc]
         unittest.TextTestRunner.run = lambda _, test: self.run(test)  # type: ignore[method-assign,assignment]
 
+        def call(case: unittest.TestCase, method: Callable[[], Any]) -> None:
+            method()
+            self.returned.add(case.id())
+
+        unittest.TestCase._callTestMethod = call  # type: ignore[attr-defined]
+
     def main(
         self, module: Any = "__main__", defaultTest: Any = None, argv: Any = None, exit: bool = True, **_: Any
     ) -> Any:
@@ -108,7 +119,7 @@ class Cases:
             place = sys.modules["__main__"] if module in ("__main__", None) else module
             suite = unittest.TestLoader().loadTestsFromNames(names, place)
         else:
-            suite = self.suite(self.space.items())
+            suite = self.suite(self.own())
         result = self.run(suite)
         if exit:
             raise Finished(int(not result.wasSuccessful()))
@@ -126,7 +137,8 @@ class Cases:
         """Run a suite or a case."""
         result, waiting = Result(self), [(case.id(), _name(case)) for case in _flat(suite)]
         suite(result)
-        for identity, name in waiting if result.wasSuccessful() else ():
+        skipped = any(not isinstance(case, unittest.TestCase) for case, _ in result.skipped)  # by setUpClass, say
+        for identity, name in waiting if result.wasSuccessful() and not skipped else ():
             if identity not in self.ran:
                 self.tell(name, "", AssertionError("was not run"))
         return result
@@ -160,6 +172,9 @@ class Cases:
                 return lambda: None
             return lambda: found(*(values if _takes(found, *values) else ()))
 
+        for name, value in vars(case).items():
+            if isinstance(value, type) and name.startswith("Test"):
+                self.plain_class(value)
         names = dict.fromkeys(name for base in reversed(case.__mro__) for name in vars(base))
         names = [name for name in names if name.startswith("test") and callable(getattr(case, name, None))]
         if case.__init__ is not object.__init__:  # pytest takes such a class for no test
@@ -175,19 +190,14 @@ class Cases:
 
     def rest(self) -> None:
         """Run what the tests define and have not run themselves."""
-        loaded = "load_tests" in dict(self.own())
-        if loaded:
-            self.run(self.left(self.suite(self.own())))
+        self.run(self.left(self.suite(self.own())))
         for name, value in self.own():
-            if _is_case(value):
-                if not loaded:
-                    self.run(self.left(self.suite([(name, value)])))
-            elif isinstance(value, type) and name.startswith("Test"):
+            if isinstance(value, type) and name.startswith("Test") and not issubclass(value, unittest.TestCase):
                 self.plain_class(value)
             elif (
                 isinstance(value, FunctionType)
                 and name.startswith("test")
-                and name not in self.called
+                and name not in self.entered
                 and _takes(value)
             ):
                 self.one(name, value, lambda: None)
@@ -198,8 +208,8 @@ class Cases:
 
 
 def _is_case(value: Any) -> bool:
-    framework = getattr(value, "__module__", "").startswith("unittest.")
-    return isinstance(value, type) and issubclass(value, unittest.TestCase) and not framework
+    case = isinstance(value, type) and issubclass(value, unittest.TestCase)
+    return case and not str(value.__module__).startswith("unittest.")
 
 
 def _flat(suite: Any) -> Iterator[Any]:

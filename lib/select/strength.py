@@ -37,7 +37,7 @@ def measured(code, tests, called, entry):
         try:
             exec(compile(code, str(file), "exec", dont_inherit=True), space)
             space["__name__"] = "__main__"
-            cases = units.Cases(space, called, lambda *_: None, [])
+            cases = units.Cases(space, called, lambda *_: None, [], tests)
             cases.take_over()
             with contextlib.suppress(SystemExit):
                 exec(compile(tests, "<tests>", "exec", dont_inherit=True), space)

@@ -329,10 +329,10 @@ def test_a_forged_report_never_turns_a_failure_into_a_pass(forged: str) -> None:
 
 
 def test_the_control_changes_what_is_expected() -> None:
-    names, ticks = gate.Names("tick", "missed", "expected"), []
+    names, ticks = gate.Names("tick", "missed", "expected", "enter"), []
     tests = "assert f(1) == 1\nassert 1 == f(1)\nassert f(1)\nassert True"
     for changed, count in ((False, 3), (True, 0)):
-        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda raised, changed=changed: not changed}
+        space = {"f": lambda x: x, "tick": ticks.append, "missed": lambda how, number, changed=changed: not changed}
         exec(gate.plan("def f(x): pass", tests, names, changed).code, space)
         assert len(ticks) == count
         ticks.clear()

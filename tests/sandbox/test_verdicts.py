@@ -231,6 +231,79 @@ def test_what_only_the_response_defines_hides_no_test() -> None:
     assert verdict(leaves, "assert f(1) == 2\nassert f(2) == 99")["verdict"] != "pass"
 
 
+ONCE = """
+import unittest
+def f(x):
+    global f
+    f = {}
+    return 2
+"""
+
+
+@pytest.mark.parametrize("way", ["unittest.main", "unittest.TestCase().skipTest", "lambda x: exit()"])
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert f(1) == 2\nassert f(2) == 3",
+        "def check(candidate):\n    assert candidate(1) == 2\n    assert f(2) == 3\ncheck(f)",
+        CASE
+        + "    def test(self):\n        self.assertEqual(f(1), 2)\n        self.assertEqual(f(2), 3)\nunittest.main()",
+        CASE
+        + "    def test(self):\n        self.assertEqual(f(1), 2)\n        got = f(2)\n        self.assertEqual(got, 3)",  # noqa: E501
+    ],
+)
+def test_a_response_cannot_leave_the_tests(way: str, tests: str) -> None:
+    assert verdict(ONCE.format(way), tests)["verdict"] != "pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "tests"),
+    [
+        ("import unittest\ndef f(x):\n    if x > 1: raise unittest.SkipTest\n    return 2", "def test_a():\n    assert f(1) == 2\ndef test_b():\n    assert f(2) == 3"),  # noqa: E501
+        ("import unittest.case\ndef f(x):\n    if x > 1: raise unittest.case._ShouldStop\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self):\n        got = f(2)\n        self.assertEqual(got, 3)"),  # noqa: E501
+        ("import sys, functools\nclass A:\n    def __eq__(self, o): return self\n    __bool__ = functools.partial(sys.exit, 0)\ndef f(x): return A() if x > 1 else 2", "assert f(1) == 2\nassert f(2) == 3"),  # noqa: E501
+        ("import unittest\ndef f(x):\n    unittest.TestCase.run = lambda s, r: (r.startTest(s), r.addSuccess(s))\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self): self.assertEqual(f(2), 3)"),  # noqa: E501
+        ("import linecache, sys\ndef f(x): return eval(linecache.getline('<tests>', sys._getframe(1).f_lineno).split('==')[1])", "assert f(1) == 2"),  # noqa: E501
+        ("def f(x): return eval(open(__file__).read().splitlines()[-1].split('==')[1])", "assert f(1) == 2"),
+        ("def f(x):\n    if x < 0: raise ValueError\n    return 2", "assert f(1) == 2\ntry:\n    r = f(-1)\n    assert r == 0\n    print('ok')\nexcept Exception as e:\n    print('FAILED', e)"),  # noqa: E501
+        ("def f(x): return 2", "def test_a(): assert f(2) == 3\ndef run_all():\n    test_a()\nassert f(1) == 2"),
+        ("def f(x): return 'abc'", CASE + "    def test(self):\n        self.assertTrue(f(1), 'cba')"),
+        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", CASE + "    def test(self):\n        self.assertTrue(f(1) == 2)"),  # noqa: E501
+        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert all(f(x) == y for x, y in [(1, 2)])"),  # noqa: E501
+        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert f(1) == 2 and f(2) == 3"),
+        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "if f(1) == 2:\n    print('ok')\nelse:\n    raise AssertionError"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_wrong_response_does_not_pass(code: str, tests: str) -> None:
+    assert verdict(code, tests)["verdict"] != "pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "tests"),
+    [
+        ("def each(xs, f):\n    for x in xs:\n        f(x * 2)", "seen = []\nnote = seen.append\neach([1], note)\nassert seen == [2]"),  # noqa: E501
+        ("from random import random\ndef f(): return random()", CASE + "    def test(self): self.assertLess(f(), 1)\nunittest.main()"),  # noqa: E501
+        (NEXT, "import sys\ndef main():\n    assert f(1) == 2\n    sys.exit(0)\nif __name__ == '__main__':\n    main()"),  # noqa: E501
+        (NEXT, "assert f(1) == 2\nexit()"),
+        (NEXT, "assert f(1) == 2\nexit(0)"),
+        (NEXT, "import sys\nif f(1) != 2:\n    sys.exit(1)"),
+        ("def f(x): return hex(x)", "assert f(255).startswith('0x')"),
+        ("class V:\n    def ok(self, x): return x > 0", "v = V()\nassert v.ok(1)"),
+        ("import unittest\ndef f(x): return x + 1\nclass Mine(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 3)", CASE + "    def test(self): self.assertEqual(f(1), 2)\nunittest.main()"),  # noqa: E501
+        ("N = 0\ndef bump():\n    global N\n    N += 1", "def test_a():\n    bump()\n    assert N == 1\nfor t in [test_a]:\n    t()"),  # noqa: E501
+        (NEXT, CASE + "    @classmethod\n    def setUpClass(cls):\n        raise unittest.SkipTest\n    def test(self): pass\nassert f(1) == 2"),  # noqa: E501
+        (NEXT, "class TestF:\n    class TestMore:\n        def test_it(self):\n            assert f(1) == 2"),
+        ("def f(x): return [1, 0]", "try:\n    assert f(1) == [0, 1]\nexcept AssertionError:\n    assert f(1) == [1, 0]"),  # noqa: E501
+        ("def f(): return int(input()) + 1", "import builtins\nbuiltins.input = iter(['1']).__next__\nassert f() == 2"),
+        ("import cProfile\ndef f(x):\n    return x + 1", "import cProfile\np = cProfile.Profile()\np.enable()\ngot = f(1)\np.disable()\nassert got == 2"),  # noqa: E501
+        ("def f(x):\n    if x < 0: raise ValueError('no')\n    return x", "try:\n    f(-1)\n    assert False\nexcept Exception as e:\n    assert str(e) == 'no'"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_right_response_passes(code: str, tests: str) -> None:
+    found = verdict(code, tests)
+    assert found["verdict"] == "pass", found
+
+
 @pytest.mark.parametrize(
     "patch",
     [
