@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config, items):
         config.workeroutput["left out"] = counts
     config.hook.pytest_deselected(items=[item for item, reason in zip(items, reasons, strict=True) if reason])
     items[:] = [item for item, reason in zip(items, reasons, strict=True) if not reason]
-    items.sort(key=lambda item: "replays_to_its_own_records" not in item.name)  # the longest first: none waits for it
+    items.sort(key=lambda item: not item.get_closest_marker("longest"))  # first: so none waits for it
 
 
 class Workers:

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +84,28 @@ def kill_nine(process: subprocess.Popen[str]) -> list[int]:
     process.send_signal(signal.SIGKILL)
     process.wait()
     return below
+
+
+def lines(path: Path) -> list[bytes]:
+    """Return the lines of a file, none when it does not exist."""
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def wait_for_lines(process: subprocess.Popen[str], path: Path, count: int, seconds: float) -> None:
+    """Wait until a journal has `count` lines while the run goes on."""
+    deadline = time.monotonic() + seconds
+    while len(lines(path)) < count and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, process.stdout and process.stdout.read()
+    assert len(lines(path)) >= count
+
+
+def wait_until_gone(pids: list[int], seconds: float = 30) -> None:
+    """Wait until none of these processes runs."""
+    deadline = time.monotonic() + seconds
+    while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left, f"left over: {left}"
 
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "omega", "sigma"]

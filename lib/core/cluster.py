@@ -50,8 +50,10 @@ def connect(address: str, workers: int) -> bool:
             log_to_driver=False,
             **({} if address else here),
         )
-    except (OSError, ValueError) as error:
-        raise StudyError(f"no Ray cluster at {address!r}: {error}; start one with `ray start --head`") from error
+    except Exception as error:  # Ray raises bare ones, when a node does not start in time
+        why = " ".join(str(error).split())[:300]
+        where = f"at {address!r}" if address else "starts on this machine"
+        raise StudyError(f"no Ray cluster {where}: {why}; start one with `ray start --head`") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = -1  # an engine may be idle between two steps

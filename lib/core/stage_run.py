@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lib.core.notebooks import check_types, parameter_defaults
 from lib.core.paths import run_folder, shown
 from lib.core.progress import clock, say
 from lib.core.records import Record, StudyError, content_id, file_sha256, read_records, write_records, write_text
-from lib.core.study import OPERATIONAL, only, read_manifest, reads, source_of
+from lib.core.study import OPERATIONAL, only, read_manifest, reads, source_of, stage_of
 
 TIME = "time.json"  # the seconds that executions of a stage took so far, killed ones included
 
@@ -112,11 +113,16 @@ class StageRun:
         self.outputs[file] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
 
     def step(self, step: str, before: int, after: int, reasons: dict[str, int] | None = None, unit: str = "") -> None:
-        """Add a row to the funnel; `reasons` must explain every record that went in and did not come out."""
+        """Add a row to the funnel; `reasons` must explain every record that went in and did not come out.
+
+        StudyError when nothing came out, except in an evaluation: there, nothing solved is a result.
+        """
         reasons = {reason: count for reason, count in (reasons or {}).items() if count}
         if after < before and sum(reasons.values()) != before - after:
             raise ValueError(f"{step}: {before} in, {after} out, but the reasons explain {sum(reasons.values())}")
         self.funnel.append({"step": step, "in": before, "out": after, "reasons": reasons, "unit": unit})
+        if not after and "evaluation" not in stage_of(self.name).roles:
+            raise nothing_left(step, before, reasons, unit)
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
         """Save a figure as figures/<name>.png in this stage's folder and return it, so that a cell can end with it."""
@@ -143,6 +149,13 @@ class StageRun:
         write_text(self.path("manifest.json"), json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         say(f"{self.name} is done in {clock(manifest['seconds'])}; its records are in {shown(self.folder)}")
         return manifest
+
+
+def nothing_left(step: str, before: int, reasons: Mapping[str, int], unit: str = "") -> StudyError:
+    """Return the error of a step that leaves nothing, with the most frequent reasons."""
+    frequent = [f"{reason}: {count:,}" for reason, count in Counter(reasons).most_common(5)]
+    why = f"{before:,} {unit or 'records'} removed, most often {', '.join(frequent)}" if before else "nothing came in"
+    return StudyError(f"nothing is left after {step!r} ({why}); loosen its parameters, or give the notebook more input")
 
 
 def start(name: str, scope: dict[str, Any]) -> StageRun:

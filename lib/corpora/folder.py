@@ -35,8 +35,8 @@ class FolderShard:
                     data = file.read(MAX_FILE_BYTES + 1)
             except OSError:
                 fault = "unreadable"
-            name = os.fsencode(path).decode("utf-8", "replace")  # a name may hold any bytes
-            yield SourceFile(self.root.name, "local", self.licence, name, data, fault)
+            package, name = (os.fsencode(one).decode("utf-8", "replace") for one in (self.root.name, path))  # any bytes
+            yield SourceFile(package, "local", self.licence, name, data, fault)
 
 
 def folder_shards(path: Path, licence: str) -> list[FolderShard]:
@@ -90,7 +90,7 @@ def _tree(root: Path) -> Iterator[Stamped]:
 
 def _listed(path: Path) -> Iterator[Stamped]:
     root = path.resolve().parent
-    for number, line in enumerate(path.read_text("utf-8", "surrogateescape").splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8-sig", "surrogateescape").splitlines(), 1):
         name = line.strip()
         if name and not name.startswith("#"):
             file = root / Path(name).expanduser()

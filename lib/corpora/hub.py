@@ -1,19 +1,16 @@
 """Data sets of the Hugging Face hub, and local files laid out like them, as streams of Python files."""
 
 import contextlib
-import io
-import json
 import re
-import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from lib.core.records import Record, StudyError, content_id
+from lib.corpora import rows
 from lib.corpora.folder import stated_licence
-from lib.corpora.licences import PERMISSIVE
-from lib.corpora.source import MAX_FILE_BYTES, SourceFile
+from lib.corpora.source import SourceFile
 
 NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([^:]+))?(?::(.*))?")  # owner/name, with @revision and :folder as options
 FOLDERS = dict.fromkeys(
@@ -25,9 +22,6 @@ LOCAL = "set CORPUS to local Parquet files of the same columns"
 TIMEOUT = 10.0  # seconds that the hub may take to answer
 ROWS = 100  # rows held at once; a row may be a megabyte
 BUFFER = 1 << 20  # bytes read ahead per column
-MARKS = re.compile(r"(?:<(?:reponame|filename|gh_stars)>[^<\n]*)+\n")  # starcoderdata's first line of a file
-COPYLEFT = re.compile(r"GPL|^(MPL|EPL|EUPL|CDDL|OSL|CPL|CECILL|MS-RL)-|-SA-", re.IGNORECASE)
-KNOWN = {licence.lower(): licence for licence in PERMISSIVE}
 
 
 @dataclass(frozen=True)
@@ -70,18 +64,21 @@ class HubShard:
     def read(self) -> Iterator[SourceFile]:
         """Yield one file per row; a row without a permissive licence has the fault "licence" and no data.
 
-        The package of a row that names no repository is the data set. Raises StudyError when the file is
-        damaged, the connection is lost, or the columns match no known data set.
+        One whose content is neither text nor bytes has the fault "not text". The package of a row that names no
+        repository is the data set. Raises StudyError when the file is damaged, the connection is lost, or the columns
+        match no known data set.
         """
         layout = self.layout()
         stated = "" if layout.licences else stated_licence(self.licence)
         for row in self._rows(layout.columns):
-            licence = stated or permitted(row.get(layout.licences))
-            package = str(row.get(layout.package) or self.dataset)
-            version = str(row.get(layout.version) or "") if layout.version else self.revision
-            data = file_bytes(row.get("content") or "") if licence else b""
-            fault = "" if licence else "licence"
-            yield SourceFile(package, version, licence, str(row.get(layout.path)), data, fault)
+            licence = stated or rows.permitted(row.get(layout.licences))
+            package = rows.text(row.get(layout.package) or self.dataset)
+            version = rows.text(row.get(layout.version) or "") if layout.version else self.revision
+            content = row.get("content") or ""
+            fault = "" if isinstance(content, str | bytes) else "not text"
+            fault = fault if licence else "licence"
+            data = b"" if fault else rows.file_bytes(content)
+            yield SourceFile(package, version, licence, rows.text(row.get(layout.path)), data, fault)
 
     def layout(self) -> Layout:
         """Return this file's layout; StudyError when it cannot be read or its columns match no known data set.
@@ -101,7 +98,7 @@ class HubShard:
         with self._opened() as handle:
             if self.file.endswith(".parquet"):
                 return _parquet(handle).schema_arrow.names
-            return list(dict(json.loads(next(iter(handle), b"{}"))))
+            return list(rows.from_line(next(iter(handle), b"{}")))
 
     def _rows(self, columns: list[str]) -> Iterator[Record]:
         with self._opened() as handle:
@@ -110,9 +107,9 @@ class HubShard:
                 # In the file's own order: going back for a column fetches the hub's blocks again (2.3 times the bytes).
                 wanted = [name for name in table.schema_arrow.names if name in columns]
                 for batch in table.iter_batches(ROWS, columns=wanted, use_threads=False):
-                    yield from batch.to_pylist()
+                    yield from rows.from_batch(batch)
             else:
-                yield from (dict(json.loads(line)) for line in handle)
+                yield from map(rows.from_line, handle)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -143,28 +140,6 @@ def hub_shards(name: str, licence: str) -> list[HubShard]:
     for shard in checked:
         shard.layout()
     return shards
-
-
-def permitted(names: Sequence[str | None] | None) -> str:
-    """Return the permissive ones of a row's licences as one SPDX expression, "" to refuse the row.
-
-    The Stack lists what a detector found likely (ECL-2.0 beside Apache-2.0), so one permissive licence is enough; a
-    copyleft one among them is not taken for a mistake. They are joined by AND: whoever copies the code obeys each.
-    """
-    given = [name for name in names or [] if name]
-    found = sorted({KNOWN[name.lower()] for name in given if name.lower() in KNOWN})
-    return "" if any(COPYLEFT.search(name) for name in given) else " AND ".join(found)
-
-
-def file_bytes(content: str) -> bytes:
-    """Return a row's text as a file's bytes, in the encoding that its first lines declare; truncated when too large."""
-    content = MARKS.sub("", content, count=1) if MARKS.match(content) else content
-    data = content.encode("utf-8", "surrogatepass")
-    if not data.isascii():
-        with contextlib.suppress(SyntaxError, LookupError, UnicodeError):
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-            data = data if encoding.startswith("utf-8") else content.encode(encoding)
-    return data[: MAX_FILE_BYTES + 1]
 
 
 def _local_shards(path: Path, licence: str) -> list[HubShard]:

@@ -12,7 +12,7 @@ class SourceFile:
     """One Python file and where it came from; `path` is relative to its archive, folder or repository.
 
     `data` may be truncated to MAX_FILE_BYTES + 1 bytes, which suffice to see that the file is too large. `fault` says
-    why a file may not be used ("unreadable", "licence"); extraction counts it.
+    why a file may not be used ("unreadable", "licence", "not text"); extraction counts it.
     """
 
     package: str

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from lib.core.progress import Progress
+from lib.core.progress import Progress, say
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 
 
@@ -40,7 +40,9 @@ class Engine(Protocol):
         """Yield (index in `requests`, completion) as completions finish, in any order.
 
         Requests are drawn when there is room for them, so that no more than a few batches are held at once.
-        A completion has text, finish_reason ("stop" or "length"), prompt_tokens, cached_tokens, tokens.
+        A completion has text, finish_reason, prompt_tokens, cached_tokens, tokens (all that were made, those of a stop
+        string and behind it included). It ends by "stop" or by "length"; a request that leaves no room in the window
+        yields `window.too_long()`.
         """
         ...
 
@@ -56,6 +58,14 @@ class Engine(Protocol):
         ...
 
 
+UNFINISHED = {"length": "cut off at the token limit", "too long": "too long for the model's window"}
+
+
+def unfinished(completion: Record) -> str | None:
+    """Return why a completion has no end, in the words that are counted, or None if it has one."""
+    return UNFINISHED.get(completion["finish_reason"])
+
+
 def stopped(text: str, stop: Iterable[str]) -> str | None:
     """Return the text before the first stop string, or None if there is none."""
     ends = [text.index(string) for string in stop if string in text]
@@ -65,27 +75,46 @@ def stopped(text: str, stop: Iterable[str]) -> str | None:
 def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: str) -> Sequence[Record]:
     """Return a completion for each request, in their order; only those not in `cache` are generated.
 
-    The cache is the checkpoint: each completion is stored the moment it arrives. Progress is printed under the name
-    `what`. Both sequences may be long and lazy: only the requests' ids are kept.
-    Raises StudyError if the engine leaves completions out.
+    The cache is the checkpoint: each completion is stored the moment it arrives; only those of requests that were too
+    long wait for the end. Progress is printed under the name `what`. Both sequences may be long and lazy: only the
+    requests' ids are kept.
+    Raises StudyError if the engine leaves completions out, or finds all that it was ever asked too long.
     """
     ids = [request.id(engine.revision) for request in requests]
     missing = [index for index, request_id in enumerate(ids) if request_id not in cache]
     if missing:
         engine.load()  # before the clock starts, so that loading does not spoil the estimate of the time left
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
-    tokens = 0
+    tokens, refused = 0, list[Record]()
     if missing:
         # Closed, so that requests in flight end if a completion cannot be stored.
         with closing(engine.generate(requests[index] for index in missing)) as arriving:
             for count, (index, completion) in enumerate(arriving, 1):
-                cache.add({"id": ids[missing[index]], "engine": engine.version, **completion})
+                record = {"id": ids[missing[index]], "engine": engine.version, **completion}
+                (refused.append if completion["finish_reason"] == "too long" else cache.add)(record)
                 tokens += completion["tokens"]
                 progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
         progress.close(f"{tokens:,} tokens at {tokens / progress.seconds():.0f} a second")
+    if refused:
+        _store_refused(refused, cache, what)
     if absent := [request_id for request_id in ids if request_id not in cache]:
         raise StudyError(f"{what}: the engine left out {len(absent)} completions; run again to continue")
     return Lazy(ids, cache.__getitem__)
+
+
+def _store_refused(refused: Sequence[Record], cache: Journal, what: str) -> None:
+    """Store the completions of requests that were too long; StudyError, and nothing is stored, if there are no others.
+
+    Then the window is at fault: once it is longer, these requests are made again.
+    """
+    if all(record["finish_reason"] == "too long" for record in cache):
+        raise StudyError(
+            f"{what}: all {len(refused):,} requests are too long for the model's window; lengthen it (max_model_len in "
+            "ENGINE_OPTIONS, or the server's option), or lower the token limits"
+        )
+    for record in refused:
+        cache.add(record)
+    say(f"{what}: {len(refused):,} requests are too long for the model's window and get no answer")
 
 
 def fits(engine: Engine, cache: Journal, text: str, limit: int) -> bool:
@@ -110,6 +139,8 @@ def cost(completions: Iterable[Record]) -> Record:
         spent["computed"] += completion["prompt_tokens"] - completion["cached_tokens"]
         spent["completion tokens"] += completion["tokens"]
         spent["cut off at the limit"] += completion["finish_reason"] == "length"
+        if completion["finish_reason"] == "too long":  # a run without any has no such row
+            spent["too long for the window"] += 1
     return dict(spent)
 
 

@@ -13,10 +13,13 @@ from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
 from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
+from lib.generate.window import says_too_long, too_long
 
 if TYPE_CHECKING:
     from ray.data import Dataset
     from ray.util.queue import Queue
+
+FAULT = "__inference_error__"  # Ray's column for what vLLM said of a request that it did not complete
 
 
 class Ray:
@@ -84,6 +87,7 @@ class Ray:
             max_concurrent_batches=self.max_seqs,
             placement_group_config=None if on_gpu else {"bundle_per_worker": {"CPU": _share(self.workers)}},
             log_engine_metrics=False,
+            should_continue_on_error=True,  # else one request that is too long would end the pipeline
             chat_template_stage=False,
             tokenize_stage=False,
             detokenize_stage=False,
@@ -96,8 +100,8 @@ class Ray:
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (index, completion) as they finish; at most two batches per worker are held, so memory is bounded.
 
-        Ray replaces an engine that dies and repeats its requests. Raises StudyError if more than that fails; load()
-        then starts a new pipeline.
+        Ray replaces an engine that dies and repeats its requests. Raises StudyError if more than that fails, or vLLM
+        refuses a request that is not too long; load() then starts a new pipeline.
         """
         assert self._queue is not None, "load() comes first"
         waiting = iter(enumerate(requests))
@@ -110,7 +114,7 @@ class Ray:
             row = self._receive()
             if (found := inside.pop(row["ticket"], None)) is not None:
                 index, request = found
-                yield index, self._completion(request, row)
+                yield index, too_long() if row[FAULT] else self._completion(request, row)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text."""
@@ -133,7 +137,11 @@ class Ray:
 
     def _receive(self) -> Record:
         try:
-            return next(self._rows)
+            row = next(self._rows)
+            if row[FAULT] and not says_too_long(row[FAULT]):
+                why = " ".join(row[FAULT].split())[:300]
+                raise StudyError(f"vLLM refuses a request ({why}); fix ENGINE_OPTIONS or choose another MODEL")
+            return row
         except BaseException as error:  # an interrupt ends the pipeline, too
             self.close()
             if isinstance(error, StopIteration):  # the worker that draws requests has died

@@ -16,31 +16,43 @@ from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import tokens_at_most
+from lib.generate.window import says_too_long, too_long
 
 if TYPE_CHECKING:
     import openai
 
 CONNECT_SECONDS = 20  # to connect, and to list the models
 FAILURES = 3  # requests in a row that failed with all their retries, after which a URL is no longer used
+STOPS = 4  # stop strings that every server takes; some refuse more
+ENDS = {"stop": "stop", "length": "length", "stop_sequence": "stop"}  # the last is text-generation-inference's
 STORED = "completions so far are stored: fix the server, then run again to continue"
 
 
 class _NoReplyError(Exception):
-    """A failed call: the reason in one line; `final` if the server refused it, so that retrying is useless."""
+    """A failed call: the reason in one line; `final` if the server refused it, so that retrying is useless.
 
-    def __init__(self, why: str, final: bool) -> None:
+    `too_long` if its window cannot hold the request.
+    """
+
+    def __init__(self, why: str, final: bool, long: bool = False) -> None:
         super().__init__(why)
-        self.final = final
+        self.final, self.too_long = final, long
 
 
 @dataclass
 class _Endpoint:
-    """One URL, the slots for its requests in flight, and how many requests in a row failed."""
+    """One URL, the slots for its requests in flight, and how many requests in a row failed.
+
+    `stops` is how many stop strings it takes, None while it has not refused any; `told` is whether it was said that a
+    request is too long for it.
+    """
 
     url: str
     client: "openai.AsyncOpenAI"
     slots: asyncio.Semaphore
     failures: int = 0
+    stops: int | None = None
+    told: bool = False
 
 
 class Server:
@@ -50,6 +62,9 @@ class Server:
     URL in turn. `key` defaults to the environment variable OPENAI_API_KEY: a run records its options, but not its
     environment. `extra` is sent with every request: the server's own parameters, such as {"top_k": 0, "min_p": 0}
     where its defaults would truncate the distribution. Raises StudyError for malformed URLs.
+
+    A server that refuses a request with more than STOPS stop strings gets the first of them; texts are cut here at the
+    others. Most servers but vLLM hold a request for too long if its prompt and max_tokens together exceed the window.
     """
 
     version = "openai-compatible server"
@@ -166,9 +181,9 @@ class Server:
         except Exception as error:
             done.put(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
+    def _arguments(self, request: Request, stop: Sequence[str]) -> dict[str, Any]:
         """Return the arguments of the call for a request, without those that it leaves open."""
-        optional = {"stop": list(request.stop) or None, "seed": request.seed}
+        optional = {"stop": list(stop) or None, "seed": request.seed}
         return {
             "model": self.model,
             "prompt": request.prompt,
@@ -180,28 +195,54 @@ class Server:
         }
 
     async def _answer(self, request: Request, endpoints: list[_Endpoint]) -> Record | str:
-        """Return the completion of the first endpoint that answers, or the reason why none did."""
-        why = "no URL is left"
+        """Return the completion of the first endpoint that makes one, or the reason why none did.
+
+        A request is too long only if it is so for every endpoint that answers: their windows may differ.
+        """
+        why, refused = "no URL is left", False
         for endpoint in endpoints:
             async with endpoint.slots:
                 if endpoint.failures >= FAILURES:
                     continue
                 try:
-                    completion = await _reply(endpoint.client.completions.create(**self._arguments(request)))
+                    completion = await self._ask(endpoint, request)
                 except _NoReplyError as error:
                     why = f"{endpoint.url}: {error}"
-                    if error.final:
+                    if error.final and not error.too_long:
                         raise StudyError(f"{why}; fix MODEL, ENGINE_OPTIONS or the server, then run again") from None
-                    endpoint.failures += 1
-                    if endpoint.failures == FAILURES:
-                        say(f"{why}; no longer used after {FAILURES} failed requests in a row")
-                    continue
+                    if not error.too_long:
+                        endpoint.failures += 1
+                        if endpoint.failures == FAILURES:
+                            say(f"{why}; no longer used after {FAILURES} failed requests in a row")
+                        continue
+                    completion, refused = None, True
+                    if not endpoint.told:
+                        endpoint.told = True
+                        say(f"{why}; a request that is too long for every URL gets no answer and is counted")
                 if endpoint.failures < FAILURES:
                     endpoint.failures = 0
-                return _completion(completion, request.stop)
+                if completion is not None:
+                    return _completion(completion, request.stop)
+        if refused:
+            return too_long()
         if all(endpoint.failures >= FAILURES for endpoint in endpoints):
             raise StudyError(f"no server answers any more ({why}); {STORED}")
         return why
+
+    async def _ask(self, endpoint: _Endpoint, request: Request) -> Any:
+        """Return an endpoint's reply to a request, or to one with STOPS stop strings if it refuses more of them.
+
+        No server says in the same words that there are too many, so any refusal is put to this test.
+        """
+        stop = request.stop[: endpoint.stops]
+        try:
+            return await _reply(endpoint.client.completions.create(**self._arguments(request, stop)))
+        except _NoReplyError as error:
+            if not error.final or len(stop) <= STOPS:
+                raise
+        reply = await _reply(endpoint.client.completions.create(**self._arguments(request, stop[:STOPS])))
+        endpoint.stops = STOPS
+        return reply
 
 
 async def _refuse_other(response: httpx2.Response) -> None:
@@ -213,7 +254,7 @@ async def _refuse_other(response: httpx2.Response) -> None:
         reply = response.json()
         if response.url.path.endswith("/completions"):
             choice, usage = reply["choices"][0], reply["usage"]
-            sound = isinstance(choice["text"], str) and choice["finish_reason"] in ("stop", "length")
+            sound = isinstance(choice["text"], str) and choice["finish_reason"] in ENDS
             sound &= isinstance(usage["prompt_tokens"], int) and isinstance(usage["completion_tokens"], int)
         else:
             sound = all(isinstance(model["id"], str) for model in reply["data"])
@@ -232,8 +273,12 @@ async def _reply(call: Awaitable[Any]) -> Any:
     except openai.APIStatusError as error:
         said: Any = error.body.get("message") if isinstance(error.body, dict) else None
         status, text = error.status_code, said or error.response.text or error.response.reason_phrase
+        why = " ".join(f"{status} {text}".split())[:300]
         final = status < 500 and status not in (408, 409, 429)
-        raise _NoReplyError(" ".join(f"{status} {text}".split())[:300], final) from None
+        # Some servers give it a status of their own, some a code, some only words.
+        sized = status in (400, 422) or status >= 500
+        long = status == 413 or (sized and says_too_long(f"{error.code} {error.type} {why}"))
+        raise _NoReplyError(why, final, long) from None
     except openai.APIError as error:
         cause = error.__cause__ or error
         text = str(cause) or type(cause).__name__
@@ -246,7 +291,7 @@ def _completion(completion: Any, stop: tuple[str, ...]) -> Record:
     details = usage.prompt_tokens_details
     return {
         "text": choice.text if cut is None else cut,
-        "finish_reason": choice.finish_reason if cut is None else "stop",
+        "finish_reason": ENDS[choice.finish_reason] if cut is None else "stop",
         "prompt_tokens": usage.prompt_tokens,
         "cached_tokens": (details and details.cached_tokens) or 0,
         "tokens": usage.completion_tokens,

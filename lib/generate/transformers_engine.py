@@ -13,6 +13,7 @@ from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS
+from lib.generate.window import too_long
 
 if TYPE_CHECKING:
     from transformers.generation.continuous_batching import ContinuousBatchingManager
@@ -62,8 +63,8 @@ class Transformers:
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (index, completion) as they finish; at most two batches are held.
 
-        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. Raises StudyError if a
-        prompt fills the window or memory is too small.
+        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. Raises StudyError if
+        memory is too small.
         """
         assert self._lm is not None, "load() comes first"
         for greedy, run in itertools.groupby(enumerate(requests), lambda item: item[1].temperature == 0):
@@ -78,8 +79,10 @@ class Transformers:
         try:
             while True:
                 while len(inside) < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
-                    inside[str(item[0])] = item
-                    self._add(manager, *item)
+                    if self._add(manager, *item):
+                        inside[str(item[0])] = item
+                    else:
+                        yield item[0], too_long()
                 if not inside:
                     return
                 output = manager.get_result(timeout=1)
@@ -115,13 +118,12 @@ class Transformers:
             ),
         )
 
-    def _add(self, manager: "ContinuousBatchingManager", index: int, request: Request) -> None:
+    def _add(self, manager: "ContinuousBatchingManager", index: int, request: Request) -> bool:
+        """Hand a request to the manager; return False if its prompt leaves no room in the window."""
         prompt = self._tokenizer(request.prompt)["input_ids"]
         room = self._window - len(prompt)
         if room < 1:
-            raise StudyError(
-                f"a prompt of {len(prompt)} tokens leaves no room in the window of {self._window}; show fewer exemplars"
-            )
+            return False
         own: dict[str, Any] = {"temperature": float(request.temperature)} if request.temperature else {}
         manager.add_request(
             prompt,
@@ -130,6 +132,7 @@ class Transformers:
             streaming=bool(request.stop),  # shows a stop string at once: batching itself knows end tokens only
             **own,
         )
+        return True
 
     def _completion(self, request: Request, output: "GenerationOutput") -> Record | None:
         """Return the completion if it is finished or holds a stop string, else None."""

@@ -13,6 +13,7 @@ from lib.core.progress import say
 from lib.core.records import Record, StudyError
 from lib.generate.protocol import Request
 from lib.generate.tokens import count_tokens
+from lib.generate.window import says_too_long, too_long
 
 if TYPE_CHECKING:
     import vllm
@@ -94,6 +95,7 @@ class Vllm:
         """Yield (index, completion) as they finish; at most two batches are held, so memory is bounded."""
         assert self._llm is not None, "load() comes first"
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError
 
         engine = self._llm.llm_engine
         waiting = iter(enumerate(requests))
@@ -102,7 +104,13 @@ class Vllm:
             while True:
                 while len(inside) < 2 * self.max_seqs and (item := next(waiting, None)) is not None:
                     ticket = str(next(self._tickets))
-                    engine.add_request(ticket, item[1].prompt, SamplingParams(**sampling(item[1])))
+                    try:
+                        engine.add_request(ticket, item[1].prompt, SamplingParams(**sampling(item[1])))
+                    except VLLMValidationError as error:
+                        if not says_too_long(str(error)):
+                            raise
+                        yield item[0], too_long()
+                        continue
                     inside[ticket] = item[0]
                 if not inside:
                     return

@@ -113,6 +113,9 @@ def ask_concepts(
     records = []
     for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
         text = completion["text"]
+        if completion["finish_reason"] == "too long":
+            reasons[unfinished(completion) or ""] += 1
+            continue
         if why := unfinished(completion):  # the last concept may be incomplete
             text = text.rpartition(",")[0]
             step.notes[why] += 1

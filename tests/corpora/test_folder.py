@@ -91,6 +91,12 @@ def test_a_list_names_the_files(tree: Path) -> None:
         folder_shards(names, "MIT")
 
 
+def test_a_byte_order_mark_before_a_list_is_not_part_of_a_name(tree: Path) -> None:
+    names = tree / "files.txt"
+    names.write_text("z.py\r\n", "utf-8-sig", newline="")
+    assert [file.path for file in read(folder_shards(names, "MIT"))] == ["z.py"]
+
+
 @pytest.mark.parametrize("licence", ["", "own", "MIT AND"])
 def test_a_licence_must_be_stated(tree: Path, licence: str) -> None:
     with pytest.raises(StudyError, match=r"LICENCE=.*such as MIT"):

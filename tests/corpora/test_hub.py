@@ -16,8 +16,8 @@ from huggingface_hub import HfFileSystem, constants
 
 from lib.core.records import StudyError
 from lib.corpora import hub, open_corpus
-from lib.corpora.hub import HubShard, file_bytes, hub_shards, permitted
-from lib.corpora.source import MAX_FILE_BYTES, SourceFile
+from lib.corpora.hub import HubShard, hub_shards
+from lib.corpora.source import SourceFile
 
 CODE = "def f(x):\n    'Größe'\n    return x\n"
 STACK = {
@@ -125,20 +125,6 @@ def test_damage_in_the_rows_is_reported_with_the_file(tmp_path: Path) -> None:
     lines.write_text(json.dumps(SMOL) + "\n" + '{"content": \n')
     with pytest.raises(StudyError, match=r"rows.json cannot be read"):
         read(hub_shards(str(lines), ""))
-
-
-def test_text_becomes_the_bytes_that_its_cookie_declares() -> None:
-    assert file_bytes("# coding: latin-1\nx = 'ö'\n") == b"# coding: latin-1\nx = '\xf6'\n"
-    assert file_bytes("\ufeffx = 'ö'\n") == b"\xef\xbb\xbfx = '\xc3\xb6'\n"
-    assert file_bytes("# coding: no-such\nx = 'ö'\n") == "# coding: no-such\nx = 'ö'\n".encode()
-    assert file_bytes("<reponame>a/b<filename>c.py<gh_stars>1-10\nx = 1\n") == b"x = 1\n"
-    assert file_bytes("x < 1\n<reponame>a/b\n") == b"x < 1\n<reponame>a/b\n"
-    assert len(file_bytes("x" * (MAX_FILE_BYTES + 10))) == MAX_FILE_BYTES + 1
-
-
-def test_several_licences_are_joined() -> None:
-    assert permitted(["MIT", "apache-2.0", "ECL-2.0"]) == "Apache-2.0 AND MIT"
-    assert permitted(["MIT", "MPL-2.0"]) == permitted(["CC-BY-SA-4.0", "MIT"]) == permitted([]) == ""
 
 
 class FakeHub(BaseHTTPRequestHandler):

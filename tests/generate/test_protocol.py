@@ -7,6 +7,8 @@ import pytest
 
 from lib.core.records import Journal, Lazy, StudyError
 from lib.generate import Request, complete, cost, fits, open_cache, open_engine
+from lib.generate.protocol import unfinished
+from lib.generate.window import says_too_long, too_long
 
 
 class Echo:
@@ -137,3 +139,80 @@ def test_a_steps_cost_adds_up():
         "completions": 2, "prompt tokens": 150, "of these cached": 60, "computed": 90, "completion tokens": 10,
         "cut off at the limit": 1,
     }  # fmt: skip
+
+
+class Narrow(Echo):
+    """Finds prompts that hold "long" too long for its window."""
+
+    def generate(self, requests):
+        for place, completion in super().generate(requests):
+            yield place, too_long() if "long" in completion["text"] else completion
+
+
+def test_a_request_that_is_too_long_is_marked_said_and_counted(tmp_path, capsys):
+    requests = [*REQUESTS[:2], Request("a long prompt", 0.7, 10, ("stop",))]
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        made = complete(Narrow(), requests, cache, "test")
+        assert [unfinished(completion) for completion in made] == [None, None, "too long for the model's window"]
+        assert (made[2]["text"], made[2]["tokens"]) == ("", 0)
+        assert cost(made)["too long for the window"] == 1 and cost(made)["completions"] == 3
+    assert "▸ test: 1 requests are too long for the model's window" in capsys.readouterr().out
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        unneeded = Narrow()
+        assert [completion["text"] for completion in complete(unneeded, requests, cache, "test")][2] == ""
+        assert unneeded.loads == 0  # it is stored, so that a run that goes on or replays makes the same requests
+
+
+def test_a_later_step_whose_requests_are_all_too_long_goes_on(tmp_path):
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        complete(Narrow(), REQUESTS, cache, "test")
+        (made,) = complete(Narrow(), [Request("a long prompt", 0.7, 10, ())], cache, "test")
+        assert made["finish_reason"] == "too long"
+
+
+def test_a_window_that_holds_no_request_ends_the_run_and_a_longer_one_answers_all(tmp_path):
+    requests = [Request(f"long {number}", 0.7, 10, ()) for number in range(3)]
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        fits(Echo(), cache, "a text", 5)
+        for _ in range(2):
+            with pytest.raises(StudyError, match="test: all 3 requests are too long .*; lengthen it"):
+                complete(Narrow(), requests, cache, "test")
+        assert [made["text"] for made in complete(Echo(), requests, cache, "test")] == ["long 0", "long 1", "long 2"]
+
+
+SAID = [  # by OpenAI, vLLM, llama.cpp, SGLang, text-generation-inference, TensorRT-LLM and services
+    "This model's maximum context length is 4097 tokens, however you requested 4226 tokens",
+    "context_length_exceeded invalid_request_error Please reduce your prompt.",
+    "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    "The decoder prompt (length 4096) plus the number of requested output tokens (at least 1) is longer than the "
+    "maximum model length of 4096.",
+    "400 exceed_context_size_error 400 request (4390 tokens) exceeds the available context size (4096 tokens)",
+    "Requested token count exceeds the model's maximum context length of 4096 tokens.",
+    "The input (61709 tokens) is longer than the model's context length (40960 tokens).",
+    "Input length (160062 tokens) exceeds the maximum allowed length (59862 tokens).",
+    "Input validation error: `inputs` must have less than 2048 tokens. Given: 2222",
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 512",
+    "Prompt length (5000) exceeds maximum input length (4096). Set truncate_prompt_tokens",
+    "Requested tokens (2285) exceed context window of 2048",
+    "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+    "prompt is too long: 215000 tokens > 200000 maximum",
+    "Invalid 'prompt': string too long. Expected a string with maximum length 10485760",
+    "Your request exceeded model token limit: 8192",
+    "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)",
+]
+NOT_SAID = [
+    "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 6 instead.",
+    "Input validation error: `stop` supports up to 4 stop sequences. Given: 6",
+    "max_tokens=5000 cannot be greater than max_model_len=4096. Please request fewer output tokens.",
+    "max_tokens must be at least 1, got -3.",
+    "max_tokens is too large: 5000. This model supports at most 4096 completion tokens",
+    "Input validation error: `max_new_tokens` must be <= 192. Given: 512",
+    "The model `m` does not exist.",
+    "Input validation error: `temperature` must be strictly positive",
+    "no such thing",
+]
+
+
+def test_what_engines_say_of_a_window_is_known():
+    assert [says_too_long(message) for message in SAID] == [True] * len(SAID)
+    assert [says_too_long(message) for message in NOT_SAID] == [False] * len(NOT_SAID)

@@ -22,6 +22,7 @@ from lib.generate import Request, complete
 from lib.generate.engines import open_engine
 from lib.generate.server import Server
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS
+from lib.generate.window import too_long
 
 FACTS = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
 
@@ -182,6 +183,113 @@ def test_no_stop_string_stays_in_a_text(rogue):
     server = rogue(lambda body, attempt: (200, {}, answer("one END two STOP", "length", dict(FACTS))))
     ((_, completion),) = Server("m", 2, server.url).generate(asked(1, stop=("STOP", "END")))
     assert (completion["text"], completion["finish_reason"]) == ("one ", "stop")
+
+
+SIX = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
+TOO_MANY = {
+    "OpenAI": (400, refusal("Invalid 'stop': array too long. Expected an array with maximum length 4, but got 6")),
+    "text-generation-inference": (422, json.dumps({"error": "`stop` supports up to 4 stop sequences. Given: 6"})),
+    "FastAPI": (422, json.dumps({"detail": [{"type": "too_long", "loc": ["body", "stop"], "input": list(SIX)}]})),
+}
+
+
+@pytest.mark.parametrize("kind", TOO_MANY)
+def test_a_server_that_takes_four_stop_strings_gets_four_and_texts_end_at_all_six(rogue, kind):
+    def act(body, attempt):
+        if len(body["stop"]) > 4:
+            return TOO_MANY[kind][0], {}, TOO_MANY[kind][1]
+        return 200, {}, answer(f"{body['prompt']}\n# six\nassert five", "length", dict(FACTS, completion_tokens=9))
+
+    server = rogue(act)
+    answers = dict(Server("m", 1, server.url).generate(asked(5, stop=SIX)))
+    ended = {"finish_reason": "stop", "prompt_tokens": 3, "cached_tokens": 1, "tokens": 9}
+    assert answers == {n: {"text": f"p{n}", **ended} for n in range(5)}
+    assert [len(body["stop"]) for body in server.bodies] == [6, 4, 4, 4, 4, 4]
+    assert all(body["stop"] == list(SIX[: len(body["stop"])]) for body in server.bodies)
+
+
+def test_requests_in_flight_get_four_stop_strings_too(rogue):
+    def act(body, attempt):
+        with server.lock:
+            server.lock.wait_for(lambda: server.most == 4, 10)
+        return (400, {}, refusal("too many")) if len(body["stop"]) > 4 else (200, {}, answer("x"))
+
+    server = rogue(act)
+    assert len(dict(Server("m", 4, server.url).generate(asked(12, stop=SIX)))) == 12
+    assert Counter(len(body["stop"]) for body in server.bodies) == {6: 4, 4: 12}
+
+
+def test_a_server_that_takes_more_stop_strings_gets_all(rogue):
+    server = rogue()
+    list(Server("m", 1, server.url).generate(asked(3, stop=SIX)))
+    assert [body["stop"] for body in server.bodies] == [list(SIX)] * 3
+
+
+def test_a_refusal_for_another_reason_is_not_blamed_on_stop_strings(rogue):
+    server = rogue(lambda body, attempt: (404, {}, refusal("no model m")))
+    with pytest.raises(StudyError, match="404 no model m"):
+        list(Server("m", 1, server.url).generate(asked(3, stop=SIX)))
+    assert len(server.bodies) == 2
+
+
+def test_the_end_at_a_stop_string_may_have_a_name_of_its_own(rogue):
+    server = rogue(lambda body, attempt: (200, {}, answer("a\n\n", "stop_sequence")))
+    ((_, completion),) = Server("m", 1, server.url).generate(asked(1, stop=("\n\n",)))
+    assert (completion["text"], completion["finish_reason"]) == ("a", "stop")
+
+
+def error(status, message, **more):
+    return status, {}, json.dumps({"error": {"message": message, **more}})
+
+
+WINDOWS = {
+    "OpenAI": error(400, "Please reduce your prompt.", type="invalid_request_error", code="context_length_exceeded"),
+    "vLLM": error(
+        400, "This model's maximum context length is 4096 tokens. However, your prompt contains at least ..."
+    ),
+    "vLLM, flat": (400, {}, json.dumps({"message": "This model's maximum context length is 8 tokens.", "code": 400})),
+    "llama.cpp": error(400, "request (90 tokens) exceeds the available context size", type="exceed_context_size_error"),
+    "llama.cpp, older": error(500, "the request is too large", type="exceed_context_size_error"),
+    "text-generation-inference": (422, {}, json.dumps({"error": "`inputs` must have less than 8 tokens. Given: 90"})),
+    "SGLang": (400, {}, json.dumps({"message": "The input (90 tokens) is longer than the model's context length"})),
+    "a proxy": (413, {"Content-Type": "text/html"}, "<html>413 Request Entity Too Large</html>"),
+}
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_a_request_that_is_too_long_for_the_window_is_left_out_alone(rogue, kind, capsys):
+    server = rogue(lambda body, attempt: WINDOWS[kind] if body["prompt"] in ("p1", "p7") else (200, {}, answer("x")))
+    answers = dict(Server("m", 2, server.url, retries=1).generate(asked(10)))
+    assert sorted(answers) == list(range(10))
+    assert [n for n in answers if answers[n] == too_long()] == [n for n in answers if n in (1, 7)]
+    assert all(answers[n]["text"] == "x" for n in answers if n not in (1, 7))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "too long for every URL" in line]
+    assert f"{server.url}: {WINDOWS[kind][0]}" in line
+
+
+def test_a_request_that_is_too_long_for_one_window_goes_to_the_next(rogue):
+    first = rogue(lambda body, attempt: WINDOWS["vLLM"] if body["prompt"] == "p0" else (200, {}, answer("first")))
+    second = rogue(lambda body, attempt: (200, {}, answer("second")))
+    answers = dict(Server("m", 1, [first.url, second.url]).generate(asked(6)))
+    assert answers[0]["text"] == "second" and len(answers) == 6
+
+
+def test_a_request_that_is_too_long_is_told_from_too_many_stop_strings(rogue):
+    def act(body, attempt):
+        if body["prompt"] == "p0":
+            return WINDOWS["text-generation-inference"]
+        return (422, {}, "too many") if len(body["stop"]) > 4 else (200, {}, answer("x"))
+
+    server = rogue(act)
+    answers = dict(Server("m", 1, server.url).generate(asked(3, stop=SIX)))
+    assert [answers[n]["finish_reason"] for n in range(3)] == ["too long", "stop", "stop"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_other_refusals_end_the_run_whatever_they_say(rogue, status):
+    server = rogue(lambda body, attempt: error(status, "no access to the context length"))
+    with pytest.raises(StudyError, match=f"{status} no access"):
+        list(Server("m", 1, server.url).generate(asked(3)))
 
 
 def test_the_count_of_cached_tokens_may_be_missing(rogue):
@@ -460,8 +568,8 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
         long = Request("word " * 600, 0.0, 1, ())
         cached = [completion["cached_tokens"] for _ in range(2) for _, completion in engine.generate([long])]
         assert cached[0] == 0 < cached[1]
-        with pytest.raises(StudyError, match=rf"^http://127.0.0.1:{port}/v1: 400 .*{CONTEXT_TOKENS}"):
-            list(engine.generate([Request("word " * 5000, 0.0, 4, ())]))
+        several = [Request(" word" * size, 0.0, 4, SIX) for size in (5000, 10, 4096, 4095, 40_000)]
+        assert [made == too_long() for _, made in sorted(engine.generate(several))] == [True, False, True, False, True]
         with pytest.raises(StudyError, match=f"serves {name}"):
             Server("other", 8, engine.urls).load()
         with pytest.raises(StudyError, match="404 .*other"):
@@ -512,7 +620,7 @@ def test_llama_cpp_heeds_stop_strings_and_seeds(tmp_path):
             seeds = [Request("My name is", 1.0, 16, (), seed=seed) for seed in (1, 1, 2)]
             same, too, other = (dict(Server("smollm", 1, engine.urls).generate(seeds))[n]["text"] for n in range(3))
             assert same == too != other
-            with pytest.raises(StudyError, match="400 .*context"):
-                list(engine.generate([Request("word " * 3000, 0.0, 4, ())]))
+            several = [Request("word " * size, 0.0, 4, SIX) for size in (3000, 10)]
+            assert [made == too_long() for _, made in sorted(engine.generate(several))] == [True, False]
         finally:
             process.kill()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lib.generate.window import too_long
+
 pytestmark = pytest.mark.engine
 
 
@@ -30,3 +32,9 @@ def test_an_abandoned_call_does_not_affect_the_next(in_process):
 
 def test_an_unknown_argument_is_one_line(in_process):
     assert "flux_capacitor" in in_process["unknown"] and "ENGINE_OPTIONS" in in_process["unknown"]
+
+
+def test_a_prompt_that_fills_the_window_is_left_out_alone(in_process):
+    assert [made == too_long() for made in in_process["words"]] == [True, False, True, False, True]
+    assert [made["prompt_tokens"] for made in in_process["words"]] == [0, 10, 0, 4095, 0]
+    assert in_process["only too long"] == [too_long()]

@@ -1,17 +1,54 @@
-"""All five notebooks at the smoke profile, with a real embedded model: the whole study is true from end to end."""
+"""All five notebooks at the smoke profile, with a real embedded model: the whole study is true from end to end.
+
+The one run of the tests that generates, so it also is killed with -9 while it does, resumes, and is replayed.
+"""
 
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
+from helpers import Runner, kill_nine, lines, wait_for_lines, wait_until_gone
 
+from lib.core.paths import ROOT
+from lib.core.records import canonical
 from lib.core.study import STAGES
+
+SMOKE = ROOT / "notebooks" / "params" / "smoke.yaml"
+SYNTHESIS = "02_self_oss_instruct"
 
 
 @pytest.mark.engine
-def test_the_whole_study_runs_and_running_it_again_does_nothing(runner):
-    output = runner.run("study", "--profile", "smoke")
+def test_the_whole_study_survives_a_kill_and_replays(runner: Runner) -> None:
     folder = runner.runs / "smoke"
+    journal = folder / SYNTHESIS / "completions.jsonl"
+    process = runner.start("study", "--profile", "smoke")
+    wait_for_lines(process, journal, 12, 400)
+    wait_until_gone(kill_nine(process))
+    assert not (folder / SYNTHESIS / "manifest.json").exists()
+    with journal.open("ab") as file:
+        file.write(b'{"id":"torn')  # as a crash in the middle of a write leaves it
+    before = [json.loads(line) for line in lines(journal)[:-1]]
+
+    output = runner.run("study", "--profile", "smoke")
+    assert output.count("done before") == 1  # 01
+    after = [json.loads(line) for line in lines(journal)]
+    assert after[: len(before)] == before  # every stored completion is kept, none is asked for twice
+    assert len({record["id"] for record in after}) == len(after) > len(before)
+    the_run_is_complete(folder, output)
+
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+    untouched = times()
+    assert runner.run("study", "--profile", "smoke").count("done before") == len(STAGES)
+    assert times() == untouched
+    it_replays(runner, folder, after)
+
+
+def the_run_is_complete(folder: Path, output: str) -> None:
+    """Every notebook was executed, and every input is an output of the stage that it names."""
     inputs = {}
     for number, name in enumerate([stage.name for stage in STAGES], 1):
         assert f"[{number}/5] {name}" in output
@@ -31,9 +68,25 @@ def test_the_whole_study_runs_and_running_it_again_does_nothing(runner):
     assert scores["table"] in output and scores["summary"] in output
     assert (folder / "04_sft" / "model" / "model.safetensors").is_file()
 
-    def times():
-        return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
-    before = times()
-    assert runner.run("study", "--profile", "smoke").count("done before") == 5
-    assert times() == before
+def it_replays(runner: Runner, folder: Path, completions: list[dict]) -> None:
+    """An undisturbed run that gets these completions makes these requests, all of them, with these records."""
+    sections = yaml.safe_load(SMOKE.read_text())
+    sections[SYNTHESIS] |= {"REPLAY_FROM": str(folder)}
+    arguments = ("02", "--profile", runner.profile("again", sections), "--run", "again", "--engine", "replay")
+    again = runner.runs / "again"
+    again.mkdir()
+    (again / "01_seed_curation").symlink_to(folder / "01_seed_curation")
+    runner.run(*arguments)
+    again /= SYNTHESIS
+    for name in ("concepts.jsonl", "instructions.jsonl", "responses.jsonl"):
+        assert (again / name).read_bytes() == (folder / SYNTHESIS / name).read_bytes()
+    manifest = json.loads((again / "manifest.json").read_text())
+    assert sum(step["completions"] for step in manifest["metrics"]["cost"].values()) == len(completions)
+
+    # Replay with a completion missing names the request and stops.
+    journal = folder / SYNTHESIS / "completions.jsonl"
+    journal.write_text("".join(canonical(record) + "\n" for record in completions[:-1]))
+    for file in ("completions.jsonl", "manifest.json"):
+        (again / file).unlink()
+    assert "ENGINE=replay has no completion" in runner.fail(*arguments)
