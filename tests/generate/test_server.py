@@ -479,6 +479,15 @@ def test_requests_in_flight_end_with_the_consumer(rogue):
     assert sum(server.attempts.values()) == 5
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, also in a background job, whose shell lets it ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_thread_and_its_connections(rogue):
     def act(body, attempt):
         os.kill(os.getpid(), signal.SIGINT)

@@ -8,9 +8,9 @@ import textwrap
 from typing import Any
 
 import pytest
-from conftest import SHARED
 
 from lib import sandbox
+from lib.core.paths import ROOT
 from lib.sandbox import Limits
 
 NEXT = "def f(x):\n    return x + 1\n"
@@ -35,7 +35,7 @@ def judged(cases: dict[str, tuple[str, str]]) -> dict[str, str]:
 
 @pytest.mark.shared
 def test_the_shared_cases_get_the_right_verdicts_thrice() -> None:
-    lines = (SHARED / "cases" / "sandbox.jsonl").read_text().splitlines()
+    lines = (ROOT.parent / "shared" / "cases" / "sandbox.jsonl").read_text().splitlines()
     programs = [json.loads(line) for line in lines]
     wrong = []
     for _ in range(3):
