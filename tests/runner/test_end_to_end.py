@@ -81,8 +81,8 @@ def it_replays(runner: Runner, folder: Path, completions: list[dict]) -> None:
     again /= SYNTHESIS
     for name in ("concepts.jsonl", "instructions.jsonl", "responses.jsonl"):
         assert (again / name).read_bytes() == (folder / SYNTHESIS / name).read_bytes()
-    manifest = json.loads((again / "manifest.json").read_text())
-    assert sum(step["completions"] for step in manifest["metrics"]["cost"].values()) == len(completions)
+    asked = {json.loads(line)["id"] for line in lines(again / "completions.jsonl")}
+    assert asked == {record["id"] for record in completions}
 
     # Replay with a completion missing names the request and stops.
     journal = folder / SYNTHESIS / "completions.jsonl"
