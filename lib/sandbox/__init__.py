@@ -174,19 +174,23 @@ class _Pool:
         if not self.again:
             return answer if any(checks["held"]) else answer | nothing
         order = SystemRandom().sample(("", "control"), 2)
-        found = {trial: self.with_retry(program, trial)["verdict"] for trial in order}
-        if found[""] != "pass":
-            return answer | {"verdict": "flaky", "detail": f"passed, and when run again: {found['']}"}
-        if found["control"] == "pass":
+        found = {trial: self.with_retry(program, trial) for trial in order}
+        if (verdict := found[""]["verdict"]) != "pass":
+            return answer | {"verdict": "flaky", "detail": f"passed, and when run again: {verdict}"}
+        if found["control"]["verdict"] == "pass":
             return answer | {"verdict": "cheat", "detail": "also passes when the expected values are changed"}
-        return answer if self.depends(program, checks) else answer | nothing
+        return answer if self.depends(program, checks, found["control"]["checks"]) else answer | nothing
 
-    def depends(self, program: Record, checks: Record) -> bool:
+    def depends(self, program: Record, checks: Record, control: Record | None) -> bool:
         """Whether an assertion fails, or is not reached, when stubs do the work of the response.
 
-        `checks` are those of the response. An exception that is not the tests' own counts for the first kind of stub
-        only, whose values take part in almost everything: the others would break what can never fail, too.
+        None needs to, once a comparison of the response's result with a literal has failed with another literal.
+        `checks` are those of the response, `control` those with the other expected values. An exception that is not the
+        tests' own counts for the first kind of stub only, whose values take part in almost everything: the others would
+        break what can never fail, too.
         """
+        if control and any(control["failed"][number] > checks["failed"][number] for number in checks["plain"]):
+            return True
         for kind in KINDS:
             with self.lane.shared():
                 seen = self.once(program, kind)["checks"]

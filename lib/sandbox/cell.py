@@ -312,7 +312,7 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     undo_patches(second["imported"])
     hooked.clear()
     trial, lines = second["trial"], second["lines"]
-    checks, report = Checks(len(lines), trial), Report(job["limits"]["scale"])
+    checks, report, passing = Checks(len(lines), trial), Report(job["limits"]["scale"]), True
     control.CHANCE.seed(second["seed"])
     show_source(space, code, second["tests"])
     if trial in stubs.KINDS:
@@ -325,8 +325,10 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
 
     def unit(name: str, verdict: str, error: BaseException | None, last: int | None = None) -> None:
         """Report a case, or an assertion outside of cases, that has ended, unless this is a child process."""
+        nonlocal passing
         checks.failed[-1] += bool(trial) and isinstance(error, AssertionError)
         failed = failure(error, second["tests"], last, own) if error is not None else None
+        passing = passing and not failed
         if getpid() == home and (failed or error is None):
             tell(channel, {"unit": name, "verdict": verdict, "error": "", "line": 0} | (failed or {}))
 
@@ -345,7 +347,9 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     end: Message = {"nonce": second["nonce"], "report": report.text, "hidden": checks.failures[:1]}
     end |= {"held": checks.held, "failed": checks.failed, "raised": checks.raised, "voided": [*checks.voided]}
     kept = all(space.get(name) is one for name, one in ours.items())
-    end["changed"] = bool(hooked) or patched(second["imported"], second["assigned"]) or not kept
+    end["changed"] = (
+        bool(hooked) or not kept or (passing and not trial and patched(second["imported"], second["assigned"]))
+    )
     if getpid() == home:
         tell(channel, end)
     leave(0)

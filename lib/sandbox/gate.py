@@ -13,6 +13,7 @@ from lib.sandbox import control
 from lib.sandbox.control import DEFINITION, asserted, call, named
 
 COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+LITERAL = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.USub, ast.Load)
 EVERYTHING = ("Exception", "BaseException")
 RESPONSE, TESTS = "<response>", "<tests>"  # the file names in their code objects
 
@@ -22,14 +23,16 @@ class Plan:
     """The test program to run.
 
     Its code; the line of its last statement; the lines of its assertions, by number; whether it can fail on purpose at
-    all; the packages that it or the response imports; the names that the response defines; the names of attributes that
-    the tests assign; the seed of the control's values.
+    all; the numbers of those assertions that plainly compare a result of the response with a literal; the packages that
+    it or the response imports; the names that the response defines; the names of attributes that the tests assign; the
+    seed of the control's values.
     """
 
     code: CodeType
     last_line: int
     lines: tuple[int, ...]
     checks: bool
+    plain: tuple[int, ...]
     imported: tuple[str, ...]
     defined: tuple[str, ...]
     assigned: tuple[str, ...]
@@ -62,7 +65,8 @@ def plan(code: str, tests: str, names: Names, changed: bool) -> Plan:
     defined = _defined(response)
     assigned = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
     mentioned = any(map(_mentions_assertion, nodes))
-    writer = _Writer(_dependent(tree, nodes, defined), _asserting(nodes), names, changed)
+    functions = {node.name for node in response.body if isinstance(node, ast.FunctionDef)} - _rebound(nodes)
+    writer = _Writer(_dependent(tree, nodes, defined), functions, _asserting(nodes), names, changed)
     tree.body = writer.block(tree.body)
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -71,12 +75,8 @@ def plan(code: str, tests: str, names: Names, changed: bool) -> Plan:
     compiled = compile(ast.fix_missing_locations(tree), TESTS, "exec", dont_inherit=True)
     checks = bool(writer.lines or writer.raises or mentioned)
     imported, defined, assigned = (tuple(sorted(found)) for found in (imported, defined, assigned))
-    return Plan(compiled, last_line, tuple(writer.lines), checks, imported, defined, assigned, seed)
-
-
-def called(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names of the functions that tests call themselves: no test runner calls them once more."""
-    return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    lines, plain = tuple(writer.lines), tuple(writer.plain)
+    return Plan(compiled, last_line, lines, checks, plain, imported, defined, assigned, seed)
 
 
 def loadable(code: str) -> ast.Module:
@@ -122,6 +122,26 @@ def _defined(tree: ast.Module) -> set[str]:
         else:
             found |= {node.name} if isinstance(node, DEFINITION) else named([node], ast.Store)
     return found or imports
+
+
+def _rebound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the tests bind or could bind: setattr, globals and patch get them as texts or keywords."""
+    found = set[str]()
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.ExceptHandler(name=str(name)):
+                found.add(name)
+            case ast.alias(name=name, asname=other):
+                found.add(other or name)
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                found.add(name)
+            case ast.Constant(value=str(text)):
+                found.update(text.split("."))
+    return found
 
 
 def _flow(node: ast.AST, depends: set[str], functions: dict[str, list[str]]) -> set[str]:
@@ -224,9 +244,10 @@ def always(node: ast.expr) -> bool | None:
 class _Writer:
     """Rewrites statements: a tick after every assertion that holds, a note of every one that fails."""
 
-    def __init__(self, depends: set[str], asserting: dict[str, str], names: Names, changed: bool):
-        self.depends, self.asserting, self.names, self.changed = depends, asserting, names, changed
-        self.lines: list[int] = []
+    def __init__(self, depends: set[str], functions: set[str], asserting: dict[str, str], names: Names, changed: bool):
+        self.depends, self.functions, self.asserting = depends, functions, asserting
+        self.names, self.changed = names, changed
+        self.lines, self.plain = list[int](), list[int]()
         self.raises, self.how = False, "failed"
 
     def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -245,11 +266,31 @@ class _Writer:
             self.inside(node)  # but the body of `with raises(...)`, which is meant to fail
         if not counts:
             return [node]
+        plain = self.compares_a_result(node)
         written = asserted(node, self.asserting, self.depends, self.names.expected, self.changed)
         if written is None:
             return [node]
         tick = self.tick(node)
+        self.plain += [len(self.lines) - 1] if plain else []
         return [self.tried(written, [tick], self.how, len(self.lines) - 1)]
+
+    def compares_a_result(self, node: ast.stmt) -> bool:
+        """Whether the statement is `assert f(1) == 2` or assertEqual(f(1), 2) for a function f of the response."""
+        match node:
+            case ast.Assert(test=ast.Compare(left=first, ops=[ast.Eq()], comparators=[second])):
+                pass
+            case ast.Expr(value=ast.Call(args=[first, second], func=ast.Attribute(attr="assertEqual"))):
+                pass
+            case _:
+                return False
+        sides = [(first, second), (second, first)]
+        return any(
+            isinstance(result, ast.Call)
+            and isinstance(result.func, ast.Name)
+            and result.func.id in self.functions
+            and all(isinstance(part, LITERAL) for part in ast.walk(value))
+            for result, value in sides
+        )
 
     def handled(self, node: ast.Try) -> list[ast.stmt]:
         """A handler that asserts stands for the assertions before it; one that takes every exception swallows them."""

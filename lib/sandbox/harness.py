@@ -281,7 +281,7 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
     checks = {name: [int(number) for number in end[name]] for name in ("held", "failed", "voided")}
     if (len(checks["held"]), len(checks["failed"])) != (len(plan.lines), len(plan.lines) + 1):
         raise ValueError("not the assertions of these tests")
-    watch.checks = {**checks, "raised": int(end["raised"])}
+    watch.checks = {**checks, "raised": int(end["raised"]), "plain": plan.plain}
     if first := watch.first_failure():
         return Verdict(*first, clean=True, report=report)
     if end["changed"]:

@@ -14,6 +14,7 @@ from helpers import alive, descendants, kill_nine
 
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
+from lib.generate.window import too_long
 from lib.sandbox import Limits, run_programs
 from lib.sandbox.ray_stage import run_on_ray
 
@@ -30,19 +31,25 @@ REQUESTS = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.loads
 def report(*what):
     print("FOUND" + json.dumps(what), flush=True)
 """
-# Each input line is a command; each output line reports an event.
+# Each input line is a command; each output line reports an event. The window is small: engines try it when they start.
+WINDOW = 1024
 RAY = """
+WORDS = [Request(" word" * size, 0.0, 4, ()) for size in (1200, 10, 1024, 1023, 9000, 20)]
+REFUSED = [WORDS[1], Request("a", -1.0, 4, ())]
 def lazily(times):
     for n in range(times * len(REQUESTS)):
         report("drawn", n)
         yield REQUESTS[n % len(REQUESTS)]
 
-engine = open_engine("ray", MODEL, 2, {"workers": 2})
+window = int(sys.argv[2])
+options = {"workers": 2, "max_model_len": window, "max_num_batched_tokens": window}
+engine = open_engine("ray", MODEL, 2, options)
 for command in sys.stdin:
     command, times = command.split()
     try:
         engine.load()
-        for place, completion in engine.generate(lazily(int(times))):
+        asked = {"words": WORDS, "refused": REFUSED}.get(command) or lazily(int(times))
+        for place, completion in engine.generate(asked):
             report("done", place, completion)
             if command == "abandon":
                 break
@@ -57,7 +64,7 @@ class Driver:
 
     def __init__(self):
         rows = json.dumps([vars(request) for request in SPREAD])
-        command = [sys.executable, "-c", COMMON + RAY, rows]
+        command = [sys.executable, "-c", COMMON + RAY, rows, str(WINDOW)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
@@ -149,6 +156,15 @@ def test_killed_workers_lose_nothing_and_repeat_nothing(driver, expected, both):
     assert same(reports, expected) >= 60  # of 64
     wait_until_dead([killed])
     assert alive(left) is not both
+
+
+def test_a_prompt_that_fills_the_window_is_left_out_alone(driver):
+    once, again = (sorted(what[1:] for what in driver.ask("words 1") if what[0] == "done") for _ in range(2))
+    assert [made == too_long() for _, made in once] == [True, False, True, False, True, False]
+    assert [made["prompt_tokens"] for _, made in once] == [0, 10, 0, 1023, 0, 20] and again == once
+    kind, said = driver.ask("refused 1")[-1]
+    assert kind == "error" and said.startswith("vLLM refuses a request (") and "temperature" in said
+    assert "\n" not in said
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from lib.core.records import Journal, StudyError
 from lib.generate import Request, complete
 from lib.generate.engines import open_engine
 from lib.generate.server import Server
-from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS
+from lib.generate.vllm_engine import SETTINGS
 from lib.generate.window import too_long
 
 FACTS = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -548,7 +548,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
     environment = os.environ | {key: value for key, value in SETTINGS.items() if "MULTIPROCESSING" not in key}
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.path)]
     command += ["--served-model-name", name, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
-    command += ["--max-model-len", str(CONTEXT_TOKENS), "--max-num-batched-tokens", str(CONTEXT_TOKENS)]
+    command += ["--max-model-len", "1024", "--max-num-batched-tokens", "1024"]
     command += ["--max-num-seqs", "8", "--no-enable-chunked-prefill", "--enforce-eager"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]
     expected = in_process["served"]
@@ -577,7 +577,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
         long = Request("word " * 600, 0.0, 1, ())
         cached = [completion["cached_tokens"] for _ in range(2) for _, completion in engine.generate([long])]
         assert cached[0] == 0 < cached[1]
-        several = [Request(" word" * size, 0.0, 4, SIX) for size in (5000, 10, 4096, 4095, 40_000)]
+        several = [Request(" word" * size, 0.0, 4, SIX) for size in (1200, 10, 1024, 1023, 40_000)]
         assert [made == too_long() for _, made in sorted(engine.generate(several))] == [True, False, True, False, True]
         with pytest.raises(StudyError, match=f"serves {name}"):
             Server("other", 8, engine.urls).load()

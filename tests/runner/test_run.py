@@ -235,7 +235,7 @@ def test_a_notebook_opened_by_hand_runs_top_to_bottom(tmp_path, monkeypatch):
     folder = ROOT / "notebooks"
     book = nbformat.read(folder / "01_seed_curation.ipynb", as_version=4)
     (cell,) = [c for c in book.cells if "parameters" in c["metadata"].get("tags", [])]
-    for name, value in (("JUDGED", "0"), ("PACKAGES", '"algorithms,toolz"')):  # the model and the rest run elsewhere
+    for name, value in (("JUDGED", "0"), ("PACKAGES", '"toolz"')):  # the model and the rest run elsewhere
         cell["source"], count = re.subn(rf"(?m)^{name} = (\d+|\"\")", f"{name} = {value}", cell["source"])
         assert count == 1
     NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()

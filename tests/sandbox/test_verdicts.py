@@ -5,6 +5,7 @@ Each case stands for a kind of fault that people who filter or grade programs ha
 
 import json
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lib.core.paths import ROOT
 from lib.sandbox import Limits
 
 NEXT = "def f(x):\n    return x + 1\n"
+NOT_PASS = [name for name in sandbox.VERDICTS if name != "pass"]
 CASE = "import unittest\nclass T(unittest.TestCase):\n"
 
 
@@ -31,6 +33,12 @@ def judged(cases: dict[str, tuple[str, str]]) -> dict[str, str]:
         for name, (code, tests) in cases.items()
     ]
     return {found["id"]: found["verdict"] for found in sandbox.run_programs(programs, Limits(cpu_seconds=2))}
+
+
+def among(pairs: Iterable[tuple[str, str]], *verdicts: str) -> list[str]:
+    """Those of many programs, given as code and tests, that get one of these verdicts."""
+    found = judged({f"{code}\n---\n{tests}": (code, tests) for code, tests in pairs})
+    return [program for program, verdict in found.items() if verdict in verdicts]
 
 
 @pytest.mark.shared
@@ -240,92 +248,85 @@ def f(x):
 """
 
 
-@pytest.mark.parametrize("way", ["unittest.main", "unittest.TestCase().skipTest", "lambda x: exit()"])
-@pytest.mark.parametrize(
-    "tests",
-    [
-        "assert f(1) == 2\nassert f(2) == 3",
-        "def check(candidate):\n    assert candidate(1) == 2\n    assert f(2) == 3\ncheck(f)",
-        CASE
-        + "    def test(self):\n        self.assertEqual(f(1), 2)\n        self.assertEqual(f(2), 3)\nunittest.main()",
-        CASE
-        + "    def test(self):\n        self.assertEqual(f(1), 2)\n        got = f(2)\n        self.assertEqual(got, 3)",  # noqa: E501
-    ],
+WAYS = ("unittest.main", "unittest.TestCase().skipTest", "lambda x: exit()")
+LEFT = (
+    "assert f(1) == 2\nassert f(2) == 3",
+    "def check(candidate):\n    assert candidate(1) == 2\n    assert f(2) == 3\ncheck(f)",
+    CASE + "    def test(self):\n        self.assertEqual(f(1), 2)\n        self.assertEqual(f(2), 3)\nunittest.main()",
+    CASE
+    + "    def test(self):\n        self.assertEqual(f(1), 2)\n        got = f(2)\n        self.assertEqual(got, 3)",  # noqa: E501
 )
-def test_a_response_cannot_leave_the_tests(way: str, tests: str) -> None:
-    assert verdict(ONCE.format(way), tests)["verdict"] != "pass"
 
 
-@pytest.mark.parametrize(
-    ("code", "tests"),
-    [
-        ("import unittest\ndef f(x):\n    if x > 1: raise unittest.SkipTest\n    return 2", "def test_a():\n    assert f(1) == 2\ndef test_b():\n    assert f(2) == 3"),  # noqa: E501
-        ("import unittest.case\ndef f(x):\n    if x > 1: raise unittest.case._ShouldStop\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self):\n        got = f(2)\n        self.assertEqual(got, 3)"),  # noqa: E501
-        ("import sys, functools\nclass A:\n    def __eq__(self, o): return self\n    __bool__ = functools.partial(sys.exit, 0)\ndef f(x): return A() if x > 1 else 2", "assert f(1) == 2\nassert f(2) == 3"),  # noqa: E501
-        ("import unittest\ndef f(x):\n    unittest.TestCase.run = lambda s, r: (r.startTest(s), r.addSuccess(s))\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self): self.assertEqual(f(2), 3)"),  # noqa: E501
-        ("import linecache, sys\ndef f(x): return eval(linecache.getline('<tests>', sys._getframe(1).f_lineno).split('==')[1])", "assert f(1) == 2"),  # noqa: E501
-        ("def f(x): return eval(open(__file__).read().splitlines()[-1].split('==')[1])", "assert f(1) == 2"),
-        ("def f(x):\n    if x < 0: raise ValueError\n    return 2", "assert f(1) == 2\ntry:\n    r = f(-1)\n    assert r == 0\n    print('ok')\nexcept Exception as e:\n    print('FAILED', e)"),  # noqa: E501
-        ("def f(x): return 2", "def test_a(): assert f(2) == 3\ndef run_all():\n    test_a()\nassert f(1) == 2"),
-        ("def f(x): return 'abc'", CASE + "    def test(self):\n        self.assertTrue(f(1), 'cba')"),
-        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", CASE + "    def test(self):\n        self.assertTrue(f(1) == 2)"),  # noqa: E501
-        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert all(f(x) == y for x, y in [(1, 2)])"),  # noqa: E501
-        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert f(1) == 2 and f(2) == 3"),
-        ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "if f(1) == 2:\n    print('ok')\nelse:\n    raise AssertionError"),  # noqa: E501
-    ],
-)  # fmt: skip
-def test_a_wrong_response_does_not_pass(code: str, tests: str) -> None:
-    assert verdict(code, tests)["verdict"] != "pass"
+def test_a_response_cannot_leave_the_tests() -> None:
+    assert among([(ONCE.format(way), tests) for way in WAYS for tests in LEFT], "pass") == []
 
 
-@pytest.mark.parametrize(
-    ("code", "tests"),
-    [
-        ("def each(xs, f):\n    for x in xs:\n        f(x * 2)", "seen = []\nnote = seen.append\neach([1], note)\nassert seen == [2]"),  # noqa: E501
-        ("from random import random\ndef f(): return random()", CASE + "    def test(self): self.assertLess(f(), 1)\nunittest.main()"),  # noqa: E501
-        (NEXT, "import sys\ndef main():\n    assert f(1) == 2\n    sys.exit(0)\nif __name__ == '__main__':\n    main()"),  # noqa: E501
-        (NEXT, "assert f(1) == 2\nexit()"),
-        (NEXT, "assert f(1) == 2\nexit(0)"),
-        (NEXT, "import sys\nif f(1) != 2:\n    sys.exit(1)"),
-        ("def f(x): return hex(x)", "assert f(255).startswith('0x')"),
-        ("class V:\n    def ok(self, x): return x > 0", "v = V()\nassert v.ok(1)"),
-        ("import unittest\ndef f(x): return x + 1\nclass Mine(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 3)", CASE + "    def test(self): self.assertEqual(f(1), 2)\nunittest.main()"),  # noqa: E501
-        ("N = 0\ndef bump():\n    global N\n    N += 1", "def test_a():\n    bump()\n    assert N == 1\nfor t in [test_a]:\n    t()"),  # noqa: E501
-        (NEXT, CASE + "    @classmethod\n    def setUpClass(cls):\n        raise unittest.SkipTest\n    def test(self): pass\nassert f(1) == 2"),  # noqa: E501
-        (NEXT, "class TestF:\n    class TestMore:\n        def test_it(self):\n            assert f(1) == 2"),
-        ("def f(x): return [1, 0]", "try:\n    assert f(1) == [0, 1]\nexcept AssertionError:\n    assert f(1) == [1, 0]"),  # noqa: E501
-        ("def f(): return int(input()) + 1", "import builtins\nbuiltins.input = iter(['1']).__next__\nassert f() == 2"),
-        ("import cProfile\ndef f(x):\n    return x + 1", "import cProfile\np = cProfile.Profile()\np.enable()\ngot = f(1)\np.disable()\nassert got == 2"),  # noqa: E501
-        ("def f(x):\n    if x < 0: raise ValueError('no')\n    return x", "try:\n    f(-1)\n    assert False\nexcept Exception as e:\n    assert str(e) == 'no'"),  # noqa: E501
-    ],
-)  # fmt: skip
-def test_a_right_response_passes(code: str, tests: str) -> None:
-    found = verdict(code, tests)
-    assert found["verdict"] == "pass", found
+WRONG = [
+    ("import unittest\ndef f(x):\n    if x > 1: raise unittest.SkipTest\n    return 2", "def test_a():\n    assert f(1) == 2\ndef test_b():\n    assert f(2) == 3"),  # noqa: E501
+    ("import unittest.case\ndef f(x):\n    if x > 1: raise unittest.case._ShouldStop\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self):\n        got = f(2)\n        self.assertEqual(got, 3)"),  # noqa: E501
+    ("import sys, functools\nclass A:\n    def __eq__(self, o): return self\n    __bool__ = functools.partial(sys.exit, 0)\ndef f(x): return A() if x > 1 else 2", "assert f(1) == 2\nassert f(2) == 3"),  # noqa: E501
+    ("import unittest\ndef f(x):\n    unittest.TestCase.run = lambda s, r: (r.startTest(s), r.addSuccess(s))\n    return 2", CASE + "    def test_a(self): self.assertEqual(f(1), 2)\n    def test_b(self): self.assertEqual(f(2), 3)"),  # noqa: E501
+    ("import linecache, sys\ndef f(x): return eval(linecache.getline('<tests>', sys._getframe(1).f_lineno).split('==')[1])", "assert f(1) == 2"),  # noqa: E501
+    ("def f(x): return eval(open(__file__).read().splitlines()[-1].split('==')[1])", "assert f(1) == 2"),
+    ("def f(x):\n    if x < 0: raise ValueError\n    return 2", "assert f(1) == 2\ntry:\n    r = f(-1)\n    assert r == 0\n    print('ok')\nexcept Exception as e:\n    print('FAILED', e)"),  # noqa: E501
+    ("def f(x): return 2", "def test_a(): assert f(2) == 3\ndef run_all():\n    test_a()\nassert f(1) == 2"),
+    ("def f(x): return 'abc'", CASE + "    def test(self):\n        self.assertTrue(f(1), 'cba')"),
+    ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", CASE + "    def test(self):\n        self.assertTrue(f(1) == 2)"),  # noqa: E501
+    ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert all(f(x) == y for x, y in [(1, 2)])"),  # noqa: E501
+    ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "assert f(1) == 2 and f(2) == 3"),
+    ("class Yes:\n    def __eq__(self, o): return True\ndef f(x): return Yes()", "if f(1) == 2:\n    print('ok')\nelse:\n    raise AssertionError"),  # noqa: E501
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "patch",
-    [
-        "import unittest\nunittest.TestCase.run = lambda self, result=None: result",
-        "import unittest\nunittest.TestCase.run = lambda self, result: (result.startTest(self), result.addSuccess(self))",  # noqa: E501
-        "import unittest\nunittest.TestCase.__call__ = lambda self, result=None: result",
-        "import unittest\nunittest.TestCase.__getattribute__ = lambda *_: lambda *_, **__: None",
-        "import unittest\nunittest.TestSuite.run = lambda self, result, debug=False: result",
-        "import unittest\nunittest.TestLoader.getTestCaseNames = lambda *_: []",
-        "import unittest\nunittest.TestLoader.loadTestsFromTestCase = lambda *_: unittest.TestSuite()",
-        "import unittest.case\nunittest.case._Outcome.testPartExecutor = lambda *_, **__: __import__('contextlib').nullcontext()",  # noqa: E501
-        "import inspect\ninspect.signature = None\ninspect.iscoroutine = None",
-    ],
-)
-def test_a_patched_test_runner_hides_no_test(patch: str) -> None:
-    code = f"{patch}\ndef f(x): return 2"
+def test_a_wrong_response_does_not_pass() -> None:
+    assert among(WRONG, "pass") == []
+
+
+RIGHT = [
+    ("def each(xs, f):\n    for x in xs:\n        f(x * 2)", "seen = []\nnote = seen.append\neach([1], note)\nassert seen == [2]"),  # noqa: E501
+    ("from random import random\ndef f(): return random()", CASE + "    def test(self): self.assertLess(f(), 1)\nunittest.main()"),  # noqa: E501
+    (NEXT, "import sys\ndef main():\n    assert f(1) == 2\n    sys.exit(0)\nif __name__ == '__main__':\n    main()"),  # noqa: E501
+    (NEXT, "assert f(1) == 2\nexit()"),
+    (NEXT, "assert f(1) == 2\nexit(0)"),
+    (NEXT, "import sys\nif f(1) != 2:\n    sys.exit(1)"),
+    ("def f(x): return hex(x)", "assert f(255).startswith('0x')"),
+    ("class V:\n    def ok(self, x): return x > 0", "v = V()\nassert v.ok(1)"),
+    ("import unittest\ndef f(x): return x + 1\nclass Mine(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 3)", CASE + "    def test(self): self.assertEqual(f(1), 2)\nunittest.main()"),  # noqa: E501
+    ("N = 0\ndef bump():\n    global N\n    N += 1", "def test_a():\n    bump()\n    assert N == 1\nfor t in [test_a]:\n    t()"),  # noqa: E501
+    (NEXT, CASE + "    @classmethod\n    def setUpClass(cls):\n        raise unittest.SkipTest\n    def test(self): pass\nassert f(1) == 2"),  # noqa: E501
+    (NEXT, "class TestF:\n    class TestMore:\n        def test_it(self):\n            assert f(1) == 2"),
+    ("def f(x): return [1, 0]", "try:\n    assert f(1) == [0, 1]\nexcept AssertionError:\n    assert f(1) == [1, 0]"),  # noqa: E501
+    ("def f(): return int(input()) + 1", "import builtins\nbuiltins.input = iter(['1']).__next__\nassert f() == 2"),
+    ("import cProfile\ndef f(x):\n    return x + 1", "import cProfile\np = cProfile.Profile()\np.enable()\ngot = f(1)\np.disable()\nassert got == 2"),  # noqa: E501
+    ("def f(x):\n    if x < 0: raise ValueError('no')\n    return x", "try:\n    f(-1)\n    assert False\nexcept Exception as e:\n    assert str(e) == 'no'"),  # noqa: E501
+]  # fmt: skip
+
+
+def test_a_right_response_passes() -> None:
+    assert among(RIGHT, *NOT_PASS) == []
+
+
+PATCHES = [
+    "import unittest\nunittest.TestCase.run = lambda self, result=None: result",
+    "import unittest\nunittest.TestCase.run = lambda self, result: (result.startTest(self), result.addSuccess(self))",  # noqa: E501
+    "import unittest\nunittest.TestCase.__call__ = lambda self, result=None: result",
+    "import unittest\nunittest.TestCase.__getattribute__ = lambda *_: lambda *_, **__: None",
+    "import unittest\nunittest.TestSuite.run = lambda self, result, debug=False: result",
+    "import unittest\nunittest.TestLoader.getTestCaseNames = lambda *_: []",
+    "import unittest\nunittest.TestLoader.loadTestsFromTestCase = lambda *_: unittest.TestSuite()",
+    "import unittest.case\nunittest.case._Outcome.testPartExecutor = lambda *_, **__: __import__('contextlib').nullcontext()",  # noqa: E501
+    "import inspect\ninspect.signature = None\ninspect.iscoroutine = None",
+]
+
+
+def test_a_patched_test_runner_hides_no_test() -> None:
     tests = (
         "assert f(1) == 2\n"
         + CASE
         + "    def test(self):\n        self.assertEqual(f(2), 3)\ndef test_g():\n    assert f(2) == 3"
     )
-    assert verdict(code, tests)["verdict"] != "pass"
+    assert among([(f"{patch}\ndef f(x): return 2", tests) for patch in PATCHES], "pass") == []
 
 
 # ---- assertions that cannot fail ------------------------------------------------------------------------------------
@@ -356,23 +357,23 @@ def test_such_an_assertion_does_not_spoil_others() -> None:
 # ---- failures that are swallowed ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "swallowed",
-    [
-        "try:\n    f(-1)\n    assert False\nexcept Exception:\n    pass",
-        "try:\n    f(-1)\n    assert False, 'no error'\nexcept:\n    pass",
-        "try:\n    f(-1)\n    raise AssertionError('no error')\nexcept Exception:\n    pass",
-        "import contextlib\nwith contextlib.suppress(Exception):\n    assert False",
-        "def check(a, b):\n    if a != b:\n        raise AssertionError\ntry:\n    check(f(1), 99)\nexcept Exception:\n    pass",  # noqa: E501
-        CASE
-        + "    def test(self):\n        try:\n            f(-1)\n            self.fail('no')\n        except Exception: pass",  # noqa: E501
-        CASE
-        + "    def test(self):\n        try:\n            self.assertEqual(f(1), 99)\n        except AssertionError: pass",  # noqa: E501
-        CASE + "    def test(self):\n        self.assertEqual(f(1), 99)\nT('test').run(unittest.TestResult())",
-    ],
-)
-def test_no_failure_is_swallowed(swallowed: str) -> None:
-    assert verdict(NEXT, f"assert f(1) == 2\n{swallowed}")["verdict"] in ("cheat", "fail")
+SWALLOWED = [
+    "try:\n    f(-1)\n    assert False\nexcept Exception:\n    pass",
+    "try:\n    f(-1)\n    assert False, 'no error'\nexcept:\n    pass",
+    "try:\n    f(-1)\n    raise AssertionError('no error')\nexcept Exception:\n    pass",
+    "import contextlib\nwith contextlib.suppress(Exception):\n    assert False",
+    "def check(a, b):\n    if a != b:\n        raise AssertionError\ntry:\n    check(f(1), 99)\nexcept Exception:\n    pass",  # noqa: E501
+    CASE
+    + "    def test(self):\n        try:\n            f(-1)\n            self.fail('no')\n        except Exception: pass",  # noqa: E501
+    CASE
+    + "    def test(self):\n        try:\n            self.assertEqual(f(1), 99)\n        except AssertionError: pass",  # noqa: E501
+    CASE + "    def test(self):\n        self.assertEqual(f(1), 99)\nT('test').run(unittest.TestResult())",
+]
+
+
+def test_no_failure_is_swallowed() -> None:
+    cases = [(NEXT, f"assert f(1) == 2\n{swallowed}") for swallowed in SWALLOWED]
+    assert len(among(cases, "cheat", "fail")) == len(cases)
 
 
 def test_an_error_that_is_expected_is_no_failure() -> None:
@@ -469,24 +470,22 @@ def test_a_membership_gets_the_same_verdict_every_time() -> None:
 # ---- programs that look at themselves -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("code", "tests"),
-    [
-        (NEXT, "import inspect\nassert inspect.getsource(f) == 'def f(x):\\n    return x + 1\\n'"),
-        ("class P:\n    def m(self): return 1\n", "import inspect\nassert 'return 1' in inspect.getsource(P)"),
-        ("class P: pass\n", "assert repr(P) == \"<class '__main__.P'>\" and P.__module__ == '__main__'"),
-        ("def f():\n    return open(__file__).read()\n", "assert 'def f' in f()"),
-        ("def f():\n    raise ValueError  # here\n", "import traceback\ntry:\n    f()\nexcept ValueError:\n    assert '# here' in traceback.format_exc()"),  # noqa: E501
-        ("import pickle\nclass P:\n    x = 1\n", "import pickle\nassert pickle.loads(pickle.dumps(P())).x == 1"),
-        ("def f(x):\n    '''\n    >>> f(1)\n    2\n    '''\n    return x + 1\n", "import doctest\nassert doctest.testmod().failed == 0"),  # noqa: E501
-        ("def f(x):\n    return x\nif __name__ == '__main__':\n    print(f(int(input())))\n", "assert f(1) == 1"),
-        ("def f(x):\n    return x\ndef main():\n    raise SystemExit\nif '__main__' == __name__ and f(1):\n    main()\n", "assert f(1) == 1"),  # noqa: E501
-        (NEXT, "import unittest, inspect\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(f(1), 2)\n        assert 'assertEqual' in inspect.getsource(T)"),  # noqa: E501
-    ],
-)  # fmt: skip
-def test_a_program_finds_itself(code: str, tests: str) -> None:
-    found = verdict(code, tests)
-    assert found["verdict"] == "pass", found
+LOOKING = [
+    (NEXT, "import inspect\nassert inspect.getsource(f) == 'def f(x):\\n    return x + 1\\n'"),
+    ("class P:\n    def m(self): return 1\n", "import inspect\nassert 'return 1' in inspect.getsource(P)"),
+    ("class P: pass\n", "assert repr(P) == \"<class '__main__.P'>\" and P.__module__ == '__main__'"),
+    ("def f():\n    return open(__file__).read()\n", "assert 'def f' in f()"),
+    ("def f():\n    raise ValueError  # here\n", "import traceback\ntry:\n    f()\nexcept ValueError:\n    assert '# here' in traceback.format_exc()"),  # noqa: E501
+    ("import pickle\nclass P:\n    x = 1\n", "import pickle\nassert pickle.loads(pickle.dumps(P())).x == 1"),
+    ("def f(x):\n    '''\n    >>> f(1)\n    2\n    '''\n    return x + 1\n", "import doctest\nassert doctest.testmod().failed == 0"),  # noqa: E501
+    ("def f(x):\n    return x\nif __name__ == '__main__':\n    print(f(int(input())))\n", "assert f(1) == 1"),
+    ("def f(x):\n    return x\ndef main():\n    raise SystemExit\nif '__main__' == __name__ and f(1):\n    main()\n", "assert f(1) == 1"),  # noqa: E501
+    (NEXT, "import unittest, inspect\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(f(1), 2)\n        assert 'assertEqual' in inspect.getsource(T)"),  # noqa: E501
+]  # fmt: skip
+
+
+def test_a_program_finds_itself() -> None:
+    assert among(LOOKING, *NOT_PASS) == []
 
 
 def test_a_future_import_may_stand_anywhere() -> None:
