@@ -13,10 +13,21 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITION = (*FUNCTION, ast.ClassDef)
 
 
-def name_sets(code: str) -> list[frozenset[str]]:
-    """The set of function names and the set of class names in code (lower-case, no underscores), except empty sets."""
+def first_block(response: str) -> ast.Module | None:
+    """The syntax tree of a response's first python block, whose names count; None when there is none or no Python."""
+    found = blocks(response)
+    return parsed(found[0].code) if found else None
+
+
+def name_sets(response: str) -> list[frozenset[str]] | None:
+    """The set of function names and the set of class names in a response's first python block, except empty sets.
+
+    Names are lower-case and without underscores; None when the block does not parse (official sanitize_data.py).
+    """
+    if (tree := first_block(response)) is None:
+        return None
     functions, classes = set(), set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if isinstance(node, FUNCTION):
             functions.add(node.name.lower().replace("_", ""))
         elif isinstance(node, ast.ClassDef):
@@ -29,17 +40,12 @@ def joined_names(response: str) -> list[str] | None:
 
     The string is empty without a function, so that only one such response is kept (official clean_data.py).
     """
-    found = blocks(response)
-    tree = parsed(found[0].code) if found else None
+    tree = first_block(response)
     return None if tree is None else [" ".join(node.name for node in ast.walk(tree) if isinstance(node, FUNCTION))]
 
 
-# How the names of a program {code, response} are compared: no two kept ones share a key. The newer pipeline's form
-# (official sanitize_data.py) and the older one's (clean_data.py); None for code that does not parse.
-FORMS: dict[str, Callable[[Record], Sequence[Hashable] | None]] = {
-    "sets": lambda program: name_sets(program["code"]),
-    "joined": lambda program: joined_names(program["response"]),
-}
+# How the names in a response are compared: no two kept ones share a key. The newer pipeline's form and the older one's.
+FORMS: dict[str, Callable[[str], Sequence[Hashable] | None]] = {"sets": name_sets, "joined": joined_names}
 
 
 def representation(response: str) -> str:

@@ -7,6 +7,8 @@ its order; the older pipeline, StarCoder2-Instruct's (clean_data.py), has the sa
 - only ```python blocks are code; "assert" must occur in the tests' code, not in their prose; unfinished code is dropped
   first (by the older pipeline after the draw), and code that does not parse is dropped in the scan, so that its task
   stays open (by the newer pipeline after the draw);
+- tests that only a `__main__` guard calls in a block that speaks of input are not run, as there (styles "paper" and
+  "headers"), but no response passes without a test;
 - records are sorted by id before the seeded shuffle, and an example's random choices depend on its id, not on its row;
 - in both presets the examples are decontaminated (optional there, off by default) before near-duplicates are dropped;
 - of near-duplicates the first by id is kept, and another is dropped only if its exact similarity to a kept one is high.
@@ -22,14 +24,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lib.core.markdown import code_of
-from lib.core.programs import parsed
+from lib.core.markdown import blocks, code_of
+from lib.core.programs import joined, parsed
 from lib.core.records import Record, StudyError, content_id
 from lib.core.text import UNENCODABLE, encodable
 from lib.select.distinct import FORMS
 from lib.synthesize.prompts import Style
 
-# Substrings (of the lower-cased response) that mark unfinished code, as in the official sanitizer.
+# Substrings (of the lower-cased response and tests) that mark unfinished code, as in the official sanitizer.
 UNFINISHED = ("todo", "fixme", "write your code here", "your code here", "your code goes here", "notimplemented")
 INVOKED = re.compile(r"^(?!(?:def|class|import|from|async)\b)[A-Za-z]", re.MULTILINE)
 MAX_SHOWN_TESTS = 5  # longest test block that augmentation adds to an instruction, in lines
@@ -93,7 +95,7 @@ def fault(response: Record, style: Style) -> str | None:
     parts = style.split(response["text"])
     if parts is None:
         return "not one response and one tests section"
-    if any(mark in parts[0].lower() for mark in UNFINISHED):
+    if any(mark in response["text"].lower() for mark in UNFINISHED):
         return "unfinished code"
     code, tests = map(code_of, parts)
     if not code:
@@ -105,6 +107,12 @@ def fault(response: Record, style: Style) -> str | None:
     return None if INVOKED.search(tests) else "tests never called"
 
 
+def runnable(text: str, style: Style) -> str:
+    """The python blocks of a text as the style runs them, as one program."""
+    codes = (style.runs(block.code.strip("\n")) for block in blocks(text))
+    return joined([code for code in codes if code is not None])
+
+
 def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], Counter[str]]:
     """Programs {id, code, tests, response} of the well-formed responses, by id, and why the others are malformed."""
     made, reasons = [], Counter[str]()
@@ -113,7 +121,8 @@ def programs(responses: Iterable[Record], style: Style) -> tuple[list[Record], C
             reasons[reason] += 1
             continue
         answer, tests = style.split(record["text"]) or ("", "")
-        made.append({"id": record["id"], "code": code_of(answer), "tests": code_of(tests), "response": answer})
+        halves = {"code": runnable(answer, style), "tests": runnable(tests, style)}
+        made.append({"id": record["id"], **halves, "response": answer})
     return made, reasons
 
 
@@ -152,7 +161,7 @@ def pick(
         text = instructions[task]
         asked, answered = "".join(text.split()), "".join(program["response"].split())
         readable = parsed(program["code"]) is not None
-        names = FORMS[options.name_form](program) if readable and options.diversify_names else ()
+        names = FORMS[options.name_form](program["response"]) if readable and options.diversify_names else ()
         if not encodable(text):
             reasons[UNENCODABLE] += 1
         elif options.max_words and len(text.split()) > options.max_words:
@@ -208,13 +217,14 @@ def examples(
         task = tasks[response["parent"]]
         rng = random.Random(f"{options.seed}:{program['id']}")
         instruction = augment(task["instruction"], program["tests"], options.augment, rng)
+        told = program["tests"] if "test" in task["instruction"].lower() else ""
         facts = {key: response[key] for key in ("sample", "exemplars", "sampling_seed", "request", "model", "engine")}
         made.append(
             {
                 "id": content_id("dataset", program["id"], instruction),
                 "parent": program["id"],
                 "instruction": instruction,
-                "response": style.final(program["response"], rng),
+                "response": style.final(program["response"], rng, told),
                 "tests": program["tests"],
                 "pass_rate": round(rates[task["id"]], 4),
                 "category": task["category"],

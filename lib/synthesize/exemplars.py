@@ -69,7 +69,7 @@ def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]
 
 
 def load_systems(path: Path = ROOT / "data" / "exemplars" / "system.md") -> dict[str, str]:
-    """Return the system text of each step: {"s->c": ..., "c->i": ..., "i->r": ..., "s->i": ...}."""
+    """Return the system texts by name: those of the steps, "s->c" and so on, and their variants (`prompts.style`)."""
     return sections(path.read_text(ENCODING))
 
 

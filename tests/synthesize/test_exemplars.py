@@ -161,6 +161,8 @@ def test_overlap_check_can_fail() -> None:
 def test_system_texts() -> None:
     systems = load_systems()
     older = ["starcoder2 s->c", "starcoder2 c->i", "starcoder2 i->r"]
-    assert list(systems) == ["s->c", "c->i", "i->r", "s->i", *older, "headers i->r"]
+    free = [f"{name} unrestricted" for name in ("c->i", "s->i", "starcoder2 c->i")]
+    assert list(systems) == ["s->c", "c->i", "i->r", "s->i", *older, "headers i->r", *free]
     assert all(30 <= words(text) <= 200 for text in systems.values())
-    assert all(f"- {key}:" in systems["c->i"] for key in ("category", "language", "difficulty", "concepts"))
+    for name in ("c->i", "c->i unrestricted"):
+        assert all(f"- {key}:" in systems[name] for key in ("category", "language", "difficulty", "concepts"))

@@ -9,13 +9,15 @@ from lib.core import markdown
 from lib.core.records import Journal, Record, StudyError, content_id, write_records
 from lib.generate import Request
 from lib.generate.protocol import sampling_seed
-from lib.synthesize import checks, prompts
+from lib.synthesize import prompts
 from lib.synthesize import self_oss_instruct as instruct
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems, positions
 
 EXEMPLARS = load_exemplars()
 SYSTEMS = load_systems()
-PAPER, HEADERS, OLDER = (prompts.style(name, SYSTEMS) for name in ("paper", "headers", "starcoder2"))
+STYLES = ("fenced", "paper", "headers", "starcoder2")
+FENCED, PAPER, HEADERS, OLDER = (prompts.style(name, SYSTEMS) for name in STYLES)
+FREE = prompts.style("paper", SYSTEMS, restricted=False)
 
 
 def test_decks_are_seeded_ordered_samples_without_replacement():
@@ -75,12 +77,14 @@ def test_no_decks_means_a_fresh_draw_for_every_prompt():
 
 def test_prompts_follow_the_newer_pipelines_layout():
     deck = Decks(EXEMPLARS, 2, 1, seed=3).draw(0)
-    concepts = PAPER.concepts(deck, "def f(x):\n    return x")
-    assert concepts.startswith(SYSTEMS["s->c"]) and concepts.endswith("```\n\n### Concepts")
+    concepts = PAPER.concepts(deck, "    if x:\n        return x")
+    assert concepts.startswith(SYSTEMS["s->c"])
+    assert concepts.endswith("\n\n## Example 3\n### Snippet\n    if x:\n        return x\n\n### Concepts")
+    assert f"## Example 1\n### Snippet\n{markdown.code_of(deck[0].snippet)}\n\n### Concepts\n" in concepts
     assert [line for line in concepts.splitlines() if line.startswith("## ")] == [f"## Example {n}" for n in (1, 2, 3)]
     task = PAPER.instruction(deck, "class implementation", "hard", ["recursion", "sets"])
     assert task.endswith(
-        "### Properties\ncategory: class implementation\nlanguage: python\ndifficulty: hard\n"
+        "### Properties\ncategory: class implementation\nlanguage: Python\ndifficulty: hard\n"
         "concepts: recursion, sets\n\n### Task"
     )
     answer = PAPER.response(deck[:1], "Do it.")
@@ -88,36 +92,89 @@ def test_prompts_follow_the_newer_pipelines_layout():
     assert f"{deck[0].response}\n</response>\n\n<tests>\n{deck[0].tests}\n</tests>" in answer
     assert deck[0].concepts[0] not in answer or deck[0].concepts[0] in deck[0].instruction + deck[0].response
     direct = PAPER.inspired(deck, "x = 1")
-    assert direct.startswith(SYSTEMS["s->i"]) and direct.endswith("### Snippet\n```python\nx = 1\n```\n\n### Task")
+    assert direct.startswith(SYSTEMS["s->i"]) and direct.endswith("### Snippet\nx = 1\n\n### Task")
+    assert "```" not in concepts + direct and PAPER.list_stop == ("## Example",)
+
+
+def test_the_first_line_of_a_snippet_keeps_its_indentation():
+    cut = next(exemplar for exemplar in EXEMPLARS if exemplar.snippet.startswith("```python\n    "))
+    assert "### Snippet\n    " in PAPER.concepts((cut,), "x")
+
+
+def test_the_fenced_style_differs_in_fences_stop_and_language_alone():
+    deck = Decks(EXEMPLARS, 2, 1, seed=3).draw(0)
+    for ask in ("concepts", "inspired"):
+        plain, fenced = (getattr(style, ask)(deck, "x = 1") for style in (PAPER, FENCED))
+        assert fenced.count("```") == 2 * 3 and fenced.replace("```python\n", "").replace("\n```", "") == plain
+    task = [style.instruction(deck, "class implementation", "hard", ["sets"]) for style in (PAPER, FENCED)]
+    assert task[1] == task[0].replace("language: Python", "language: python") != task[0]
+    assert FENCED.response(deck, "Do it.") == PAPER.response(deck, "Do it.")
+    assert FENCED.list_stop == ("## Example", "\n\n") and FENCED.stop == PAPER.stop == HEADERS.stop
 
 
 def test_numbered_headers_replace_the_tags():
     deck = Decks(EXEMPLARS, 2, 1, seed=3).draw(0)
     answer = HEADERS.response(deck, "Do it.")
-    assert answer.startswith(SYSTEMS["headers i->r"]) and answer.endswith("### Instruction 3\nDo it.\n\n### Response 3")
+    assert answer.startswith(SYSTEMS["headers i->r"])
+    assert answer.endswith("### Instruction 3 \nDo it.\n\n### Response 3")
     assert f"### Response 2\n{deck[1].response}\n\n### Tests 2\n{deck[1].tests}\n\n" in answer
     assert "<response>" not in answer and "<tests>" not in answer
+    assert HEADERS.concepts(deck, "x = 1") == PAPER.concepts(deck, "x = 1")
 
 
 def test_the_older_pipelines_layout():
     tasks, responses = OLDER.pools(EXEMPLARS)
-    assert len(tasks) == 15 and {exemplar.category for exemplar in tasks} == {"function implementation"}
-    assert len(responses) == 10 and all(exemplar.reasoning and exemplar.explanation for exemplar in responses)
-    task = OLDER.instruction(tuple(tasks[:1]), "function implementation", "easy", ["sets"])
+    assert tasks == EXEMPLARS and len(responses) == 10
+    assert all(exemplar.reasoning and exemplar.explanation for exemplar in responses)
+    shown = next(exemplar for exemplar in tasks if exemplar.category == "class implementation")
+    task = OLDER.instruction((shown,), "function implementation", "easy", ["sets"])
     assert task.endswith(
-        "### Property\ncategory: function implementation\nlanguage: python\nconcepts: sets\ndifficulty: easy\n\n"
-        "### Instruction"
+        "### Property\ncategory: code generation (function implementation)\nlanguage: Python\nconcepts: sets\n"
+        "difficulty: easy\n\n### Instruction"
     )
+    assert "\ncategory: code generation (class implementation)\n" in task
     answer = OLDER.response(tuple(responses[:1]), "Do it.")
     marks = [line for line in answer.splitlines() if line.startswith(("[", "### "))]
     sections = ["[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]"]
     assert marks == ["### Instruction", "### Response", *sections, "### Instruction", "### Response"]
     assert answer.startswith(SYSTEMS["starcoder2 i->r"])
+    concepts = OLDER.concepts(tuple(tasks[:1]), "x = 1")
+    assert "```" not in concepts and OLDER.list_stop == OLDER.stop == ("## Example",)
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_without_the_restriction_no_system_text_forbids_anything(name):
+    free, bound = (prompts.style(name, SYSTEMS, restricted).systems for restricted in (False, True))
+    assert list(free) == list(bound) == ["s->c", "c->i", "i->r", "s->i"]
+    assert all(free[step] == bound[step] for step in ("s->c", "i->r"))
+    for step in ("c->i", "s->i"):
+        assert "typed input" in bound[step] and "files" in bound[step]
+        for word in ("file", "network", "input", "random", "librar", "pure function", "`main`"):
+            assert word not in free[step]
+
+
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [
+        ('x = input()\n\nif __name__ == "__main__":\n    f()\ny = 1', "x = input()"),
+        ("inputs = []\nif __name__ == '__main__':\n    f()", "inputs = []"),
+        ('if __name__ == "__main__":\n    f(input())', ""),
+        ('x = 1\nif __name__ == "__main__":\n    f()', 'x = 1\nif __name__ == "__main__":\n    f()'),
+        ("x = input()", "x = input()"),
+    ],
+)
+def test_a_block_that_speaks_of_input_ends_at_its_guard(code, left):
+    assert prompts.before_guard(code) == PAPER.runs(code) == HEADERS.runs(code) == left
+    assert FENCED.runs(code) == OLDER.runs(code) == code
+
+
+def test_the_older_pipeline_runs_no_block_that_does_not_parse():
+    assert OLDER.runs("def f(:") is None and PAPER.runs("def f(:") == "def f(:"
 
 
 @pytest.mark.parametrize("exemplar", OLDER.pools(EXEMPLARS)[1], ids=lambda exemplar: exemplar.id)
 def test_every_style_reads_back_what_it_shows(exemplar):
-    for style in (PAPER, HEADERS, OLDER):
+    for style in (FENCED, PAPER, HEADERS, OLDER):
         shown = style.answers(exemplar, 1).removesuffix(prompts.TESTS_END)
         answer, tests = style.split(shown) or pytest.fail(style.name)
         assert markdown.code_of(answer) == markdown.code_of(exemplar.response)
@@ -137,10 +194,19 @@ SECTIONS = f"[Reasoning]\nWhy.\n\n[Implementation]\n{CODE}\n\n[Explanation]\nHow
     [
         (PAPER, f"A\n</response>\n\n<tests>\n{TESTS}", ("A", TESTS)),
         (PAPER, f"A\n{TESTS}", None),
+        (PAPER, f"A\n</response>\n<tests>\n{TESTS}", None),
+        (FENCED, f"A\n</response>\n<tests>\n{TESTS}", ("A", TESTS)),
+        (FENCED, f"A\n</response> <tests>{TESTS}", ("A", TESTS)),
+        (FENCED, "A\n</response>\n<tests>\nB\n</response>\n<tests>\nC", None),
         (PAPER, "A\n</response>\n\n<tests>\nB\n</response>\n\n<tests>\nC", None),
         (HEADERS, f"A\n\n### Tests 2\n{TESTS}", ("A", TESTS)),
         (HEADERS, "A\n### Tests 2\nB\n### Tests 3\nC", None),
         (HEADERS, "A ### Tests 2", None),
+        (HEADERS, f"A\n\n### Tests\n{TESTS}", None),
+        (HEADERS, f"A\n\nTo verify the correctness, run:\n{TESTS}", ("A", f"To verify the correctness, run:\n{TESTS}")),
+        (HEADERS, f"To test the\nA\nWe can test this:\n{TESTS}", ("", f"To test the\nA\nWe can test this:\n{TESTS}")),
+        (HEADERS, f"We can test this. To test the A:\n{TESTS}", ("We can test this.", f"To test the A:\n{TESTS}")),
+        (HEADERS, f"We can test the code.\n### Tests 2\n{TESTS}", ("We can test the code.", TESTS)),
         (OLDER, SECTIONS, (SECTIONS.split("\n\n[Tests]")[0], TESTS)),
         (OLDER, SECTIONS + "\nThis runs them.", (SECTIONS.split("\n\n[Tests]")[0], TESTS)),
         (
@@ -152,6 +218,7 @@ SECTIONS = f"[Reasoning]\nWhy.\n\n[Implementation]\n{CODE}\n\n[Explanation]\nHow
         (OLDER, SECTIONS + "\n[Tests]\n", None),
         (OLDER, SECTIONS + "\n```python\ny\n```", None),
         (OLDER, SECTIONS.replace(TESTS, "None."), None),
+        (OLDER, SECTIONS.replace(CODE, "See above.").replace("Why.", CODE), None),
     ],
 )
 def test_responses_are_split_or_refused(style, text, parts):
@@ -164,6 +231,14 @@ def test_the_older_pipeline_keeps_prose_by_chance_and_no_comments():
     code = "```python\nx = 1\n```"
     assert set(finals) == {code, f"Why.\n\n{code}", f"{code}\n\nHow.", f"Why.\n\n{code}\n\nHow."}
     assert all(60 < count < 140 for count in finals.values())
+
+
+def test_the_older_pipeline_shows_the_tests_last_where_the_task_speaks_of_them():
+    answer, _ = OLDER.split(SECTIONS) or ("", "")
+    for seed in range(20):
+        final = OLDER.final(answer, random.Random(seed), "# one\nassert x")
+        assert final == OLDER.final(answer, random.Random(seed)) + "\n\n" + TESTS
+    assert PAPER.final("A", random.Random(0), "assert x") == "A"
 
 
 def test_a_line_of_a_string_that_looks_like_a_comment_stays():
@@ -184,59 +259,16 @@ def test_the_older_pipeline_cuts_comments_of_code_with_fences_in_strings(fence):
 
 
 def test_an_unknown_style_is_named():
-    with pytest.raises(StudyError, match="PROMPTS='xml' is unknown; choose paper, headers or starcoder2"):
+    with pytest.raises(StudyError, match="PROMPTS='xml' is unknown; choose fenced, paper, headers or starcoder2"):
         prompts.style("xml", SYSTEMS)
 
 
 def test_prompts_of_one_deck_share_everything_but_the_query():
     deck = Decks(EXEMPLARS, 8, 1, seed=3).draw(0)
-    one, other = (PAPER.concepts(deck, code) for code in ("def f(): ...", "x = 1"))
-    shared = next(n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    assert one[:shared].endswith("## Example 9\n### Snippet\n```python\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "concepts", "faults"),
-    [
-        (" Recursion, memoization ,recursion,  list  slicing.\nmore", ["recursion", "memoization", "list slicing"],
-         {"said twice": 1}),
-        ("a, b, c, d, e, f", ["a", "b", "c", "d", "e"], {"more than 5": 1}),
-        ("dict.get(key), return value, sets", ["sets"], {"code": 2}),
-        ("this is a run-on sentence about many things, sets", ["sets"], {"longer than 6 words": 1}),
-        ("", [], {"empty": 1}),
-        ("sets, half \ud83d a smile, sums", ["sets", "sums"], {"text that UTF-8 cannot hold": 1}),
-        (",,", [], {"empty": 3}),
-    ],
-)  # fmt: skip
-def test_concepts_are_cleaned_and_what_goes_is_counted(text, concepts, faults):
-    assert checks.parse_concepts(text) == (concepts, faults)
-
-
-GOOD = "Write a function `f(items)` that returns the even numbers of a list in their order."
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        (GOOD, None),
-        ("Write a profile of a list as a function that groups its numbers by size.", None),
-        ("Write a function.", "shorter"),
-        ("word " * 201, "longer"),
-        (GOOD + " Replace \ude00.", "UTF-8"),
-        (GOOD + "\n### Task\nanother", "runs on"),
-        (GOOD.replace("a list", "a file"), "needs files"),
-        (GOOD + " Read the numbers from stdin.", "needs files"),
-        (GOOD + " Use Java.", "another programming language"),
-        (GOOD.replace("a function", "a function in Java"), "another programming language"),
-        (GOOD + " Translate it to C++.", "another programming language"),
-        (GOOD + " Use swift moves, a rusty c and the letter R.", None),
-        (GOOD + " Merge sets A and B with C as the union.", None),
-        ("Écrivez une fonction très générale à réécrire: éèàùâêîôûëïüç éèàùâêîôûëïüç", "not in English"),
-    ],
-)
-def test_tasks_that_cannot_be_used_are_named(text, fault):
-    found = checks.instruction_fault(text, 200)
-    assert found is None if fault is None else fault in str(found)
+    for style, start in ((PAPER, ""), (FENCED, "```python\n")):
+        one, other = (style.concepts(deck, code) for code in ("def f(): ...", "x = 1"))
+        shared = next(n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+        assert one[:shared].endswith(f"## Example 9\n### Snippet\n{start}")
 
 
 def test_properties_follow_their_weights_and_belong_to_the_parent():
@@ -273,6 +305,10 @@ class Scripted:
             text, reason = self.answer(request)
             facts = {"finish_reason": reason, "prompt_tokens": 9, "cached_tokens": 0, "tokens": 5}
             yield place, {"text": text, **facts}
+
+
+GOOD = "Write a function `f(items)` that returns the even numbers of a list in their order."
+SEEDS = [{"id": name, "code": f"def {name}(x):\n    return x"} for name in "ab"]
 
 
 def task(number: int) -> Record:
@@ -356,6 +392,47 @@ def test_a_concept_that_may_be_half_a_word_is_left_out(tmp_path):
         seeds = [{"id": "a", "code": "def f(x):\n    return x"}]
         step = instruct.ask_concepts(engine, cache, PAPER, Decks(EXEMPLARS, 8, 2, 1), seeds, instruct.Sampling(0, 9, 1))
     assert step.records[0]["concepts"] == ["sets", "sums"] and step.notes == {"cut off at the token limit": 1}
+
+
+def test_the_papers_way_keeps_every_concept_and_drops_lists_that_are_cut_off(tmp_path):
+    seen: list[Request] = []
+    answers = {1: ("Sets, f(x),\nSets, ", "stop"), 2: ("sets, sums, dynamic pro", "length")}
+    engine = Scripted(lambda request: seen.append(request) or answers[len(seen)])
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        deal, sampling = Decks(EXEMPLARS, 8, 2, 1), instruct.Sampling(0.7, 9, 1)
+        step = instruct.ask_concepts(engine, cache, FREE, deal, SEEDS, sampling)
+    assert [request.stop for request in seen] == [("## Example",)] * 2
+    assert [record["concepts"] for record in step.records] == [["Sets", "f(x)", "Sets", ""]]
+    assert step.reasons == {"cut off at the token limit": 1} and not step.notes
+
+
+def test_concepts_that_utf8_cannot_hold_are_counted_in_the_papers_way_too(tmp_path):
+    engine = Scripted(lambda request: ("half \ud83d a smile" if "def a" in request.prompt[-60:] else "sets", "stop"))
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        deal, sampling = Decks(EXEMPLARS, 8, 2, 1), instruct.Sampling(0.7, 9, 1)
+        step = instruct.ask_concepts(engine, cache, FREE, deal, SEEDS, sampling)
+    assert [record["seed"] for record in step.records] == ["b"] and step.reasons == {"text that UTF-8 cannot hold": 1}
+
+
+@pytest.mark.parametrize(("style", "kept", "reason"), [(PAPER, 1, "same as an earlier one"), (FREE, 2, "")])
+def test_the_papers_way_leaves_repeated_tasks_to_the_selection(style, kept, reason, tmp_path):
+    engine = Scripted(lambda request: (GOOD, "stop"))
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        sampling = instruct.Sampling(0.7, 50, 1)
+        step = instruct.ask_direct(engine, cache, style, Decks(EXEMPLARS, 8, 2, 1), SEEDS, sampling, 90)
+    assert len(step.records) == kept and step.reasons == ({reason: 1} if reason else {})
+
+
+def test_the_papers_way_asks_for_any_task_and_takes_it(tmp_path):
+    seen: list[Request] = []
+    engine = Scripted(lambda request: seen.append(request) or ("Read a file.", "stop"))
+    parents = [{"id": "b", "seed": "a", "concepts": ["sets"]}]
+    weights = {"function": 1}, {"easy": 1}
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        sampling = instruct.Sampling(0.7, 50, 1)
+        step = instruct.ask_instructions(engine, cache, FREE, Decks(EXEMPLARS, 1, 1, 1), parents, sampling, weights, 0)
+    assert [record["instruction"] for record in step.records] == ["Read a file."]
+    assert seen[0].prompt.startswith(SYSTEMS["c->i unrestricted"])
 
 
 def test_a_step_without_records_names_the_reasons(tmp_path):
