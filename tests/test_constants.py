@@ -65,7 +65,8 @@ CONSTANTS = [
     ("shots for responses", "02_self_oss_instruct: RESPONSE_SHOTS", 1, "section C.1"),
     ("temperature", "02_self_oss_instruct: TEMPERATURE", 0.7, "section C.1"),
     ("seed of the draws", "02_self_oss_instruct: SAMPLING_SEED", 3407, "self_ossinstruct.py"),
-    ("layout of prompts", "02_self_oss_instruct: PROMPTS", "paper", "self_ossinstruct.py"),
+    ("layout of prompts", "02_self_oss_instruct: PROMPTS", "fenced", "ours: the paper's for small and tuned models"),
+    ("checks of tasks", "02_self_oss_instruct: RESTRICTED", True, "ours; self_ossinstruct.py has none"),
     ("tasks straight from seeds", "02_self_oss_instruct: DIRECT", False, "Table 10: the better arm"),
     ("longest task, words", "02_self_oss_instruct: MAX_WORDS", 200, "sanitize_data.py"),
     ("head of an example", "generate.few_shot: NEXT_EXAMPLE", "## Example", "self_ossinstruct.py"),
@@ -73,14 +74,25 @@ CONSTANTS = [
     ("stops of responses", "synthesize.prompts: style('paper', systems).stop", ("## Example", "</tests>"),
      "self_ossinstruct.py"),
     ("stops with numbered headers", "synthesize.prompts: style('headers', systems).stop",
-     ("## Example", "### Instruction"), "self_ossinstruct.py"),
+     ("## Example", "</tests>"), "self_ossinstruct.py"),
+    ("stops of concepts", "synthesize.prompts: style('paper', systems).list_stop", ("## Example",),
+     "self_ossinstruct.py"),
+    ("stops of concepts", "synthesize.prompts: style('headers', systems).list_stop", ("## Example",),
+     "self_ossinstruct.py"),
+    ("stops of concepts", "synthesize.prompts: style('starcoder2', systems).list_stop", ("## Example",),
+     "self_ossinstruct.py, older"),
+    ("snippets in fences", "synthesize.prompts: style('paper', systems).fences", False, "self_ossinstruct.py"),
+    ("categories, older", "synthesize.prompts: style('starcoder2', systems).category", "code generation ({})",
+     "self_ossinstruct.py, older"),
+    ("phrases that begin tests", "synthesize.prompts: len(VERIFICATIONS)", 12, "sanitize_data.py"),
     ("stops, older", "synthesize.prompts: style('starcoder2', systems).stop", ("## Example",),
      "self_ossinstruct.py, older"),
     ("order of properties", "synthesize.prompts: style('paper', systems).properties", NEWER_ORDER,
      "self_ossinstruct.py"),
     ("order of properties, older", "synthesize.prompts: style('starcoder2', systems).properties", OLDER_ORDER,
      "self_ossinstruct.py, older"),
-    ("language of all tasks", "synthesize.prompts: LANGUAGE", "python", "ours; self_ossinstruct.py: Python"),
+    ("language of all tasks", "synthesize.prompts: style('paper', systems).language", "Python", "self_ossinstruct.py"),
+    ("language, laptop", "synthesize.prompts: style('fenced', systems).language", "python", "ours"),
     ("sections of a response, older", "synthesize.prompts: TAGS",
      ("Reasoning", "Implementation", "Explanation", "Tests"), "self-ossinstruct-fewshot.txt, older"),
     # 03 selection
@@ -191,7 +203,7 @@ TASK = "Write a function that returns the even numbers of a list in their order.
 def asked(profile: str, step: str, cache: Journal) -> list[Request]:
     """Return what a profile's run asks in a step of 02 about one seed or one task."""
     values = load_profile(profile)["02_self_oss_instruct"]
-    style = prompts.style(values["PROMPTS"], SYSTEMS)
+    style = prompts.style(values["PROMPTS"], SYSTEMS, values["RESTRICTED"])
     for_tasks, for_responses = style.pools(load_exemplars())
     seed = values["SAMPLING_SEED"]
     decks = Decks(for_tasks, values["SHOTS"], values["DECKS"], seed)
@@ -217,11 +229,11 @@ def asked(profile: str, step: str, cache: Journal) -> list[Request]:
 
 @pytest.mark.parametrize(
     ("profile", "step", "shots", "samples", "stop", "end"),
-    [  # section C.1; README.md; self_ossinstruct.py. The stop at a blank line is the study's own.
-        ("paper", "concepts", 8, 1, ("## Example", "\n\n"), "\n\n### Concepts"),
+    [  # section C.1; README.md; self_ossinstruct.py
+        ("paper", "concepts", 8, 1, ("## Example",), "\n\n### Concepts"),
         ("paper", "instruction", 8, 1, ("## Example",), "\n\n### Task"),
         ("paper", "response", 1, 10, ("## Example", "</tests>"), "\n</instruction>\n\n<response>"),
-        ("starcoder2", "concepts", 8, 1, ("## Example", "\n\n"), "\n\n### Concepts"),
+        ("starcoder2", "concepts", 8, 1, ("## Example",), "\n\n### Concepts"),
         ("starcoder2", "instruction", 8, 1, ("## Example",), "\n\n### Instruction"),
         ("starcoder2", "response", 1, 10, ("## Example",), "\n\n### Response"),
     ],
@@ -247,8 +259,9 @@ def test_the_judge_is_greedy_and_answers_in_a_few_tokens_of_one_line(cache) -> N
 
 def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
-    benchmark, engine = evaluate.load_benchmark("humaneval"), Asked("    return 1")
-    values = load_profile("paper")["05_evaluation"]
+    values, engine = load_profile("paper")["05_evaluation"], Asked("    return 1")
+    chosen = {"protocol": values["PROTOCOL"], "raw_prompt": values["RAW_PROMPT"]}
+    benchmark = evaluate.load_benchmark("humaneval", **chosen)
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
     for raw in (False, True):
         evaluate.ask(engine, benchmark, ["HumanEval/0"], values["MAX_TOKENS"], cache, "asked", raw=raw, **how)
@@ -256,7 +269,7 @@ def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     assert (tuned.temperature, tuned.max_tokens, tuned.stop, tuned.seed) == (0.0, 1024, ("\n```\n",), None)
     assert "\n\n### Instruction\n" in tuned.prompt and tuned.prompt.endswith("\n```\n\n### Response\n```python")
     assert (base.temperature, base.max_tokens, base.stop, base.seed) == (0.0, 1024, TOP_LEVEL, None)
-    assert base.prompt == benchmark.problems["HumanEval/0"]["prompt"]
+    assert base.prompt == benchmark.problems["HumanEval/0"]["prompt"].strip()
 
 
 def test_half_of_the_tasks_show_one_to_five_assertions() -> None:

@@ -21,7 +21,7 @@ from lib.core.models import resolve
 from lib.core.records import StudyError
 
 model = resolve("qwen2.5-coder-0.5b-instruct")
-style = prompts.style("paper", load_systems())
+style = prompts.style("fenced", load_systems())
 deck = Decks(load_exemplars(), 8, 1, seed=1).drawn[0]
 queries = [style.concepts(deck, exemplar.snippet[10:-4]) for exemplar in load_exemplars()[:12]]
 found = {}

@@ -85,7 +85,7 @@ def test_a_truncating_tokenizer_counts_the_whole_text(tmp_path: Path):
 
 @needs_qwen
 def test_the_longest_snippet_leaves_room_for_a_task_in_the_window():
-    style, room = prompts.style("paper", load_systems()), SNIPPET_TOKENS + PARAMETERS["INSTRUCTION_TOKENS"]
+    style, room = prompts.style("fenced", load_systems()), SNIPPET_TOKENS + PARAMETERS["INSTRUCTION_TOKENS"]
     for ask in (style.concepts, style.inspired):
         longest = sorted(load_exemplars(), key=lambda exemplar: count_tokens(QWEN, ask((exemplar,), "")))[-8:]
         assert count_tokens(QWEN, ask(tuple(longest), "")) + room <= CONTEXT_TOKENS
