@@ -7,7 +7,8 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and t
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
-MODEL ?=# an embedded model's name, a hub id (owner/model@revision) or a folder
+MODEL ?=# the model that is aligned: an embedded one's name, a hub id (owner/model@revision) or a folder
+JUDGE ?=# the model that judges docstrings in notebook 01, named likewise; the profile's when empty
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
@@ -21,10 +22,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '
 PY = "$(VENV)/bin/python"
 LOCK = $(if $(filter gpu,$(DEVICE)),gpu,run)# which of requirements/*.lock is installed
 OPTIONS = --profile "$(PROFILE)" $(if $(RUN),--run "$(RUN)")
-CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine "$(ENGINE)")
+CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine "$(ENGINE)") $(if $(JUDGE),--judge "$(JUDGE)")
 
 help: ## list the targets
-	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [RUN=...] [ENGINE=vllm|server|...] [DEVICE=cpu|gpu]"
+	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [JUDGE=...] [RUN=...] [ENGINE=vllm|server|...] [DEVICE=cpu|gpu]"
 	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
 
 setup: ## make the virtual environment from the lock (once, and again when the lock changes)

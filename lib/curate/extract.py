@@ -156,16 +156,19 @@ def statements(node: ast.Module | FunctionNode, own: bool = False) -> list[ast.A
     return found
 
 
+def below(header: str, code: str) -> str:
+    """A function's code below its import lines, in the format of the paper's appendix B."""
+    return f"{header}\n\n\n{code}" if header else code
+
+
 def seed(function: Function, header: str = "") -> Record:
     """The seed record of a function; `header` holds the import lines that its body needs.
 
-    The format is that of the paper's appendix B: imports, signature, docstring, body.
     Raises Unreadable for a docstring that UTF-8 cannot hold, although it can hold its source, where it is an escape.
     """
     if not encodable(function.docstring):
         raise Unreadable(UNENCODABLE)
-    file = function.file
-    code = f"{header}\n\n\n{function.code}" if header else function.code
+    file, code = function.file, below(header, function.code)
     source = {"package": file.package, "version": file.version, "licence": file.licence}
     source |= {"path": file.path, "line": function.line}
     return {

@@ -7,7 +7,7 @@ import sys
 import warnings
 from functools import lru_cache
 
-from lib.curate.extract import Function, Import, Unreadable, statements
+from lib.curate.extract import Function, Import, Unreadable, below, statements
 
 # Well-known names of the standard library, one module per line; where two modules have a name, the table lists one.
 # Names that are as often numpy's (sqrt, mean, choice) or a variable's (count, cache, digits) are left out: a wrong
@@ -54,7 +54,8 @@ for _line in _KNOWN.strip().splitlines():
     _module, _names = _line.split(": ")
     KNOWN |= {name: Import(_module, name) for name in _names.split()}
 
-_MODULES = frozenset(name for name in sys.stdlib_module_names if name[0] != "_")
+# The standard library's, and those that the paper's seeds and programs have beside it (listing 1, section C.2).
+_MODULES = frozenset(name for name in sys.stdlib_module_names if name[0] != "_") | {"numpy", "pandas", "torch"}
 _DATETIME = re.compile(r"\bdatetime\.(?:date|datetime|time|timedelta|timezone|tzinfo|UTC)\b")
 
 
@@ -69,6 +70,18 @@ def import_header(function: Function) -> str:
         names = sorted(str(item) for item in items if item.name and item.module == module)
         lines.add(f"from {module} import {', '.join(names)}")
     return "\n".join(sorted(lines))
+
+
+@lru_cache(maxsize=1)  # several rules in a row ask for the same function
+def with_imports(function: Function) -> str:
+    """The function's code below the imports that it needs: the text of its seed, which the official rules read.
+
+    Code whose imports cannot be inferred stays as it is, also in the official high_quality_subset.py.
+    """
+    try:
+        return below(import_header(function), function.code)
+    except Unreadable:
+        return function.code
 
 
 def needed(function: Function) -> dict[str, Import]:
@@ -88,7 +101,7 @@ def needed(function: Function) -> dict[str, Import]:
 def infer(name: str, code: str) -> Import | None:
     """The import that a name most likely stands for in code that does not define it; None when that is unclear.
 
-    A standard module is meant only where an attribute of it is used (`copy.copy(x)`, but not `copy(x)`).
+    A module is meant only where an attribute of it is used (`copy.copy(x)`, but not `copy(x)`).
     """
     if name == "datetime":  # module and class share their name, and both have attributes
         return Import(name) if _DATETIME.search(code) else KNOWN[name]

@@ -1,4 +1,4 @@
-"""The model as a judge: does a docstring alone suffice to write its function? (paper, appendix B)."""
+"""A model as a judge: does a docstring alone suffice to write its function? (paper, appendix B)."""
 
 import ast
 import random
@@ -11,13 +11,11 @@ from pathlib import Path
 from lib.core.markdown import fenced, sections
 from lib.core.paths import ROOT
 from lib.core.records import Journal, Record, StudyError, content_id
-from lib.generate import Engine, Request, complete, fits
+from lib.generate import Engine, Request, complete
 from lib.generate.few_shot import NEXT_EXAMPLE, prompt
 
 FOLDER = ROOT / "data" / "judge"
 REPLY_TOKENS = 5  # official filter_dataset.py: greedy, five tokens, up to the end of the line
-# Of the engines' window of 4,096 tokens, the examples take 1,100 (official: prompts over 16,380 tokens are dropped).
-QUERY_TOKENS = 2500
 QUESTION = "Could the function be written again from the description alone? Answer:"
 
 
@@ -103,17 +101,16 @@ def judge(
 ) -> dict[str, bool]:
     """Return {seed id: whether its docstring suffices}, judged with the examples in the order with the number `order`.
 
-    A seed has `id`, `code` and `docstring`. A seed too long for the window is not asked about: its verdict is False.
+    A seed has `id`, `code` and `docstring`. One whose prompt is too long for the judge has no verdict. It is the engine
+    that says so: its window is `max_model_len`, at most what the model's configuration allows (the official code gives
+    vLLM no other, so its 16,384 tokens are StarCoder2-15B's, and drops prompts over 16,380).
     """
     examples = deck(exemplars, order)
-    # The code includes the docstring.
-    asked = [seed for seed in seeds if fits(engine, cache, seed["code"], QUERY_TOKENS)]
     requests = [
-        Request(judge_prompt(system, examples, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in asked
+        Request(judge_prompt(system, examples, seed), 0.0, REPLY_TOKENS, ("\n", NEXT_EXAMPLE)) for seed in seeds
     ]
-    completions = complete(engine, requests, cache, "judging docstrings")
-    answers = {seed["id"]: decision(made["text"]) for seed, made in zip(asked, completions, strict=True)}
-    return {seed["id"]: answers.get(seed["id"], False) for seed in seeds}
+    completions = zip(seeds, complete(engine, requests, cache, "judging docstrings"), strict=True)
+    return {seed["id"]: decision(made["text"]) for seed, made in completions if made["finish_reason"] != "too long"}
 
 
 def agreement(one: Mapping[str, bool], other: Mapping[str, bool]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lib.core.records import StudyError
 from lib.curate.extract import Function, FunctionNode, statements
-from lib.curate.imports import KNOWN, inner_imports, needed
+from lib.curate.imports import KNOWN, inner_imports, needed, with_imports
 from lib.curate.self_contained import is_self_contained
 
 Rule = Callable[[Function], bool]
@@ -27,14 +27,15 @@ def rule_set(style: str, min_body: int, max_lines: int, max_chars: int, min_word
     """The filters by the names that the funnel shows, in the order in which they are best run.
 
     "study" is the study's own set: the rules that look at the text alone come first, because they are the quickest.
-    "official" is what the official filter_dataset.py does, with its substrings and its order, without the four bounds.
+    "official" is what the official filter_dataset.py does, with its substrings and its order, without the four bounds,
+    on the text that it gets from high_quality_subset.py: the function below the imports inferred for it.
     A name in both sets is one rule of the paper, read in two ways. Raises StudyError for another style.
     """
     if style == "official":
         return {
             "no todo, fixme or bug": has_no_bad_word_official,
             "no unwanted import": has_no_bad_import_official,
-            "has the size": has_size(OFFICIAL_MAX_LINES),
+            "has the size": has_size_official,
             "takes an argument": takes_arguments_official,
             "returns a value": returns_value_official,
             "docstring in triple quotes": is_triple_quoted_official,
@@ -64,6 +65,11 @@ def has_size(max_lines: int, max_chars: int | None = None) -> Rule:
     return size
 
 
+def has_size_official(function: Function) -> bool:
+    """At most 150 lines, those of the imports included."""
+    return with_imports(function).count("\n") < OFFICIAL_MAX_LINES
+
+
 def has_body(min_body: int) -> Rule:
     """A rule on the body: at least `min_body` lines after the docstring (our own: one line is mostly a wrapper)."""
 
@@ -76,13 +82,12 @@ def has_body(min_body: int) -> Rule:
 
 def has_no_bad_word(function: Function) -> bool:
     """None of the paper's words for unfinished code, as whole words or their plurals ("debug" is allowed)."""
-    return has_no_bad_word_official(function) or not _BAD_WORD.search(function.code)  # the first is quick
+    return not _holds(BAD_WORDS, function.code) or not _BAD_WORD.search(function.code)  # the first is quick
 
 
 def has_no_bad_word_official(function: Function) -> bool:
-    """None of the same words anywhere in the text, as substrings ("debug" is not allowed)."""
-    text = function.code.lower()
-    return not any(word in text for word in BAD_WORDS)
+    """None of the same words anywhere in code and imports, as substrings ("debug" is not allowed)."""
+    return not _holds(BAD_WORDS, with_imports(function))
 
 
 def has_no_bad_import(function: Function) -> bool:
@@ -95,9 +100,8 @@ def has_no_bad_import(function: Function) -> bool:
 
 
 def has_no_bad_import_official(function: Function) -> bool:
-    """No such import in the text: drops `import osmnx` and "from system", keeps `os.sep` (imported elsewhere)."""
-    text = function.code.lower()
-    return not any(bad in text for bad in _BAD_IMPORT_TEXTS)
+    """No such import anywhere in code and imports, as a substring: drops `import osmnx` and "from system", too."""
+    return not _holds(_BAD_IMPORT_TEXTS, with_imports(function))
 
 
 def returns_value(function: Function) -> bool:
@@ -150,6 +154,11 @@ def returns_data(function: Function) -> bool:
     inner = {node.name for node in statements(function.node) if isinstance(node, FunctionNode)} - {function.name}
     values = _returned(function)
     return not any(isinstance(v, ast.Lambda) or (isinstance(v, ast.Name) and v.id in inner) for v in values)
+
+
+def _holds(parts: tuple[str, ...], text: str) -> bool:
+    lower = text.lower()
+    return any(part in lower for part in parts)
 
 
 def _is_bad(module: str) -> bool:

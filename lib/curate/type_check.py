@@ -6,18 +6,21 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lib.core.progress import Progress
 from lib.core.records import Journal, Record, StudyError, canonical, content_id
 
-# Pyright's default strictness. The environment is empty, and version and platform are fixed, so that a verdict does
-# not depend on the machine: a third-party module resolves only if the checker brings stubs for it.
+# Pyright's default strictness. Version and platform are fixed, and the environment is empty or names the folders of the
+# one that is asked for, so that a verdict does not depend on the machine: in the empty one, a third-party module
+# resolves only if the checker brings stubs for it.
 CONFIG = {
     "include": ["*.py"],
     "typeCheckingMode": "standard",
@@ -33,21 +36,74 @@ LONGEST = 200  # characters kept of a message
 # NODE_PATH, OPENSSL_CONF, GITHUB_ACTIONS, PYRIGHT_TMPDIR, VIRTUAL_ENV, LD_PRELOAD.
 KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
 POLL_SECONDS = 0.05
+OWN = "study"  # what the environment of this process is called
+# Asked of an environment's Python: where it imports from, its standard library aside, and what is installed there.
+QUESTION = """
+import importlib.metadata, json, os, sys, sysconfig
+standard = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+standard |= {os.path.join(path, "lib-dynload") for path in standard}
+folders = [path for path in sys.path if os.path.isdir(path) and os.path.realpath(path) not in standard]
+packages = {f"{one.metadata['Name']} {one.version}" for one in importlib.metadata.distributions()}
+print(json.dumps([folders, sorted(packages)]))
+"""
+ANSWER_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Installed packages, to which imports can resolve, and the folders that hold them."""
+
+    folders: tuple[str, ...]
+    packages: tuple[str, ...]
+    """Names and versions, "torch 2.1.2", sorted."""
+
+    @property
+    def identity(self) -> str:
+        """A hash of the packages, wherever they lie."""
+        return content_id(self.packages)
+
+
+def find_environment(name: str) -> Environment | None:
+    """Return the environment called "study", which is this one, or that of a path: its folder or its Python.
+
+    None for "". Raises StudyError for what is no environment.
+    """
+    if not name:
+        return None
+    path = sys.executable if name == OWN else os.path.abspath(os.path.expanduser(name))
+    python = os.path.join(path, "bin", "python") if os.path.isdir(path) else path
+    try:
+        asked = [python, "-I", "-c", QUESTION]
+        done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_SECONDS)
+        folders, packages = json.loads(done.stdout)
+        return Environment(tuple(folders), tuple(packages))
+    except (OSError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
+        why = (isinstance(error, OSError) and error.strerror) or "it does not answer as Python does"
+        raise StudyError(
+            f"CHECK_WITH={name!r:.200} is no Python environment ({why}); give the path of an environment's folder or "
+            f'of its Python, "{OWN}" for this one, or "" for none'
+        ) from error
 
 
 def check(
-    seeds: Sequence[Record], journal: Journal, workers: int, timeout: float = 120.0, batch: int = 1000
+    seeds: Sequence[Record],
+    journal: Journal,
+    workers: int,
+    environment: Environment | None = None,
+    timeout: float = 120.0,
+    batch: int = 1000,
 ) -> dict[str, list[str]]:
     """Return {seed id: its type errors, one line each}; a function without errors has an empty list.
 
-    A record has `id` and `code`. `batch` functions (official high_quality_subset.py: 250) share one process, `workers`
-    processes run at a time, each for at most `timeout` seconds (official: 120). The official code drops a batch that
-    times out; here it is split in two and tried again, down to the one function at fault, whose only error is then
-    TIMED_OUT (or CRASHED). Code that `journal` has for the same checker is not checked again. Raises StudyError when
-    the checker itself fails.
+    A record has `id` and `code`. Third-party imports resolve to the packages of `environment`. `batch` functions
+    (official high_quality_subset.py: 250) share one process, `workers` processes run at a time, each for at most
+    `timeout` seconds (official: 120). The official code drops a batch that times out; here it is split in two and tried
+    again, down to the one function at fault, whose only error is then TIMED_OUT (or CRASHED). Code that `journal` has
+    for the same checker and the same packages is not checked again. Raises StudyError when the checker itself fails.
     """
-    version = importlib.metadata.version("basedpyright")
-    keys = {seed["id"]: content_id("typecheck", version, CONFIG, seed["code"]) for seed in seeds}
+    checker = [importlib.metadata.version("basedpyright"), CONFIG, *([environment.identity] if environment else [])]
+    folders = environment.folders if environment else ()
+    keys = {seed["id"]: content_id("typecheck", *checker, seed["code"]) for seed in seeds}
     codes = {keys[seed["id"]]: seed["code"] for seed in seeds}
     missing = [key for key in codes if key not in journal]
     size = max(1, min(batch, -(-len(missing) // workers)))
@@ -57,7 +113,7 @@ def check(
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_Batch({key: codes[key] for key in waiting.popleft()}, timeout))
+                running.append(_Batch({key: codes[key] for key in waiting.popleft()}, folders, timeout))
             time.sleep(POLL_SECONDS)
             for ended in [one for one in running if one.process.poll() is not None]:
                 running.remove(ended)
@@ -85,13 +141,18 @@ def command(folder: Path) -> list[str]:
 
 
 class _Batch:
-    """Functions in a folder of their own and the process that checks them; `timeout` in seconds."""
+    """Functions in a folder of their own and the process that checks them; `timeout` in seconds.
 
-    def __init__(self, codes: Mapping[str, str], timeout: float) -> None:
+    `folders` hold the packages to which imports resolve.
+    """
+
+    def __init__(self, codes: Mapping[str, str], folders: Sequence[str], timeout: float) -> None:
         self.keys, self.timeout, self.started = list(codes), timeout, time.monotonic()
         self._scratch = tempfile.TemporaryDirectory(prefix="typecheck-")
         self.folder = Path(self._scratch.name).resolve()
-        (self.folder / "environment" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+        packages = self.folder / "environment" / "lib" / "python3.11" / "site-packages"
+        packages.mkdir(parents=True)
+        (packages / "folders.pth").write_text("".join(f"{folder}\n" for folder in folders))
         (self.folder / "pyrightconfig.json").write_text(canonical(CONFIG))
         for key, code in codes.items():
             (self.folder / f"{key}.py").write_bytes(code.encode("utf-8", "surrogatepass"))

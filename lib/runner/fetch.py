@@ -47,10 +47,11 @@ def main() -> None:
     """Read the command line and fetch."""
     parser = argparse.ArgumentParser(prog="python -m lib.runner.fetch", description=__doc__)
     parser.add_argument("--profile", default="laptop")
-    for option in ("run", "model", "engine"):
+    for option in ("run", "model", "judge", "engine"):
         parser.add_argument(f"--{option}", default="")
     arguments = parser.parse_args()
-    fetch(settle(arguments.profile, {"MODEL": arguments.model, "ENGINE": arguments.engine}))
+    options = {name: getattr(arguments, name.lower()) for name in ("MODEL", "JUDGE", "ENGINE")}
+    fetch(settle(arguments.profile, options))
 
 
 if __name__ == "__main__":

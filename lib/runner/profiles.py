@@ -157,7 +157,7 @@ def text_of(path: Path) -> str:
 
 
 def settle(profile: str, options: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return every notebook's parameters: the profile's, with the command line's RUN, MODEL and ENGINE over them.
+    """Return every notebook's parameters: the profile's, under the command line's RUN, MODEL, JUDGE and ENGINE.
 
     ENGINE=replay also sets REPLAY, with which a training is shown as recorded. Raises StudyError as load_profile does.
     """

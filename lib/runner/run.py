@@ -142,9 +142,11 @@ def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
 
 
 def model_of(parameters: dict[str, Any]) -> str:
-    """Return the model whose weights a stage loads here, "" for none."""
+    """Return the model whose weights a stage loads here, "" for none; the curation's is the judge, if it judges any."""
     elsewhere = parameters.get("ENGINE") in ("replay", "server") or parameters.get("REPLAY")
-    return "" if elsewhere else parameters.get("MODEL", "")
+    if elsewhere or parameters.get("JUDGED") == 0:
+        return ""
+    return parameters.get("JUDGE") or parameters.get("MODEL", "")
 
 
 def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -> None:
@@ -207,7 +209,7 @@ def command_line() -> argparse.Namespace:
         "what", nargs="?", default="study", help="study, or the number of a notebook, with what it needs"
     )
     parser.add_argument("--profile", default="laptop")
-    for option in ("run", "model", "engine"):
+    for option in ("run", "model", "judge", "engine"):
         parser.add_argument(f"--{option}", default="")
     return parser.parse_args()
 
@@ -219,7 +221,7 @@ def main() -> None:
     if not stages:
         known = ", ".join(stage.number for stage in STAGES)
         raise StudyError(f"{arguments.what!r} is neither study nor a notebook's number: {known}")
-    options = {"RUN": arguments.run, "MODEL": arguments.model, "ENGINE": arguments.engine}
+    options = {name: getattr(arguments, name.lower()) for name in ("RUN", "MODEL", "JUDGE", "ENGINE")}
     started = time.monotonic()
     run_stages(stages, arguments.profile, options)
     print(f"finished in {clock(time.monotonic() - started)}")

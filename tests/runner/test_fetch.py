@@ -10,7 +10,7 @@ from lib.runner import fetch
 from lib.runner.profiles import settle
 
 PROFILE = {
-    "01_seed_curation": {"PACKAGES": "toolz", "MODEL": "owner/judge"},
+    "01_seed_curation": {"PACKAGES": "toolz", "JUDGE": "owner/judge"},
     "02_self_oss_instruct": {"MODEL": "owner/base@main"},
     "04_sft": {"MODEL": "owner/base@main"},
     "05_evaluation": {"MODEL": "owner/base@main", "BENCHMARKS": ["humaneval", "mbpp"]},
@@ -54,11 +54,18 @@ def test_models_corpus_and_benchmarks_are_fetched(asked, tmp_path, capsys):
     ]
 
 
-def test_a_replay_needs_no_model_and_one_model_may_replace_all(asked, tmp_path):
+def test_a_replay_needs_no_model_and_a_judge_of_nothing_is_none(asked, tmp_path):
     fetch.fetch(parameters(tmp_path, ENGINE="replay"))
     assert asked == [("packages", "toolz", "")]
+    fetch.fetch(parameters(tmp_path, {"01_seed_curation": {"JUDGED": 0}}.items()))
+    assert asked[1:] == ["owner/base@main", ("packages", "toolz", "")]
+
+
+def test_the_model_and_the_judge_are_replaced_each_by_its_own_name(asked, tmp_path):
     fetch.fetch(parameters(tmp_path, MODEL="gemma3-270m"))
-    assert asked[1:-1] == ["gemma3-270m"]
+    assert asked[:-1] == ["gemma3-270m", "owner/judge"]
+    fetch.fetch(parameters(tmp_path, JUDGE="owner/another"))
+    assert asked[3:-1] == ["owner/another", "owner/base@main"]
 
 
 def test_a_corpus_of_the_hub_is_not_kept(asked, tmp_path, capsys):

@@ -157,6 +157,7 @@ def test_weights_may_be_fractions(tmp_path):
         ("04_sft:\n  RUN: mine\n", "line 2: 04_sft: RUN is the same for all notebooks; give it on the command line"),
         ("04_sft:\n  SEED: 1\n06_magic:\n", "line 3: there is no notebook 06_magic"),
         ("04_sft:\n  SEED: 1\n  SEEDS: 1\n", "line 3: 04_sft has no parameter SEEDS"),
+        ("01_seed_curation:\n  MODEL: a/b\n", "line 2: 01_seed_curation has no parameter MODEL; it has .* JUDGE,"),
         ("05_evaluation:\n  BENCHMARKS: [humaneval, 1]\n", r"line 2: 05_evaluation: BENCHMARKS\[1\] must be str"),
         ("05_evaluation:\n  BENCHMARKS: humaneval\n", "line 2: 05_evaluation: BENCHMARKS must be list"),
     ],
@@ -183,7 +184,7 @@ def test_a_folder_or_a_name_without_end_is_no_profile(tmp_path):
         load_profile("x" * 5000)
 
 
-@pytest.mark.parametrize("option", ["RUN", "MODEL", "ENGINE"])
+@pytest.mark.parametrize("option", ["RUN", "MODEL", "JUDGE", "ENGINE"])
 @pytest.mark.parametrize("odd", ["a\nb", "a\x00", "a\udcff", "a\x1b[2J"])
 def test_odd_characters_of_the_command_line(option, odd):
     with pytest.raises(StudyError, match=f"{option} holds the character"):

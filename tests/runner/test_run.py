@@ -18,8 +18,10 @@ from helpers import descendants, made_function
 
 from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT
-from lib.core.records import StudyError, read_records
+from lib.core.records import Journal, StudyError, read_records
 from lib.core.study import STAGES
+from lib.curate import judge
+from lib.generate.window import too_long
 from lib.runner import kernel, lab, profiles, run
 
 NAMES = [stage.name for stage in STAGES]
@@ -31,6 +33,15 @@ def test_every_profile_sets_only_what_the_notebooks_have(profile):
     settled = profiles.settle(profile, {})
     assert list(settled) == NAMES
     assert all(values["RUN"] == profile for values in settled.values())
+
+
+def test_the_judge_is_not_the_model_that_is_aligned():
+    loaded = {name: run.model_of(values) for name, values in profiles.settle("laptop", {}).items()}
+    assert all(loaded[name] for name in NAMES if name != "03_execution_filtering")
+    for option, changed in (("MODEL", ("02_self_oss_instruct", "04_sft", "05_evaluation")), ("JUDGE", NAMES[:1])):
+        settled = profiles.settle("laptop", {option: "owner/other"})
+        now = {name: run.model_of(values) for name, values in settled.items()}
+        assert now == loaded | dict.fromkeys(changed, "owner/other")
 
 
 def test_numbers_are_read_as_people_write_them():
@@ -62,6 +73,13 @@ def test_an_unknown_profile_or_notebook_is_one_line(runner):
 def test_an_unknown_model_stops_before_the_first_notebook(runner):
     output = runner.fail("study", "--profile", "smoke", "--model", "qwen-9000")
     assert "qwen2.5-coder-0.5b-instruct" in output and "01 │" not in output
+
+
+def test_an_environment_that_is_none_stops_notebook_01_before_it_reads_anything(runner):
+    values = {"CHECK_WITH": "no-such-environment", "JUDGED": 0}
+    output = runner.fail("01", "--profile", runner.profile("checked", {"01_seed_curation": values}))
+    assert "CHECK_WITH='no-such-environment' is no Python environment" in output and "Traceback" not in output
+    assert not (runner.runs / "checked" / "01_seed_curation" / "shards").exists()
 
 
 @pytest.fixture
@@ -248,7 +266,7 @@ def test_a_notebook_opened_by_hand_runs_top_to_bottom(tmp_path, monkeypatch):
     ("kind", "section"),
     [
         ("folder", {}),
-        ("folder", {"RULES": "official"}),
+        ("folder", {"RULES": "official", "CHECK_WITH": "study"}),
         ("folder", {"UNIT": "snippets"}),
         ("list", {}),
         ("parquet", {}),
@@ -274,3 +292,49 @@ def test_notebook_01_takes_seeds_from_anywhere(runner, tmp_path, kind, section):
     assert all(seed["source"]["licence"] == "MIT" and seed["source"]["line"] > 0 for seed in seeds)
     if not section:
         assert all(seed["code"].startswith("import math\n\n\ndef ") for seed in seeds)
+    checked = manifest_of_01(runner, "elsewhere")["metrics"].get("checked with", [])
+    assert any(package.startswith("torch ") for package in checked) is ("CHECK_WITH" in section)
+
+
+def manifest_of_01(runner, name):
+    return json.loads((runner.runs / name / "01_seed_curation" / "manifest.json").read_text())
+
+
+class Narrow:
+    """A judge that says Yes to every prompt but those that hold `word`, which are too long for it."""
+
+    revision = version = "narrow"
+
+    def __init__(self, word):
+        self.word = word
+
+    def load(self):
+        pass
+
+    def generate(self, requests):
+        for place, request in enumerate(requests):
+            answer = {"text": " Yes", "finish_reason": "length", "prompt_tokens": 1, "cached_tokens": 0, "tokens": 1}
+            yield place, too_long() if self.word in request.prompt else answer
+
+
+def test_a_seed_whose_prompt_the_judge_cannot_hold_is_counted_with_its_reason(runner, tmp_path):
+    folder, recorded = tmp_path / "corpus", tmp_path / "recorded" / "01_seed_curation"
+    folder.mkdir()
+    recorded.mkdir(parents=True)
+    (folder / "m.py").write_text("\n\n".join(made_function(n) for n in range(8)))
+    values = {"CORPUS": str(folder), "LICENCE": "MIT", "JUDGED": 0}
+    runner.run("01", "--profile", runner.profile("unjudged", {"01_seed_curation": values}))
+    found = read_records(runner.runs / "unjudged" / "01_seed_curation" / "seeds.jsonl")
+    seeds = sorted(found, key=lambda seed: seed["order"])
+    with Journal(recorded / "completions.jsonl") as cache:
+        for order, number in ((0, 4), (1, 2)):
+            engine = Narrow(f"def {seeds[2]['name']}(")
+            judge.judge(engine, cache, judge.load_judged(), judge.load_system(), seeds[:number], order)
+    name = parameter_defaults("01_seed_curation")["JUDGE"]
+    (recorded / "manifest.json").write_text(json.dumps({"metrics": {"model": {"name": name, "revision": "narrow"}}}))
+    values |= {"JUDGED": 4, "JUDGED_TWICE": 2, "PLANTED": 0, "REPLAY_FROM": str(recorded.parent)}
+    runner.run("01", "--engine", "replay", "--profile", runner.profile("judged", {"01_seed_curation": values}))
+    manifest = manifest_of_01(runner, "judged-replay")
+    assert manifest["funnel"][-1]["reasons"] == {"too long for the judge's window": 1}
+    assert manifest["funnel"][-1]["out"] == manifest["metrics"]["seeds"] == len(seeds) - 1
+    assert manifest["metrics"]["judge"]["asked"] == manifest["metrics"]["judge"]["yes"] == 3

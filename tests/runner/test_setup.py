@@ -254,6 +254,8 @@ def test_make_help_lists_the_targets():
 def test_make_hands_the_choices_to_the_runner():
     done = run("make", "-n", "study", "PROFILE=smoke", "MODEL=a/b@c", "RUN=trial", "ENGINE=server")
     assert '-m lib.runner.run study --profile "smoke" --run "trial" --model "a/b@c" --engine "server"' in done.stdout
+    judged = run("make", "-n", "study", "MODEL=a/b", "JUDGE=c/d@e").stdout
+    assert re.search(r'-m lib.runner.run study --profile "laptop" +--model "a/b" +--judge "c/d@e" *$', judged, re.M)
     assert re.search(r'-m lib.runner.run 03 --profile "laptop" *$', run("make", "-n", "03").stdout, re.M)
     replay = run("make", "-n", "replay", "RUN=again").stdout
     assert '-m lib.runner.run study --profile "laptop" --run "again" --engine replay' in replay
@@ -317,6 +319,7 @@ def test_doctor_tells_what_fails(monkeypatch, capsys, tmp_path):
 
 def test_doctor_looks_for_the_model_that_the_study_runs():
     assert parameter_defaults("02_self_oss_instruct")["MODEL"] == doctor.MODEL
+    assert parameter_defaults("01_seed_curation")["JUDGE"] == doctor.MODEL
     assert doctor.MODEL in models.EMBEDDED
 
 
