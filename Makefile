@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
+.PHONY: help setup plan study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -12,6 +12,8 @@ JUDGE ?=# the model that judges docstrings in notebook 01, named likewise; the p
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
+GPUS ?=# for plan: the GPUs that the run will have, as 4xA100, where they are not in this machine
+PRICE ?=# for plan: dollars a GPU-hour
 WHAT ?= curate# a file of perf
 DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
 DEVICE ?= $(shell ls "$(VENV)"/.installed-gpu-* >/dev/null 2>&1 && echo gpu || echo cpu)# cpu, or gpu for CUDA
@@ -32,10 +34,13 @@ setup: ## make the virtual environment from the lock (once, and again when the l
 	@$(if $(PYTHON),,echo "no usable Python found: install Python 3.11, 3.12 or 3.13 with its venv module, or give PYTHON=/path/to/python" >&2; exit 1)
 	@"$(PYTHON)" requirements/install.py $(LOCK) $(DEV) "$(VENV)"
 
+plan: setup ## reckon what a run of a profile needs and check what would stop it: PROFILE=..., GPUS=4xA100, PRICE=2.5
+	@$(PY) -m lib.runner.plan $(CHOICES) $(if $(GPUS),--gpus "$(GPUS)") $(if $(PRICE),--price "$(PRICE)")
+
 study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.runner.run study $(CHOICES)
 
-replay verify: LOCK = replay# also served by a larger lock
+replay verify plan: LOCK = replay# also served by a larger lock
 replay: setup ## run the notebooks from recorded completions: no model, only 0.9 GB of packages
 	@$(PY) -m lib.runner.run study $(OPTIONS) --engine replay
 

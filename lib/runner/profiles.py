@@ -18,6 +18,7 @@ from lib.core.study import STAGES
 
 FOLDER = ROOT / "notebooks" / "params"
 SUFFIXES = (".yaml", ".yml")
+BASE = "BASE"  # the first name of a file may be this: the profile whose values it changes
 FORM = "write NAME: value, a line each, below a notebook's name, as notebooks/params/smoke.yaml does"
 
 TAG = "tag:yaml.org,2002:"
@@ -92,33 +93,67 @@ def refuse(node: Node, problem: str, remedy: str) -> NoReturn:
 def load_profile(profile: str) -> dict[str, dict[str, Any]]:
     """Return {notebook: {parameter: value}} of a profile, every name and type checked.
 
-    A profile is the name of a file in notebooks/params, or the path of a YAML file of one's own. StudyError, with the
-    file, the line and the remedy, for what is no such file, is written twice, is unknown or has a wrong type.
+    A profile is the name of a file in notebooks/params, or the path of a YAML file of one's own. Its values are put
+    over those of its BASE, if it names one; a list or a mapping replaces another as a whole. StudyError, with the file,
+    the line and the remedy, for what is no such file, is written twice, is unknown, has a wrong type or is a circle.
     """
-    path = path_of(profile)
-    settled = {stage.name: parameter_defaults(stage.name) for stage in STAGES}
-    for line, name, values in written(path):
-        try:
-            if name not in settled:
-                raise StudyError(f"there is no notebook {name}; the study has {', '.join(settled)}")
-            if "RUN" in values:
-                raise StudyError(f"{name}: RUN is the same for all notebooks; give it on the command line as RUN=")
-            check_types(name, values, settled[name])
-        except StudyError as error:
-            raise StudyError(f"{path}, line {line}: {error}") from error
-        settled[name].update(values)
+    defaults = {stage.name: parameter_defaults(stage.name) for stage in STAGES}
+    settled = {name: dict(values) for name, values in defaults.items()}
+    for path in reversed(files_of(profile)):
+        for line, name, values in written(path):
+            if name == BASE:
+                continue
+            try:
+                if name not in settled:
+                    raise StudyError(f"there is no notebook {name}; the study has {', '.join(settled)}")
+                if "RUN" in values:
+                    raise StudyError(f"{name}: RUN is the same for all notebooks; give it on the command line as RUN=")
+                check_types(name, values, defaults[name])
+            except StudyError as error:
+                raise StudyError(f"{path}, line {line}: {error}") from error
+            settled[name].update(values)
     return settled
+
+
+def files_of(profile: str) -> list[Path]:
+    """Return the files of a profile: its own, that of its BASE, and so on; StudyError for a missing one or a circle."""
+    files = [path_of(profile)]
+    while named := [(line, values[BASE]) for line, name, values in written(files[-1]) if name == BASE]:
+        files.append(base_of(files, *named[0]))
+    return files
+
+
+def base_of(files: list[Path], line: int, base: str) -> Path:
+    """Return the file that BASE names in a line of the last of `files`, which must not be one of them.
+
+    A name with a suffix is that of a file beside the one that names it. StudyError as `files_of`.
+    """
+    path = files[-1]
+    try:
+        found = path_of(str(path.parent / base) if base.lower().endswith(SUFFIXES) else base, BASE)
+    except StudyError as error:
+        raise StudyError(f"{path}, line {line}: {error}") from error
+    if found.resolve() in [each.resolve() for each in files]:
+        circle = " < ".join(each.name for each in [*files, found])
+        raise StudyError(f"{path}, line {line}: BASE={base} makes a circle ({circle}); remove one BASE of these")
+    return found
 
 
 def written(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Yield the line, the notebook and the value of every parameter that a file sets; first each notebook with none.
 
-    StudyError for what is not YAML of this form.
+    BASE comes first, as a notebook that is called so. StudyError for what is not YAML of this form.
     """
     text, place = text_of(path), ""
     try:
         loader = Loader(text)
-        for name, line, section in loader.entries(loader.get_single_node()):
+        for number, (name, line, section) in enumerate(loader.entries(loader.get_single_node())):
+            if name == BASE:
+                base = loader.construct_object(section, deep=True)
+                if number or not isinstance(base, str) or not base:
+                    refuse(section, "BASE names a profile and stands first", "write BASE: NAME in the first line")
+                yield line, BASE, {BASE: base}
+                continue
             yield line, name, {}
             place = f"{name}: "
             for key, inner, node in loader.entries(section):
@@ -133,14 +168,14 @@ def written(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
         raise StudyError(f"{path}, line {line}: YAML has no character U+{error.character:04X}; remove it") from error
 
 
-def path_of(profile: str) -> Path:
-    """Return the file of a profile; StudyError when there is none."""
+def path_of(profile: str, what: str = "PROFILE") -> Path:
+    """Return the file of a profile; StudyError, which says `what` names it, when there is none."""
     own = profile.lower().endswith(SUFFIXES)
     for path in [Path(profile)] if own else [FOLDER / f"{profile}{suffix}" for suffix in SUFFIXES]:
         if os.path.exists(path):  # unlike Path.exists, no error where the name is too long
             return path
     known = ", ".join(sorted(path.stem for path in FOLDER.iterdir() if path.suffix in SUFFIXES))
-    raise StudyError(f"PROFILE={profile:.99} is unknown; choose {known}, or give the path of a YAML file")
+    raise StudyError(f"{what}={profile:.99} is unknown; choose {known}, or give the path of a YAML file")
 
 
 def text_of(path: Path) -> str:

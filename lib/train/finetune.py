@@ -102,9 +102,11 @@ def train(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path
 
 
 def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> str:
-    """Return a hash of all that a training's result depends on; `micro_batch`, which only saves memory, is left out."""
+    """Return a hash of all that a training's result depends on, without what only saves memory."""
     texts = sorted((example["id"], example["instruction"], example["response"]) for example in examples)
-    return content_id(model.sha256, asdict(replace(recipe, micro_batch=0)), render_prompt(""), texts)
+    facts = asdict(replace(recipe, micro_batch=0))
+    del facts["gradient_checkpointing"]
+    return content_id(model.sha256, facts, render_prompt(""), texts)
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:

@@ -27,6 +27,7 @@ class Recipe:
     held_out: float = 0.05  # share of the examples that is never trained on
     seed: int = 42  # train.py: the same
     checkpoint_steps: int = 10  # updates between two checkpoints, each with a held-out loss
+    gradient_checkpointing: bool = False  # as the README: recomputes activations, which saves memory and takes time
     loss_on: str = "response"  # as train.py; "everything" adds the prompt, for comparison only
     warmup: float = 0.05  # share of the updates, as in the README
     weight_decay: float = 0.0  # as in train.py

@@ -127,7 +127,9 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        remedy = "lower MICRO_BATCH (the training resumes), set METHOD='lora', or LAUNCH='fsdp' on several GPUs"
+        remedy = (
+            "lower MICRO_BATCH or set GRADIENT_CHECKPOINTING (the training resumes), or METHOD='lora', LAUNCH='fsdp'"
+        )
         raise StudyError(f"the GPU's memory is full: {remedy}") from error
     except Exception as error:
         full = shutil.disk_usage(folder).free < SPARE or "No space left" in str(error)
@@ -151,7 +153,7 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         num_train_epochs=recipe.epochs, learning_rate=recipe.learning_rate, lr_scheduler_type="linear",
         warmup_steps=recipe.warmup, weight_decay=recipe.weight_decay,
         max_grad_norm=-1.0,  # no clipping; the norm is still logged
-        per_device_train_batch_size=recipe.micro_batch, gradient_checkpointing=False,
+        per_device_train_batch_size=recipe.micro_batch, gradient_checkpointing=recipe.gradient_checkpointing,
         eval_strategy="steps", eval_steps=recipe.checkpoint_steps, eval_on_start=last_checkpoint(folder) is None,
         save_strategy="steps", save_steps=recipe.checkpoint_steps, save_total_limit=2,
         logging_steps=1, logging_nan_inf_filter=False, include_num_input_tokens_seen="all",

@@ -180,7 +180,7 @@ def test_a_folder_or_a_name_without_end_is_no_profile(tmp_path):
     (tmp_path / "mine.yaml").mkdir()
     with pytest.raises(StudyError, match="cannot be read .*; give the path of a YAML file"):
         load_profile(str(tmp_path / "mine.yaml"))
-    with pytest.raises(StudyError, match="is unknown; choose gpu, laptop"):
+    with pytest.raises(StudyError, match="is unknown; choose codeqwen-7b, "):
         load_profile("x" * 5000)
 
 

@@ -26,6 +26,7 @@ REQUIREMENTS = ROOT / "requirements"
 LOCKS = ("run", "gpu", "replay", "dev")
 TARGETS = (
     "setup",
+    "plan",
     "study",
     "replay",
     "01 02 03 04 05",
@@ -260,11 +261,20 @@ def test_make_hands_the_choices_to_the_runner():
     replay = run("make", "-n", "replay", "RUN=again").stdout
     assert '-m lib.runner.run study --profile "laptop" --run "again" --engine replay' in replay
     assert '-m lib.runner.fetch --profile "smoke"' in run("make", "-n", "fetch", "PROFILE=smoke").stdout
+    plan = run("make", "-n", "plan", "PROFILE=paper", "GPUS=8xH100", "PRICE=2").stdout
+    assert re.search(r'-m lib.runner.plan --profile "paper" .*--gpus "8xH100" --price "2" *$', plan, re.M)
 
 
 @pytest.mark.parametrize(
     ("target", "locks"),
-    [("study", "run"), ("study DEVICE=gpu", "gpu"), ("test", "run dev"), ("perf", "run dev"), ("replay", "replay")],
+    [
+        ("study", "run"),
+        ("study DEVICE=gpu", "gpu"),
+        ("test", "run dev"),
+        ("perf", "run dev"),
+        ("replay", "replay"),
+        ("plan", "replay"),
+    ],
 )
 def test_make_installs_what_a_target_takes(target, locks, tmp_path):
     done = run("make", "-n", *target.split(), f"VENV={tmp_path}/new")

@@ -95,7 +95,7 @@ def test_an_interrupted_launch_leaves_no_process(tiny: Model, two: str, tmp_path
 def test_the_error_of_a_process_is_raised(tiny: Model, two: str, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"^BATCH=2 is not a multiple of 4, MICRO_BATCH x processes"):
         train(tiny, EXAMPLES, replace(RECIPE, batch=2), tmp_path, two)
-    with pytest.raises(StudyError, match="not a configuration: give ddp, fsdp, zero3"):
+    with pytest.raises(StudyError, match="not a configuration: give ddp, ddp8, fsdp, fsdp8, zero3"):
         train(tiny, EXAMPLES, RECIPE, tmp_path, "horovod")
     with pytest.raises(StudyError, match=r"^examples of a lfm2 cannot be packed: .*; choose another MODEL$"):
         train(other(tiny, tmp_path / "lfm2", Lfm2Config(**LFM2)), EXAMPLES, RECIPE, tmp_path / "out", two)
@@ -172,7 +172,7 @@ def test_weights_sharded_by_fsdp2_give_the_loss_curve_of_one_process(tiny: Model
     assert sharded == pytest.approx(one, rel=1e-4) and len(set(one)) == 6
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp", "zero3"])
+@pytest.mark.parametrize("name", ["ddp", "ddp8", "fsdp", "fsdp8", "zero3"])
 def test_accelerate_understands_the_shipped_configurations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run: accelerate reads each and builds the environment that its processes would get."""
     from accelerate.commands import launch as accelerate
@@ -180,16 +180,18 @@ def test_accelerate_understands_the_shipped_configurations(name: str, monkeypatc
     script = ["--config_file", str(launch.configuration(name)), "--module", "lib.train.finetune", "job"]
     args = accelerate.launch_command_parser().parse_args(script)
     args, _, _ = accelerate._validate_launch_command(args)
-    assert args.num_processes >= 4 and args.mixed_precision in (None, "no"), "the recipe decides the precision"
+    assert args.num_processes == (4 if name in ("ddp", "fsdp") else 8) and args.mixed_precision in (None, "no"), (
+        "the recipe decides the precision"
+    )
     if name == "zero3":
         args.deepspeed_fields_from_accelerate_config = ""
         _, environment = accelerate.prepare_deepspeed_cmd_env(args)
         wanted = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}
     else:
         environment = accelerate.prepare_multi_gpu_env(args)
-        wanted = {"FSDP_VERSION": "2", "ACCELERATE_USE_FSDP": "true"} if name == "fsdp" else {}
+        wanted = {"FSDP_VERSION": "2", "ACCELERATE_USE_FSDP": "true"} if "fsdp" in name else {}
     assert wanted.items() <= environment.items()
-    if name == "fsdp":
+    if "fsdp" in name:
         from accelerate import FullyShardedDataParallelPlugin
 
         for key, value in environment.items():
