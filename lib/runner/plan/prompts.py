@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lib import evaluate
+from lib.core.markdown import code_of
 from lib.core.study import only
 from lib.curate import judge
 from lib.generate.few_shot import NEXT_EXAMPLE
@@ -73,7 +74,7 @@ def judging(values: Mapping[str, Any]) -> Kind:
 
 def synthesis(values: Mapping[str, Any]) -> list[Kind]:
     """Return the prompts of the three steps, one per exemplar, in whose place a seed, concepts or task would stand."""
-    style = prompts.style(values["PROMPTS"], load_systems())
+    style = prompts.style(values["PROMPTS"], load_systems(), values["RESTRICTED"])
     for_tasks, for_responses = style.pools(load_exemplars())
     decks = dealt(for_tasks, values["SHOTS"], values["DECKS"], values["SAMPLING_SEED"])
     last = dealt(for_responses, values["RESPONSE_SHOTS"], values["RESPONSE_DECKS"], values["SAMPLING_SEED"])
@@ -81,10 +82,10 @@ def synthesis(values: Mapping[str, Any]) -> list[Kind]:
     listed = [", ".join(e.concepts) for e in for_tasks]
     tasks = [e.instruction for e in for_tasks]
     if values["DIRECT"]:
-        asked = [style.inspired(deck, e.snippet) for deck, e in zip(decks, for_tasks, strict=True)]
+        asked = [style.inspired(deck, code_of(e.snippet)) for deck, e in zip(decks, for_tasks, strict=True)]
         steps = [Kind(stage, "instruction", asked, tasks, values["INSTRUCTION_TOKENS"], shared)]
     else:
-        asked = [style.concepts(deck, e.snippet) for deck, e in zip(decks, for_tasks, strict=True)]
+        asked = [style.concepts(deck, code_of(e.snippet)) for deck, e in zip(decks, for_tasks, strict=True)]
         told = [
             style.instruction(deck, e.category, e.difficulty, e.concepts)
             for deck, e in zip(decks, for_tasks, strict=True)
@@ -107,7 +108,7 @@ def dealt(exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> l
 
 def evaluation(values: Mapping[str, Any]) -> Kind:
     """Return the prompts of HumanEval, which stand for those of all benchmarks: the others may not be at hand."""
-    how = {name.lower(): values[name] for name in ("PROTOCOL", "RAW_PROMPT") if name in values}
+    how = {name.lower(): values[name] for name in ("PROTOCOL", "RAW_PROMPT")}
     benchmark = evaluate.load_benchmark("humaneval", values["DATA"] or None, **how)
     asked = [benchmark.prompt(task) for task in benchmark.problems]
     answers = [f"\n{benchmark.canonical(task)}\n```\n" for task in benchmark.problems]
