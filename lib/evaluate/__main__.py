@@ -113,7 +113,7 @@ def arguments() -> argparse.Namespace:
     """Return the command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m lib.evaluate", description=__doc__)
     grade = parser.add_subparsers(dest="command", required=True).add_parser("grade", help="grade the samples of a file")
-    grade.add_argument("--benchmark", required=True, help=", ".join(BENCHMARKS))
+    grade.add_argument("--benchmark", required=True, help=f"{', '.join(BENCHMARKS)}; or a version: humaneval+@v0.1.9")
     grade.add_argument("--samples", required=True, type=Path, help="JSON lines: task_id and solution, or completion")
     grade.add_argument("--data", type=Path, help="the benchmark's file; by default it is found or downloaded")
     grade.add_argument("--out", required=True, type=Path, help="a line per sample: " + ", ".join(PRINTED))

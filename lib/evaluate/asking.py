@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lib.core.records import Journal, Record, StudyError
-from lib.evaluate.benchmark import RAW_STOP, STOP, Benchmark
+from lib.evaluate.benchmark import RAW_STOP, Benchmark
 from lib.generate import Engine, Request, complete
 from lib.generate.protocol import sampling_seed
 
@@ -23,8 +23,9 @@ def ask(
 ) -> dict[str, list[Record]]:
     """Return `samples` completion records per task, by task id; `raw` asks with the prompt for base models.
 
-    The defaults (one greedy sample) and the stop strings are the paper's evaluation script's. At a temperature above 0
-    each sample has its own seed, derived from `seed`, the benchmark, the task and the sample's number.
+    The defaults (one greedy sample) are the paper's evaluation script's; the stop strings are those of the benchmark's
+    protocol. At a temperature above 0 each sample has its own seed, derived from `seed`, the benchmark, the task and
+    the sample's number.
 
     StudyError for several samples at temperature 0, which would all be equal.
     """
@@ -32,7 +33,7 @@ def ask(
         raise StudyError(
             f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
         )
-    stop = RAW_STOP if raw else STOP
+    stop = RAW_STOP if raw else benchmark.stop
 
     def seeded(task: str, sample: int) -> int | None:
         return sampling_seed(seed, benchmark.name, task, sample) if temperature > 0 else None

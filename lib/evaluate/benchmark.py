@@ -12,10 +12,13 @@ from lib.generate.protocol import stopped
 from lib.sandbox import Limits
 from lib.train.template import render_prompt
 
-# The paper's newer evaluation script: a response begins with an open fence and ends at the next fence on its own line.
+# The paper's script, evaluation/text2code_vllm.py of bigcode-project/selfcodealign: a response begins with an open
+# fence and ends at the next fence on its own line.
 RESPONSE_PREFIX = "```python"
 STOP = ("\n```\n",)
-# The same script for base models: they continue the benchmark's own prompt up to the next top-level statement.
+# StarCoder2-Instruct's, evaluation/text2code.py: it ends at the next fence that begins a line.
+STARCODER2_STOP = ("\n```",)
+# The paper's script for base models: they continue the benchmark's own prompt up to the next top-level statement.
 RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 
 
@@ -29,6 +32,16 @@ class Outcome(NamedTuple):
     detail: str
     number: int | None = None
     broken: bool = False
+
+
+def fence(_: Record) -> str:
+    """Return how an answer to any problem begins in the paper's script: with an open fence."""
+    return RESPONSE_PREFIX
+
+
+def unchanged(problem: Record) -> str:
+    """Return a problem's prompt as its file has it."""
+    return problem["prompt"]
 
 
 def plain(seen: Record) -> Outcome:
@@ -54,6 +67,9 @@ class Benchmark:
     anything     tasks whose rule accepts any answer, so that a wrong one passes
     between      the text between a task's prompt and its canonical solution
     faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
+    opening      problem -> what the answer in the template begins with, for the model to continue
+    stop         strings at which such an answer ends
+    raw_prompt   problem -> the prompt that a base model continues
     """
 
     name: str
@@ -73,18 +89,26 @@ class Benchmark:
     anything: frozenset[str] = frozenset()
     between: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
+    opening: Callable[[Record], str] = fence
+    stop: tuple[str, ...] = STOP
+    raw_prompt: Callable[[Record], str] = unchanged
 
     def prompt(self, task: str, raw: bool = False) -> str:
-        """Return the prompt for a task: the study's template, then an open fence.
+        """Return the prompt for a task: the study's template, then how the answer begins.
 
         With `raw`, for base models, the benchmark's own prompt, to be continued.
         """
+        problem = self.problems[task]
         if raw:
-            return self.problems[task]["prompt"]
-        return render_prompt(self.instruction(self.problems[task])) + RESPONSE_PREFIX
+            return self.raw_prompt(problem)
+        return render_prompt(self.instruction(problem)) + self.opening(problem)
 
     def solve(self, task: str, completion: str, raw: bool = False) -> str:
-        """Return the Python source in a completion of `prompt(task, raw)`."""
+        """Return the Python source in a completion of `prompt(task, raw)`.
+
+        What continues a raw prompt is put under the file's prompt, whichever of the raw prompts it was asked with, as
+        EvalPlus does.
+        """
         if not raw:
             return self.solution(self.problems[task], completion)
         kept = stopped(completion, RAW_STOP)
@@ -105,7 +129,7 @@ class Benchmark:
 
 
 def last_block(completion: str) -> str:
-    """Return the text from the last opening fence up to the next fence, as the paper's newer script does.
+    """Return the text from the last opening fence up to the next fence, as the paper's script does.
 
     Where that is no Python because the fence stands in a string, the block ends at a later one.
     """

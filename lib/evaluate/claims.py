@@ -9,11 +9,14 @@ import yaml
 from lib.core import markdown
 from lib.core.paths import ROOT
 from lib.core.records import Record
+from lib.evaluate.data import EVALPLUS, release
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, INCONCLUSIVE = "holds", "does not hold", "inconclusive"
 PAIR = ["before", "after"]  # the models of a comparison that names none
-RAW = "before, raw prompt"  # how the paper asks a base model (its newer evaluation script)
+RAW = "before, raw prompt"  # how the paper asks a base model
+# How runs asked that were recorded before these parameters of notebook 05.
+ASKED = {"PROTOCOL": "paper", "RAW_PROMPT": "unstripped"}
 # The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
 EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
 
@@ -29,13 +32,15 @@ def judge_claims(paper: Record, scores: Record, model: str, examples: int | None
 
     `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
     low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark; one
-    that does not compare before with after has `benchmark` and `models` [worse, better].
+    that does not compare before with after has `benchmark` and `models` [worse, better]; `asked` has the values of
+    notebook 05's PROTOCOL and RAW_PROMPT.
 
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
     does not hold when it lies below, and is inconclusive otherwise: it is about the direction, which any model can
     show. A claim of a value holds when our 95 % interval contains the paper's value, and does not hold otherwise; it is
-    inconclusive for another model than the paper's, another version of the benchmark, and a model tuned on fewer than
-    half as many examples, or on an unknown number.
+    inconclusive for another model than the paper's, and a model tuned on fewer than half or more than twice as many
+    examples, or on an unknown number. Both are inconclusive on another version of a benchmark of which the paper has a
+    value, and where the models were asked otherwise than the claim `needs`.
 
     EvoEval's five sets are also judged together when all of them are scored (`pooled`).
 
@@ -72,15 +77,16 @@ def _joined(sets: list[Record]) -> Record:
 def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int | None) -> Iterator[Record]:
     stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     if "untested" in claim:
-        said = "; ".join(f"{name} {_paper(claim, name, False, model)}" for name in stated)
-        yield _row(claim, ", ".join(stated), said, "", False, INCONCLUSIVE, f"not tested: {claim['untested']}")
+        yield _row(claim, ", ".join(stated), _all(claim), "", False, INCONCLUSIVE, f"not tested: {claim['untested']}")
         return
     pair = [claim.get("worse"), claim["better"]]
     compared = [name for name, models, _ in _comparisons(scores) if models == pair]
     for name in dict.fromkeys([*stated, *compared]) or ["any benchmark"]:
         same = any(_same(value, model) for value in claim["values"] if value["benchmark"] == name)
-        if "worse" in claim:
-            found = _direction(claim, name, scores)
+        if otherwise := _asked_otherwise(claim, scores):
+            found = "", INCONCLUSIVE, otherwise
+        elif "worse" in claim:
+            found = _direction(claim, name, versions, scores)
         else:
             found = _value(claim, name, versions, scores, model, examples)
         yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
@@ -99,11 +105,43 @@ def _same(value: Record, model: str) -> bool:
 def _paper(claim: Record, name: str, same: bool, model: str) -> str:
     """The paper's values for a benchmark: those of the same model if there are any, else of all its models."""
     rows = [value for value in claim["values"] if value["benchmark"] == name and (_same(value, model) or not same)]
-    said = (" to ".join(f"{row[side]}" for side in ("worse", "better") if side in row) for row in rows)
-    return "; ".join(f"{value} ({row['model']})" for value, row in zip(said, rows, strict=True)) or "no value"
+    return "; ".join(f"{_ends(row)} ({row['model']})" for row in rows) or "no value"
 
 
-def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]:
+def _all(claim: Record) -> str:
+    """All of the paper's values for a claim, benchmark by benchmark; the model once if there is only one."""
+    values = claim["values"]
+    models = {value["model"] for value in values}
+    if len(models) == 1:
+        return "; ".join(f"{value['benchmark']} {_ends(value)}" for value in values) + f" ({models.pop()})"
+    stated = dict.fromkeys(value["benchmark"] for value in values)
+    return "; ".join(f"{name} {_paper(claim, name, False, '')}" for name in stated)
+
+
+def _ends(value: Record) -> str:
+    """A value of the paper in words, and whether it speaks against the claim."""
+    said = " to ".join(f"{value[side]}" for side in ("worse", "better") if side in value)
+    return f"{said}, against the claim" if value["better"] < value.get("worse", 0) else said
+
+
+def _asked_otherwise(claim: Record, scores: Record) -> str:
+    """Why a claim's models are not those that were asked, "" when they are."""
+    asked = scores.get("asked", ASKED)
+    needed = [f"{name}={value}" for name, value in claim.get("needs", {}).items() if asked[name] != value]
+    return f"needs {' and '.join(needed)} in notebook 05" if needed else ""
+
+
+def _other_version(claim: Record, name: str, versions: Record, row: Record | None) -> str:
+    """Why a score is not of what the paper scored, and which file is, "" when it is or the paper has no value."""
+    stated = any(value["benchmark"] == name for value in claim["values"])
+    if row is None or not stated or row["version"] == versions.get(name, row["version"]):
+        return ""
+    wanted = versions[name]
+    file = f", which is {release(name, wanted)}" if name in EVALPLUS else ""
+    return f"{name} {row['version']}, and the paper's is {wanted}: put {name.lower()}@{wanted} into BENCHMARKS{file}"
+
+
+def _direction(claim: Record, name: str, versions: Record, scores: Record) -> tuple[str, str, str]:
     """Ours, verdict and why for "better beats worse" on a benchmark."""
     pair = [claim["worse"], claim["better"]]
     record = _compared(scores, name, pair)
@@ -113,6 +151,8 @@ def _direction(claim: Record, name: str, scores: Record) -> tuple[str, str, str]
     values = " to ".join(f"{100 * end['pass@1']['value']:.1f}" for end in ends if end)
     points = [f"{100 * record[key]:+.1f}" for key in ("difference", "low", "high")]
     ours = f"{values}: {points[0]} points ({points[1]} to {points[2]}), n = {record['n']}"
+    if other := _other_version(claim, name, versions, ends[1]):
+        return ours, INCONCLUSIVE, other
     if record["low"] > 0:
         return ours, HOLDS, "the interval lies above 0"
     if record["high"] < 0:
@@ -134,16 +174,12 @@ def _value(
     theirs = [value for value in claim["values"] if value["benchmark"] == name and _same(value, model)]
     if not theirs:
         return ours, INCONCLUSIVE, "another model than the paper's"
-    if row["version"] != versions.get(name, row["version"]):
-        return ours, INCONCLUSIVE, f"{name} {row['version']}; the paper's is {versions[name]}"
+    if other := _other_version(claim, name, versions, row):
+        return ours, INCONCLUSIVE, other
     if needed := theirs[0].get("examples"):
         if examples is None:
-            return (
-                ours,
-                INCONCLUSIVE,
-                f"tuned on an unknown number of examples, the paper's model on {needed:,}",
-            )
-        if 2 * examples < needed:
+            return ours, INCONCLUSIVE, f"tuned on an unknown number of examples, the paper's model on {needed:,}"
+        if not needed <= 2 * examples <= 4 * needed:
             return ours, INCONCLUSIVE, f"tuned on {examples:,} examples, the paper's model on {needed:,}"
     inside = low <= theirs[0]["better"] / 100 <= high
     return ours, HOLDS if inside else FAILS, f"the interval {'has' if inside else 'does not have'} the paper's value"

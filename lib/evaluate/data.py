@@ -4,15 +4,16 @@ import gzip
 import hashlib
 import json
 import os
-import subprocess
-import sys
+import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lib.core.records import Record, StudyError
+from lib.core.records import Record, StudyError, replacing
 
 DOWNLOAD_SECONDS = 20
+# The benchmarks that EvalPlus releases, and the names of their files.
+EVALPLUS = {"HumanEval+": "HumanEvalPlus", "MBPP": "MbppPlus", "MBPP+": "MbppPlus"}
 UNPINNED = "version unpinned"
 
 
@@ -100,35 +101,42 @@ def cache_folder(name: str) -> Path:
 
 
 def from_evalplus(
-    path: str | Path | None, name: str, stem: str, pins: Mapping[str, str], module: str, ready: str
+    path: str | Path | None, name: str, pins: Mapping[str, str], wanted: str = ""
 ) -> tuple[dict[str, str], dict[str, Record]]:
-    """Return the result of `read_pinned` for one of EvalPlus's benchmarks, from a path or from where it is found.
+    """Return the result of `read_pinned` for a benchmark of EVALPLUS, from a path or from where it is found.
 
-    Its files are named `stem`-version; `module` of evalplus.data has the function `ready`, which downloads the newest.
-    Missing when there is none, StudyError when the file is damaged or of an unknown version.
+    `wanted` is one of the versions of `pins`; "" takes any of them, the first of these that is found, and downloads the
+    first. Missing when there is none, StudyError for another version and a file that is damaged or of an unknown one.
     """
-    versions = list(pins.values())
-    how_to_get = (
-        f"{name} is not scored: its data is neither here nor downloadable. Get {stem}.jsonl.gz ({versions[0]} of "
-        f"evalplus/{stem.lower()}_release on GitHub), and name its path, or its folder in STUDY_BENCHMARKS"
-    )
-    stems = [*(f"{stem}-{version}" for version in versions), stem]
-    override = f"{module.upper()}_OVERRIDE_PATH"
-    return read_pinned(
-        locate(path, stems, override, "evalplus", lambda: through_evalplus(module, ready, how_to_get)), pins
-    )
+    stem, versions = EVALPLUS[name], [version for version in pins.values() if wanted in ("", version)]
+    if not versions:
+        raise StudyError(f"{name} has no version {wanted!r}; choose {' or '.join(pins.values())}")
+    url, kept = release(name, versions[0]), cache_folder("evalplus") / f"{stem}-{versions[0]}.jsonl"
+    stems, override = [*(f"{stem}-{version}" for version in versions), stem], stem.removesuffix("Plus").upper()
+    place = locate(path, stems, f"{override}_OVERRIDE_PATH", "evalplus", lambda: downloaded(url, kept))
+    facts, problems = read_pinned(place, pins)
+    if facts["version"] not in versions:
+        raise StudyError(f"{place} is {name} {facts['version']}, and {wanted} is asked for: get {url} instead")
+    return facts, problems
 
 
-def through_evalplus(module: str, function: str, how_to_get: str) -> Path:
-    """Return the file that EvalPlus downloads into its cache; Missing with `how_to_get` when that fails.
+def release(name: str, version: str) -> str:
+    """Return the address of the file of a benchmark of EVALPLUS, as evalplus/data/utils.py makes it."""
+    stem = EVALPLUS[name]
+    return f"https://github.com/evalplus/{stem.lower()}_release/releases/download/{version}/{stem}.jsonl.gz"
 
-    In another process, for DOWNLOAD_SECONDS: evalplus downloads without a time limit, and would hang without a network.
-    """
-    ask = f"from evalplus.data.{module} import {function} as ready; print('\\n' + ready())"
-    try:
-        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise Missing(how_to_get) from None
-    if done.returncode:
-        raise Missing(how_to_get)
-    return Path(done.stdout.splitlines()[-1])
+
+def downloaded(url: str, kept: Path) -> Path:
+    """Return the path of a release's unpacked file, downloaded the first time; Missing when that fails."""
+    if not kept.is_file():
+        try:
+            with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
+                data = gzip.decompress(answer.read())
+        except (OSError, EOFError, zlib.error) as error:
+            raise Missing(
+                f"{kept.stem} is not scored: it is neither here nor downloadable ({error}). Get {url}, and name its "
+                "path, or its folder in STUDY_BENCHMARKS"
+            ) from None
+        with replacing(kept) as file:
+            file.write(data)
+    return kept

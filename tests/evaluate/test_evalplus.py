@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evalplus.data.mbpp import mbpp_deserialize_inputs
+from evalplus.data.utils import get_dataset_metadata
 from evalplus.eval import untrusted_check
 
 from lib.core.paths import ROOT
@@ -17,7 +18,7 @@ from lib.core.records import Journal, StudyError
 from lib.evaluate import Missing, data
 from lib.evaluate.__main__ import report
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, evalplus, evoeval, humaneval, humaneval_plus, load_benchmark, mbpp
+from lib.evaluate.benchmarks import BENCHMARKS, evalplus, humaneval, humaneval_plus, load_benchmark, mbpp
 from lib.evaluate.grading import grade, grade_solutions, run_programs
 from lib.evaluate.oracles.evoeval import alike, comparison
 from lib.evaluate.scoring import score
@@ -336,16 +337,19 @@ def test_inputs_get_the_types_that_evalplus_gives_them(version):
 
 @pytest.mark.shared
 def test_mbpp_is_asked_by_its_sentence_and_one_assertion():
-    """The whole program is the last block, and MBPP runs the base inputs only."""
+    """A period, a blank line, the assertion; the program is the last block; MBPP runs the base inputs only."""
     scored = benchmark("MBPP+ v0.2.0")
     asked = scored.instruction(scored.problems["Mbpp/3"])
     assert asked == (
-        "Write a python function to identify non-prime numbers.\n```python\nassert is_not_prime(2) == False\n```"
+        "Write a python function to identify non-prime numbers.\n\n```python\nassert is_not_prime(2) == False\n```"
     )
-    for problem in scored.problems.values():
-        text, _, block = scored.instruction(problem).partition("\n```python\n")
+    added = 0
+    for problem in benchmark("MBPP+ v0.1.0").problems.values():
+        text, _, block = scored.instruction(problem).partition("\n\n```python\n")
         ast.parse(block.removesuffix("\n```"))
-        assert text and "assert" not in text and '"""' not in text
+        assert text.endswith(".") and "assert" not in text and '"""' not in text and "\n\n" not in text
+        added += f"{text}\n" not in problem["prompt"]
+    assert added == 23
     assert scored.solve("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "y = 2\n"
     plain = load_benchmark("mbpp", SHARED / FILES["MBPP+ v0.2.0"][1])
     (sample,) = grade_solutions(plain, [("Mbpp/3", "def is_not_prime(n):\n    return n in (1, 10, 35)")])
@@ -398,7 +402,63 @@ def test_humaneval_plus_is_found_in_evalpluss_cache(tmp_path, monkeypatch):
         humaneval_plus.load()
 
 
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name != "humaneval"])
+@pytest.mark.shared
+def test_mbpps_other_prompts():
+    """StarCoder2-Instruct's has a sentence above the assertion; a base model gets the docstring without its quotes."""
+    file = SHARED / FILES["MBPP+ v0.1.0"][1]
+    older = load_benchmark("mbpp+", file, protocol="starcoder2")
+    text = "Write a python function to identify non-prime numbers.\n"
+    assert (
+        older.instruction(older.problems["Mbpp/3"])
+        == f"{text}\n{mbpp.SENTENCE}\n```python\nassert is_not_prime(2) == False\n```"
+    )
+    assert older.prompt("Mbpp/3").endswith("### Response\n\n```python") and older.stop == ("\n```",)
+    assert older.solve("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "x = 1\n"
+    official = load_benchmark("mbpp+", file, raw_prompt="official")
+    assert official.prompt("Mbpp/3", raw=True) == f"\n{text}assert is_not_prime(2) == False\n"
+    for task, problem in official.problems.items():
+        asked = official.prompt(task, raw=True)
+        assert f'"""{asked}"""\n' == problem["prompt"] == older.prompt(task, raw=True)
+        assert official.solve(task, "x = 1\ndef f():", raw=True) == f"{problem['prompt']}x = 1"
+
+
+@pytest.mark.shared
+def test_a_version_that_is_asked_for_is_found_or_refused(tmp_path, monkeypatch):
+    """In a folder with both, without a version in its name, and, where only another is found, with what to get."""
+    found = {name: load_benchmark(name, SHARED) for name in ("humaneval+", "humaneval+@v0.1.9", "mbpp", "mbpp@v0.1.0")}
+    assert [one.version for one in found.values()] == ["v0.1.10", "v0.1.9", "v0.2.0", "v0.1.0"]
+    assert [len(one.problems) for one in found.values()] == [164, 164, 378, 399]
+    unnamed = tmp_path / "HumanEvalPlus.jsonl.gz"
+    unnamed.write_bytes((SHARED / FILES["HumanEval+ v0.1.9"][1]).read_bytes())
+    monkeypatch.setenv("STUDY_BENCHMARKS", str(tmp_path))
+    assert load_benchmark("humaneval+@v0.1.9").version == load_benchmark("humaneval+").version == "v0.1.9"
+    with pytest.raises(StudyError, match=r"is HumanEval\+ v0.1.9, and v0.1.10 is asked for: get https.*/v0.1.10/"):
+        load_benchmark("humaneval+@v0.1.10")
+
+
+@pytest.mark.shared
+def test_a_release_is_downloaded_to_where_evalplus_keeps_it(tmp_path, monkeypatch):
+    """From its addresses, under its names, unpacked, once."""
+    for version in FILES:
+        name, number = version.split()
+        url, place = get_dataset_metadata(data.EVALPLUS[name], number, mini=False)
+        assert data.release(name, number) == url
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        for variable in ("HUMANEVAL_OVERRIDE_PATH", "MBPP_OVERRIDE_PATH", "STUDY_BENCHMARKS"):
+            monkeypatch.delenv(variable, raising=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(data, "release", lambda *_, version=version: (SHARED / FILES[version][1]).as_uri())
+            assert load_benchmark(f"{name.lower()}@{number}").version == number
+        assert (tmp_path / "evalplus" / Path(place).name).is_file()
+        monkeypatch.setattr(data.urllib.request, "urlopen", lambda *_, **__: 1 / 0)
+        assert load_benchmark(f"{name.lower()}@{number}").version == number
+        monkeypatch.undo()
+
+
+WITHOUT_DATA = [name for name in BENCHMARKS if name != "humaneval"] + ["humaneval+@v0.1.9", "mbpp@v0.1.0"]
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
 def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, monkeypatch):
     """No cache and a proxy that refuses: Missing, at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -409,6 +469,7 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
     with pytest.raises(Missing, match=r"Get .*(evalplus|EvoEval).*STUDY_BENCHMARKS") as refused:
         load_benchmark(name)
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
+    assert f"/{name.partition('@')[2]}" in str(refused.value)
 
 
 @pytest.mark.shared
@@ -438,7 +499,7 @@ def test_evoeval_is_graded_by_its_rules_and_called_unpinned(tmp_path):
     """A palindrome in another case passes where the rule allows it; floats inside other types are compared closely."""
     release = tmp_path / "EvoEval_difficult.jsonl.gz"
     release.write_bytes(gzip.compress("\n".join(map(json.dumps, EVOEVAL)).encode()))
-    kept = evoeval.downloaded(release.as_uri(), tmp_path / "kept" / "EvoEval_difficult.jsonl")
+    kept = data.downloaded(release.as_uri(), tmp_path / "kept" / "EvoEval_difficult.jsonl")
     scored = load_benchmark("evoeval-difficult", kept)
     codes = [
         ("EvoEval/10", "def shortest(text):\n    return text + text[::-1][1:].upper()"),
@@ -672,16 +733,16 @@ def test_samples_as_other_systems_write_them(name, tmp_path):
 
 def test_a_damaged_archive_is_refused_in_one_line(tmp_path):
     """Bytes changed in the middle, which zlib notices, not gzip: of samples and of a benchmark."""
-    data = bytearray(gzip.compress(b'{"task_id": "HumanEval/0", "solution": ""}\n' * 9))
-    data[12:20] = b"\xff" * 8
+    packed = bytearray(gzip.compress(b'{"task_id": "HumanEval/0", "solution": ""}\n' * 9))
+    packed[12:20] = b"\xff" * 8
     damaged = tmp_path / "samples.jsonl.gz"
-    damaged.write_bytes(data)
+    damaged.write_bytes(packed)
     out = tmp_path / "graded.jsonl"
     assert_refused(command("--benchmark", "humaneval", "--samples", damaged, "--out", out), "cannot read")
     with pytest.raises(StudyError, match="cannot read the benchmark"):
         load_benchmark("evoeval-subtle", damaged)
     with pytest.raises(Missing, match="neither here nor downloadable"):
-        evoeval.downloaded(damaged.as_uri(), tmp_path / "kept.jsonl")
+        data.downloaded(damaged.as_uri(), tmp_path / "kept.jsonl")
 
 
 def test_a_benchmarks_file_may_begin_with_a_byte_order_mark(tmp_path):

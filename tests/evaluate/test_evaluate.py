@@ -9,13 +9,15 @@ import pytest
 from lib.core.records import Journal, StudyError
 from lib.core.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
 from lib.evaluate.asking import ask
-from lib.evaluate.benchmark import RAW_STOP, RESPONSE_PREFIX, STOP
-from lib.evaluate.benchmarks import humaneval
+from lib.evaluate.benchmark import RAW_STOP, RESPONSE_PREFIX, STARCODER2_STOP, STOP
+from lib.evaluate.benchmarks import humaneval, load_benchmark
 from lib.evaluate.grading import grade
 from lib.evaluate.scoring import score, table
 from lib.train.template import render_prompt
 
 HUMANEVAL = humaneval.load()
+STARCODER2 = load_benchmark("humaneval", protocol="starcoder2")
+OFFICIAL = load_benchmark("humaneval", raw_prompt="official")
 
 
 def answer(problem, body=None):
@@ -73,6 +75,45 @@ def test_prompt_is_the_training_template_with_an_open_fence():
     assert problem["canonical_solution"].strip() not in prompt
 
 
+def test_starcoder2s_protocol_leaves_the_body_to_write():
+    """A line break, an open fence and the prompt without its last one; what follows the next fence is not graded."""
+    for task, problem in HUMANEVAL.problems.items():
+        opened = f"\n```python\n{problem['prompt'].strip()}"
+        assert STARCODER2.prompt(task) == render_prompt(humaneval.instruction(problem)) + opened
+        assert STARCODER2.prompt(task, raw=True) == problem["prompt"]
+    some = dict(list(HUMANEVAL.problems.items())[::20])
+    answers = {task: f"\n{problem['canonical_solution']}```\nassert False\n```" for task, problem in some.items()}
+    assert [s["task_id"] for s in grade(STARCODER2, answers) if not s["passed"]] == []
+    wrong = grade(STARCODER2, dict.fromkeys(some, "\n    return None"))
+    assert not any(s["passed"] for s in wrong) and wrong[0]["solution"].startswith(some["HumanEval/0"]["prompt"])
+
+
+def test_the_official_raw_prompt_has_no_line_breaks_around_it():
+    """And its continuation is put under the prompt as it is in the file: nothing else differs."""
+    for task, problem in HUMANEVAL.problems.items():
+        asked = OFFICIAL.prompt(task, raw=True)
+        assert asked == problem["prompt"].strip() and asked + "\n" == HUMANEVAL.prompt(task, raw=True).lstrip()
+        assert OFFICIAL.prompt(task) == HUMANEVAL.prompt(task)
+    text = "\n" + HUMANEVAL.problems["HumanEval/0"]["canonical_solution"]
+    (sample,) = grade(OFFICIAL, {"HumanEval/0": text + "\ndef main():\n    return 1 /"}, raw=True)
+    assert sample["passed"] and sample["solution"] == HUMANEVAL.problems["HumanEval/0"]["prompt"] + text
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "complaint"),
+    [
+        ("humaneval", {"protocol": "paperr"}, "PROTOCOL='paperr' is unknown; choose paper or starcoder2"),
+        ("humaneval", {"raw_prompt": ""}, "RAW_PROMPT='' is unknown; choose official or unstripped"),
+        ("humaneval@v0.1.9", {}, "humaneval@v0.1.9: humaneval has one version only; leave out @v0.1.9"),
+        ("humaneval+@v9", {}, "HumanEval\\+ has no version 'v9'; choose v0.1.10 or v0.1.9"),
+        ("mbpp@0.1.0", {}, "MBPP has no version '0.1.0'; choose v0.2.0 or v0.1.0"),
+    ],
+)
+def test_what_a_benchmark_cannot_be_asked_for_is_refused(name, how, complaint):
+    with pytest.raises(StudyError, match=f"^{complaint}$"):
+        load_benchmark(name, **how)
+
+
 class Parrot:
     """An engine whose completions describe the requests."""
 
@@ -107,6 +148,8 @@ def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
         assert one.startswith(f"0 at 0.0 until {STOP}") and one.endswith(RESPONSE_PREFIX)
         raw = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw=True)["HumanEval/0"][0]["text"]
         assert str(RAW_STOP) in raw and raw.endswith(HUMANEVAL.problems["HumanEval/0"]["prompt"][-20:])
+        older = ask(Parrot(), STARCODER2, tasks, 8, cache, "older")["HumanEval/0"][0]["text"]
+        assert f"until {STARCODER2_STOP} after" in older
         with pytest.raises(StudyError, match="2 samples at temperature 0"):
             ask(Parrot(), HUMANEVAL, tasks, 8, cache, "all the same", samples=2)
 

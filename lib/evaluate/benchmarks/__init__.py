@@ -1,15 +1,17 @@
-"""The benchmarks by name, one module each."""
+"""The benchmarks by name, one module each, and the two protocols by which they are asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
 
 # name -> the function that loads it, given a path or None
-BENCHMARKS: dict[str, Callable[[str | Path | None], Benchmark]] = {
+BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "humaneval": humaneval.load,
     "humaneval+": humaneval_plus.load,
     "mbpp": partial(mbpp.load, plus=False),
@@ -19,13 +21,36 @@ BENCHMARKS: dict[str, Callable[[str | Path | None], Benchmark]] = {
         for which in ("difficult", "creative", "subtle", "combine", "tool_use")
     },
 }
+VERSIONED = ("humaneval+", "mbpp", "mbpp+")  # those of which one can ask for a version
 
 
-def load_benchmark(name: str, path: str | Path | None = None) -> Benchmark:
+def load_benchmark(
+    name: str, path: str | Path | None = None, protocol: str = "paper", raw_prompt: str = "unstripped"
+) -> Benchmark:
     """Return the benchmark of this name, from a path or from where it is found (`lib.evaluate.data.locate`).
 
-    StudyError for an unknown name and a file that is not the pinned one, Missing (a StudyError) when there is none.
+    A name may have a version, such as humaneval+@v0.1.9; without it the newest that is found is taken. `protocol` says
+    how the benchmark is asked in the template, and how an answer is read: "paper", or "starcoder2" as the authors
+    of StarCoder2-Instruct did. `raw_prompt` says what a base model continues: the "official" text, in which HumanEval's
+    prompt has no line breaks around it and MBPP's no quotes, or the "unstripped" one of the file.
+
+    StudyError for an unknown name, version, protocol or raw prompt and a file that is not the pinned one, Missing (a
+    StudyError) when there is none.
     """
-    if name not in BENCHMARKS:
+    plain, _, version = name.partition("@")
+    if plain not in BENCHMARKS:
         raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name](path)
+    if version and plain not in VERSIONED:
+        raise StudyError(f"{name}: {plain} has one version only; leave out @{version}")
+    family = mbpp if plain.startswith("mbpp") else humaneval  # EvoEval's problems have HumanEval's form
+    asked = chosen("PROTOCOL", protocol, family.PROTOCOLS)
+    raw = chosen("RAW_PROMPT", raw_prompt, family.RAW_PROMPTS)
+    found = BENCHMARKS[plain](path, version) if version else BENCHMARKS[plain](path)
+    return replace(found, **asked, raw_prompt=raw)
+
+
+def chosen(parameter: str, value: str, choices: Mapping[str, Any]) -> Any:
+    """Return what a parameter of notebook 05 stands for; StudyError for none of its choices."""
+    if value not in choices:
+        raise StudyError(f"{parameter}={value!r} is unknown; choose {' or '.join(choices)}")
+    return choices[value]

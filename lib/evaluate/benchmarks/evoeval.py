@@ -8,17 +8,14 @@ may leave it at a negative index. Call limits are those of the command evoeval.e
 times the reference's time.
 """
 
-import gzip
-import urllib.request
-import zlib
 from pathlib import Path
 from typing import Any
 
 from lib.core.paths import cache_folder
-from lib.core.records import Record, StudyError, replacing
+from lib.core.records import Record, StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evalplus, humaneval
-from lib.evaluate.data import DOWNLOAD_SECONDS, Missing, locate, read_pinned
+from lib.evaluate.data import downloaded, locate, read_pinned
 from lib.evaluate.oracles.evoeval import RULES
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "inputs")
@@ -47,22 +44,6 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
         f"EvoEval {which}", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
         program=program, between=BETWEEN, **evalplus.GRADING | {"parts": ("base",), "faults": {}, "inputs": inputs},
     )  # fmt: skip
-
-
-def downloaded(url: str, kept: Path) -> Path:
-    """Return the path of a release's unpacked file, downloaded the first time; Missing when that fails."""
-    if not kept.is_file():
-        try:
-            with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
-                data = gzip.decompress(answer.read())
-        except (OSError, EOFError, zlib.error) as error:
-            raise Missing(
-                f"{kept.stem} is neither here nor downloadable ({error}). Get {url}, and name its path, or its folder "
-                "in STUDY_BENCHMARKS"
-            ) from None
-        with replacing(kept) as file:
-            file.write(data)
-    return kept
 
 
 def inputs(problem: Record, part: str) -> list[Any]:

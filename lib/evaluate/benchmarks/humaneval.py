@@ -3,11 +3,12 @@
 import ast
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from lib.core.programs import with_futures_first
 from lib.core.records import Record, StudyError
 from lib.evaluate.answers import is_body, with_own_function
-from lib.evaluate.benchmark import Benchmark, last_block
+from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, STOP, Benchmark, fence, last_block, unchanged
 from lib.evaluate.data import locate, read_pinned
 from lib.sandbox import Limits
 
@@ -36,7 +37,7 @@ def packaged() -> Path:
 
 def instruction(problem: Record) -> str:
     """Return the task as an instruction: one sentence and the fenced signature with its docstring."""
-    return INSTRUCTION.format(prompt=problem["prompt"].strip())
+    return INSTRUCTION.format(prompt=stripped(problem))
 
 
 def solution(problem: Record, completion: str) -> str:
@@ -50,6 +51,32 @@ def solution(problem: Record, completion: str) -> str:
     if is_body(code, signature):
         return f"{signature}{code}\n"
     return with_futures_first(f"{preamble(problem)}\n\n{code}\n".lstrip("\n"))
+
+
+def stripped(problem: Record) -> str:
+    """Return a task's prompt without the line breaks around it."""
+    return problem["prompt"].strip()
+
+
+def starcoder2_opening(problem: Record) -> str:
+    """Return how an answer begins in StarCoder2-Instruct's script: a line break, an open fence, the task's prompt."""
+    return f"\n{RESPONSE_PREFIX}\n{stripped(problem)}"
+
+
+def starcoder2_solution(problem: Record, completion: str) -> str:
+    """Return a task's prompt with what continues it, up to the first fence, as EvalPlus joins them."""
+    return problem["prompt"] + completion.partition("```")[0]
+
+
+# How problems are asked and answers read (fields of `Benchmark`), by PROTOCOL of notebook 05, and by its RAW_PROMPT.
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "paper": {"instruction": instruction, "opening": fence, "stop": STOP, "solution": solution},
+    "starcoder2": {
+        "instruction": instruction, "opening": starcoder2_opening, "stop": STARCODER2_STOP,
+        "solution": starcoder2_solution,
+    },
+}  # fmt: skip
+RAW_PROMPTS = {"official": stripped, "unstripped": unchanged}
 
 
 def preamble(problem: Record) -> str:

@@ -7,22 +7,21 @@ from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evalplus, humaneval
 from lib.evaluate.data import from_evalplus
 
-# sha256 of the uncompressed file. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
+# sha256 of the uncompressed file, the newest version first. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
 PINS = {
     "42526ec0e7d5f3ee0b06d6ced98f8c8bae3d76519151bfb3d36f79010645bd7f": "v0.1.10",
     "50d50fda1ecf4c9168d762456ae29c1d8b8b922e68c66964f7891c98d93a04b7": "v0.1.9",
 }
 
 
-def load(path: str | Path | None = None) -> Benchmark:
-    """Return HumanEval+ from a path, or from where `lib.evaluate.data.locate` finds it.
+def load(path: str | Path | None = None, version: str = "") -> Benchmark:
+    """Return HumanEval+ of a version ("": any) from a path, or from where `lib.evaluate.data.locate` finds it.
 
-    Missing when it is nowhere, StudyError when the file is damaged or of an unknown version.
+    Missing when it is nowhere, StudyError when the file is damaged or of another version.
     """
-    name, ready = "HumanEval+", "_ready_human_eval_plus_path"
-    facts, problems = from_evalplus(path, name, "HumanEvalPlus", PINS, "humaneval", ready)
+    facts, problems = from_evalplus(path, "HumanEval+", PINS, version)
     return Benchmark(
-        name, **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
+        "HumanEval+", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
         program=program, **evalplus.GRADING,
     )  # fmt: skip
 

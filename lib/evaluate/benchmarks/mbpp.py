@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record
-from lib.evaluate.benchmark import Benchmark, last_block
+from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, STOP, Benchmark, fence, last_block, unchanged
 from lib.evaluate.benchmarks import evalplus
 from lib.evaluate.data import from_evalplus
 from lib.evaluate.oracles.evalplus import RULES
 
-# sha256 of the uncompressed file
+# sha256 of the uncompressed file, the newest version first
 PINS = {
     "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad": "v0.2.0",
     "a855b9de667baea8e2f8aa61f898767a7336872208a85222b35622545e819fe9": "v0.1.0",
@@ -23,16 +23,18 @@ PINS = {
 _NUMBERS = "83 115 117 143 164 229 249 295 396 400 407 431 438 442 461 574 582 595 640 746 783"
 DROPPED = frozenset(f"Mbpp/{number}" for number in _NUMBERS.split())
 ANYTHING = frozenset({"Mbpp/164"})  # in v0.1.0 only: its reference is wrong, so EvalPlus takes any answer
+QUOTES = '"""'  # around a task's prompt
+SENTENCE = "This assertion must hold for your code:"  # the study's wording
 Change = Callable[[Any], Any]
 
 
-def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
-    """Return MBPP+ or MBPP, from a path or from where `lib.evaluate.data.locate` finds it.
+def load(path: str | Path | None = None, version: str = "", *, plus: bool = True) -> Benchmark:
+    """Return MBPP+ or MBPP of a version ("": any), from a path or from where `lib.evaluate.data.locate` finds it.
 
-    Missing when it is nowhere, StudyError when the file is damaged or of an unknown version.
+    Missing when it is nowhere, StudyError when the file is damaged or of another version.
     """
     name = "MBPP+" if plus else "MBPP"
-    facts, problems = from_evalplus(path, name, "MbppPlus", PINS, "mbpp", "_ready_mbpp_plus_path")
+    facts, problems = from_evalplus(path, name, PINS, version)
     grading = evalplus.GRADING | ({} if plus else {"parts": ("base",), "faults": {}})
     return Benchmark(
         name, **facts, problems=problems, instruction=instruction, solution=solution, program=program,
@@ -40,15 +42,52 @@ def load(path: str | Path | None = None, *, plus: bool = True) -> Benchmark:
     )  # fmt: skip
 
 
+def unquoted(problem: Record) -> str:
+    """Return the text between the quotes of a task's prompt, with the line breaks inside them."""
+    return problem["prompt"].partition(QUOTES)[2].rpartition(QUOTES)[0]
+
+
+def stated(problem: Record) -> tuple[str, str]:
+    """Return a task's sentence, which ends with a period, and its assertion in a fence."""
+    text, _, assertion = unquoted(problem).partition("assert")
+    return f"{text.strip().removesuffix('.')}.", f"```python\nassert{assertion.rstrip()}\n```"
+
+
 def instruction(problem: Record) -> str:
-    """Return the task as in the paper's newer script: its sentence, then its assertion in a fence."""
-    text, _, assertion = problem["prompt"].strip().strip('"').strip().partition("\nassert")
-    return f"{text.strip()}\n```python\nassert{assertion.rstrip()}\n```"
+    """Return the task as in the paper's script: its sentence, a blank line, its assertion."""
+    return "\n\n".join(stated(problem))
 
 
 def solution(problem: Record, completion: str) -> str:
     """Return the program text in a completion: its last python block."""
     return last_block(completion) + "\n"
+
+
+def starcoder2_instruction(problem: Record) -> str:
+    """Return the task as in StarCoder2-Instruct's script, where a sentence stands above the assertion."""
+    text, assertion = stated(problem)
+    return f"{text}\n\n{SENTENCE}\n{assertion}"
+
+
+def starcoder2_opening(problem: Record) -> str:
+    """Return how an answer begins in StarCoder2-Instruct's script, which has a line break before the fence."""
+    return f"\n{RESPONSE_PREFIX}"
+
+
+def starcoder2_solution(problem: Record, completion: str) -> str:
+    """Return the program text in a completion of StarCoder2-Instruct's script: all up to the first fence."""
+    return completion.partition("```")[0].strip("\n") + "\n"
+
+
+# How problems are asked and answers read (fields of `Benchmark`), by PROTOCOL of notebook 05, and by its RAW_PROMPT.
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "paper": {"instruction": instruction, "opening": fence, "stop": STOP, "solution": solution},
+    "starcoder2": {
+        "instruction": starcoder2_instruction, "opening": starcoder2_opening, "stop": STARCODER2_STOP,
+        "solution": starcoder2_solution,
+    },
+}  # fmt: skip
+RAW_PROMPTS = {"official": unquoted, "unstripped": unchanged}
 
 
 def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
