@@ -1,17 +1,15 @@
 """Every value of the profiles that repeat published experiments, with its source: none may change, appear or vanish."""
 
 import pytest
-import yaml
 
-from lib.core.paths import ROOT
-from lib.runner.profiles import Loader, load_profile
+from lib.runner.profiles import BASE, files_of, load_profile, written
 
 CURATION, GENERATION, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
 TRAINING, EVALUATION = "04_sft", "05_evaluation"
 PAPER, STARCODER2, BOTH = ("paper",), ("starcoder2",), ("paper", "starcoder2")
 OFF = "the study's own; a bound that excludes nothing, because the official rules have none"
 OWN = "the study's own"
-BENCHMARKS = ["humaneval", "humaneval+", "mbpp", "mbpp+"]
+BENCHMARKS = ["humaneval", "humaneval+@v0.1.9", "mbpp@v0.1.0", "mbpp+@v0.1.0"]  # evalplus at commit 25e195e
 BENCHMARKS += [f"evoeval-{which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use")]
 CATEGORIES = {"function implementation": 2, "class implementation": 1, "program implementation": 1}
 DIFFICULTIES = {"easy": 1, "medium": 1, "hard": 1}
@@ -29,11 +27,25 @@ VALUES = [
     (BOTH, CURATION, "PER_PACKAGE", 100_000_000, OFF),
     (BOTH, CURATION, "JUDGED", 100_000_000, "section B.2: every docstring is judged"),
     (BOTH, CURATION, "JUDGED_TWICE", 1000, OWN),
-    (BOTH, CURATION, "MODEL", "bigcode/starcoder2-15b", "section B.2; seed_gathering/filter_dataset.py"),
+    (BOTH, CURATION, "JUDGE", "bigcode/starcoder2-15b", "section B.2; seed_gathering/filter_dataset.py"),
+    (BOTH, CURATION, "CHECK_WITH", "study", "high_quality_subset.py: pyright in an environment with torch"),
+    (BOTH, CURATION, "ENGINE", "ray", OWN),
+    (
+        BOTH,
+        CURATION,
+        "ENGINE_OPTIONS",
+        {"workers": 4, "max_model_len": 16384},
+        "filter_dataset.py: vLLM's default, the window of StarCoder2-15B",
+    ),
     (BOTH, CURATION, "MAX_SEQS", 512, "seed_gathering/filter_dataset.py, the judge's batch"),
     (PAPER, GENERATION, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
     (STARCODER2, GENERATION, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
+    (BOTH, GENERATION, "ENGINE", "ray", OWN),
+    (BOTH, GENERATION, "ENGINE_OPTIONS", {"workers": 4}, "section C.4: four GPUs"),
+    (PAPER, GENERATION, "PROMPTS", "paper", "self_ossinstruct.py"),
     (STARCODER2, GENERATION, "PROMPTS", "starcoder2", "self_ossinstruct.py, older"),
+    (BOTH, GENERATION, "RESTRICTED", False, "self_ossinstruct.py has no such checks"),
+    (STARCODER2, GENERATION, "MAX_WORDS", 0, "sanitize_data.py and clean_data.py, older, have no such bound"),
     (BOTH, GENERATION, "N_SEEDS", 250_000, "section B.2: 248,934 seeds"),
     (BOTH, GENERATION, "DECKS", 0, "self_ossinstruct.py: a fresh draw for every prompt"),
     (BOTH, GENERATION, "RESPONSE_DECKS", 0, "self_ossinstruct.py: a fresh draw for every prompt"),
@@ -45,6 +57,9 @@ VALUES = [
     (STARCODER2, GENERATION, "CATEGORIES", {"function implementation": 1}, "self_ossinstruct.py, older"),
     (BOTH, GENERATION, "DIFFICULTIES", DIFFICULTIES, "self_ossinstruct.py: uniform"),
     (BOTH, GENERATION, "MAX_SEQS", 256, OWN),
+    (BOTH, FILTERING, "CPU_SECONDS", 10.0, "section C.2"),
+    (BOTH, FILTERING, "MEMORY_MB", 4096, "section C.2"),
+    (BOTH, FILTERING, "PACKAGES", ["numpy", "pandas", "torch"], "section C.2"),
     (STARCODER2, FILTERING, "SELECTION", "starcoder2", "clean_data.py, older"),
     (PAPER, TRAINING, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
     (STARCODER2, TRAINING, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
@@ -57,10 +72,14 @@ VALUES = [
     (BOTH, TRAINING, "CHECKPOINT_STEPS", 200, OWN),
     (BOTH, TRAINING, "COMPARE_LOSS", False, OWN),
     (PAPER, TRAINING, "LAUNCH", "ddp", "section C.4: four GPUs"),
+    (STARCODER2, TRAINING, "LAUNCH", "", "section C.4: one GPU trains it"),
     (PAPER, EVALUATION, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
     (STARCODER2, EVALUATION, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
     (BOTH, EVALUATION, "BENCHMARKS", BENCHMARKS, "Tables 1 and 3, those of them that the study has"),
-    (BOTH, EVALUATION, "MAX_TOKENS", 1024, "evaluation/text2code_vllm.py"),
+    (BOTH, EVALUATION, "RAW_PROMPT", "official", "evaluation/text2code_vllm.py"),
+    (STARCODER2, EVALUATION, "PROTOCOL", "starcoder2", "evaluation/text2code.py, older"),
+    (PAPER, EVALUATION, "MAX_TOKENS", 1024, "evaluation/text2code_vllm.py"),
+    (STARCODER2, EVALUATION, "MAX_TOKENS", 512, "evaluation/text2code.py, older"),
     (BOTH, EVALUATION, "MAX_SEQS", 256, OWN),
 ]
 
@@ -68,9 +87,9 @@ VALUES = [
 @pytest.mark.parametrize("profile", BOTH)
 def test_a_published_profile_has_these_values_and_no_others(profile: str) -> None:
     rows = {(notebook, name): value for profiles, notebook, name, value, _ in VALUES if profile in profiles}
-    sections = yaml.load((ROOT / "notebooks/params" / f"{profile}.yaml").read_text(), Loader)  # noqa: S506
-    assert {(notebook, name): value for notebook, values in sections.items() for name, value in values.items()} == rows
+    given = {(notebook, name) for path in files_of(profile) for _, notebook, values in written(path) for name in values}
     settled = load_profile(profile)
+    assert {name for name in given if name != (BASE, BASE)} == rows.keys()
     assert {(notebook, name): settled[notebook][name] for notebook, name in rows} == rows
 
 
