@@ -96,18 +96,18 @@ for name, files in data.items():
     subprocess.run([sys.executable, "-c", code], input=json.dumps(data), text=True, check=True, env=environment)
 
 
-def test_stage_03_resumes_after_a_signal_with_identical_records(runner):
+def test_stage_03_resumes_after_each_signal_with_identical_records(runner):
     """SIGKILL when memory runs out; SIGTERM from a scheduler, which kills after 30 s (Slurm's default KillWait)."""
-    profile = runner.profile("unchanged", {"03_execution_filtering": {"MUTANTS": 0}})  # a mutant sleeps for seconds
-    lay_down(runner, "whole")
-    runner.run("03", "--profile", profile, "--run", "whole")
-    whole = runner.runs / "whole" / "03_execution_filtering"
-    for run, number, status in (("killed", signal.SIGKILL, -9), ("ended", signal.SIGTERM, INTERRUPTED)):
+    for run in ("disturbed", "whole"):
         lay_down(runner, run)
-        folder = runner.runs / run / "03_execution_filtering"
-        journal = folder / "verdicts.partial.jsonl"
-        process = runner.start("03", "--profile", profile, "--run", run)
-        wait_for_lines(process, journal, 4, 120)
+    profile = runner.profile("unchanged", {"03_execution_filtering": {"MUTANTS": 0}})  # a mutant sleeps for seconds
+    runner.run("03", "--profile", profile, "--run", "whole")
+    folder = runner.runs / "disturbed" / "03_execution_filtering"
+    journal = folder / "verdicts.partial.jsonl"
+    before = []
+    for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, INTERRUPTED)):
+        process = runner.start("03", "--profile", profile, "--run", "disturbed")
+        wait_for_lines(process, journal, len(before) + 3, 120)
         below = descendants(process.pid)
         process.send_signal(number)
         assert process.wait(30) == status
@@ -115,14 +115,16 @@ def test_stage_03_resumes_after_a_signal_with_identical_records(runner):
         assert ("the same command goes on from here" in process.stdout.read()) is (number == signal.SIGTERM)
         with journal.open("ab") as file:
             file.write(b'{"id":"torn')
-        before = lines(journal)[:-1]
-        assert 4 <= len(before) < PROGRAMS
-        runner.run("03", "--profile", profile, "--run", run)
         assert lines(journal)[: len(before)] == before
-        ids, undisturbed = ([json.loads(line)["id"] for line in lines(one / journal.name)] for one in (folder, whole))
-        assert len(ids) == len(set(ids)) >= PROGRAMS and set(ids) == set(undisturbed)  # none executed twice
-        for name in ("verdicts.jsonl", "dataset.jsonl"):
-            assert (folder / name).read_bytes() == (whole / name).read_bytes() != b""
+        before = lines(journal)[:-1]
+    assert 6 <= len(before) < PROGRAMS
+    runner.run("03", "--profile", profile, "--run", "disturbed")
+    assert lines(journal)[: len(before)] == before
+    whole = runner.runs / "whole" / "03_execution_filtering"
+    ids, undisturbed = ([json.loads(line)["id"] for line in lines(one / journal.name)] for one in (folder, whole))
+    assert len(ids) == len(set(ids)) >= PROGRAMS and set(ids) == set(undisturbed)  # none executed twice
+    for name in ("verdicts.jsonl", "dataset.jsonl"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes() != b""
 
 
 @pytest.mark.longest
