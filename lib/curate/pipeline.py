@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -112,12 +112,22 @@ class Survey:
                 yield json.loads(file.readline())
 
 
-def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: int = 0) -> Survey:
+Work = tuple[Shard, Settings, Path]  # the arguments of `curate`
+
+
+def survey(
+    shards: Sequence[Shard],
+    settings: Settings,
+    folder: Path,
+    workers: int = 0,
+    run: Callable[[Sequence[Work], int], Iterator[int]] | None = None,
+) -> Survey:
     """Pass every shard through extraction, rules and decontamination; `workers` processes (0: one per core).
 
-    A finished shard's candidates and counts are stored in `folder` and used again, as long as the shard, the settings
-    and the code of this stage are the same. The result does not depend on `workers`. Raises
-    StudyError for a damaged archive, a full disk or a killed worker; finished shards stay.
+    `run` does the work: curate_here by default, or `lib.curate.ray_stage.curate_on_ray` on a cluster. A finished
+    shard's candidates and counts are stored in `folder` and used again, as long as the shard, the settings and the code
+    of this stage are the same. The result depends neither on `workers` nor on `run`. Raises StudyError for a damaged
+    archive, a full disk or a killed worker; finished shards stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     code = code_hash()
@@ -127,8 +137,8 @@ def survey(shards: Sequence[Shard], settings: Settings, folder: Path, workers: i
             path.unlink()  # of other settings, or an unfinished shard of a run that was killed
     missing = [number for number, target in enumerate(targets) if not target.exists()]
     progress = Progress("curation", len(shards), "shards", done=len(shards) - len(missing))
-    arguments = [(shards[number], settings, targets[number]) for number in missing]
-    for done in _each(arguments, min(workers or len(os.sched_getaffinity(0)), len(arguments))):
+    work = [(shards[number], settings, targets[number]) for number in missing]
+    for done in (run or curate_here)(work, workers):
         progress.update(progress.resumed + done)
     total = Survey()
     for target in targets:
@@ -218,22 +228,23 @@ def _stored(target: Path) -> Survey:
     return Survey(**stored | {"paths": [target.with_suffix(".jsonl")]})
 
 
-def _each(arguments: Sequence[tuple[Shard, Settings, Path]], workers: int) -> Iterator[int]:
-    """Run `curate` on each and yield how many are done; one process each when there are several workers."""
+def curate_here(work: Sequence[Work], workers: int = 0) -> Iterator[int]:
+    """Run `curate` on each and yield how many are done; in `workers` processes (0: one per core), or in this one."""
+    workers = min(workers or len(os.sched_getaffinity(0)), len(work))
     if workers <= 1:
-        for done, one in enumerate(arguments, 1):
+        for done, one in enumerate(work, 1):
             curate(*one)
             yield done
         return
     context = multiprocessing.get_context("spawn")  # a notebook's kernel has threads, which a fork would break
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting = {pool.submit(curate, *one) for one in arguments}
+        waiting = {pool.submit(curate, *one) for one in work}
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=1, return_when=FIRST_EXCEPTION)
                 for future in finished:
                     future.result()
-                yield len(arguments) - len(waiting)
+                yield len(work) - len(waiting)
         except BrokenProcessPool as error:
             raise StudyError(
                 "a worker was killed, most often because memory ran out; lower WORKERS, then run again"

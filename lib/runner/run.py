@@ -5,11 +5,13 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import nbformat
 import papermill
@@ -214,8 +216,15 @@ def command_line() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def interrupt(number: int, _: FrameType | None) -> NoReturn:
+    """End as after Ctrl-C, the kernel and all that it started first; a scheduler and make may both send the signal."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the stages of a role, or one stage, with what they need."""
+    signal.signal(signal.SIGTERM, interrupt)
     arguments = command_line()
     stages = with_role(arguments.what) or [each for each in STAGES if arguments.what in (each.name, each.number)]
     if not stages:

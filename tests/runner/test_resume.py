@@ -1,15 +1,17 @@
-"""A filtering stage killed with -9 goes on where it was; the recorded study comes out again without a model.
+"""A filtering stage goes on where it was killed or told to end; the recorded study comes out again without a model.
 
 What is killed during generation: test_end_to_end.py.
 """
 
 import json
 import os
+import signal
 
 import nbformat
 import pytest
-from helpers import descendants, kill_nine, lines, wait_for_lines, wait_until_gone
+from helpers import descendants, lines, wait_for_lines, wait_until_gone
 
+from lib.core.cli import INTERRUPTED
 from lib.core.paths import ROOT
 from lib.core.study import STAGES, only
 from lib.runner.verify import OK, WRONG, verify
@@ -94,22 +96,29 @@ for name, files in data.items():
     subprocess.run([sys.executable, "-c", code], input=json.dumps(data), text=True, check=True, env=environment)
 
 
-def test_stage_03_resumes_after_kill_nine_with_identical_records(runner):
-    for run in ("killed", "whole"):
+def test_stage_03_resumes_after_each_signal_with_identical_records(runner):
+    """SIGKILL when memory runs out; SIGTERM from a scheduler, which kills after 30 s (Slurm's default KillWait)."""
+    for run in ("disturbed", "whole"):
         lay_down(runner, run)
     profile = runner.profile("unchanged", {"03_execution_filtering": {"MUTANTS": 0}})  # a mutant sleeps for seconds
     runner.run("03", "--profile", profile, "--run", "whole")
-    folder = runner.runs / "killed" / "03_execution_filtering"
+    folder = runner.runs / "disturbed" / "03_execution_filtering"
     journal = folder / "verdicts.partial.jsonl"
-    process = runner.start("03", "--profile", profile, "--run", "killed")
-    wait_for_lines(process, journal, 4, 120)
-    below = descendants(process.pid)
-    wait_until_gone(below + kill_nine(process))
-    with journal.open("ab") as file:
-        file.write(b'{"id":"torn')
-    before = lines(journal)[:-1]
-    assert 4 <= len(before) < PROGRAMS
-    runner.run("03", "--profile", profile, "--run", "killed")
+    before = []
+    for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, INTERRUPTED)):
+        process = runner.start("03", "--profile", profile, "--run", "disturbed")
+        wait_for_lines(process, journal, len(before) + 3, 120)
+        below = descendants(process.pid)
+        process.send_signal(number)
+        assert process.wait(30) == status
+        wait_until_gone(below)
+        assert ("the same command goes on from here" in process.stdout.read()) is (number == signal.SIGTERM)
+        with journal.open("ab") as file:
+            file.write(b'{"id":"torn')
+        assert lines(journal)[: len(before)] == before
+        before = lines(journal)[:-1]
+    assert 6 <= len(before) < PROGRAMS
+    runner.run("03", "--profile", profile, "--run", "disturbed")
     assert lines(journal)[: len(before)] == before
     whole = runner.runs / "whole" / "03_execution_filtering"
     ids, undisturbed = ([json.loads(line)["id"] for line in lines(one / journal.name)] for one in (folder, whole))

@@ -1,0 +1,113 @@
+"""Curation on a Ray cluster: Ray Data hands out shards of the corpus and batches for the type checker."""
+
+import pickle
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lib.core.cluster import arriving, connect
+from lib.core.progress import Progress
+from lib.core.records import Journal, Record, replacing, write_text
+from lib.corpora import Shard
+from lib.curate.pipeline import Settings, Work, curate
+from lib.curate.type_check import check
+
+BATCH = 250  # functions that one task type-checks (official high_quality_subset.py)
+RETRIES = 3  # of a task whose worker died, as Ray's own tasks have; Ray Data's would repeat for ever
+
+
+def curate_on_ray(work: Sequence[Work], workers: int = 0, address: str = "") -> Iterator[int]:
+    """Like curate_here, in `workers` tasks at once (0: one per CPU) on the Ray cluster at `address` (see `connect`).
+
+    The nodes need the corpus at the same paths, or the hub's token. A shard's candidates come back as a whole and are
+    written here, one shard's at a time, so a killed node leaves no part of them. Raises StudyError without a cluster,
+    for a full disk, and for a shard that cannot be read or whose workers died RETRIES + 1 times.
+    """
+    shards = [(shard, settings) for shard, settings, _ in work]
+    for done, (number, (candidates, counts)) in enumerate(_each(curated, shards, workers, address), 1):
+        target = work[number][-1]
+        with replacing(target.with_suffix(".jsonl")) as file:
+            file.write(candidates)
+        write_text(target, counts)
+        yield done
+
+
+def check_on_ray(
+    seeds: Sequence[Record], journal: Journal, workers: int = 0, *options: Any, address: str = ""
+) -> dict[str, list[str]]:
+    """Like `check`, whose further arguments `options` are, in `workers` tasks at once (0: one per CPU) on a cluster.
+
+    Verdicts are stored in `journal` as their batches come back. Raises StudyError as `check` does, and without a
+    cluster.
+    """
+    keys = _keys(seeds, options)
+    missing = list({key: seed for seed in seeds if (key := keys[seed["id"]]) not in journal}.values())
+    batches = [(missing[start : start + BATCH], options) for start in range(0, len(missing), BATCH)]
+    progress = Progress("type check", len(keys), "functions", done=len(keys) - len(missing))
+    for _, verdicts in _each(checked, batches, workers, address):
+        for verdict in verdicts:
+            journal.add(verdict)
+        progress.update(progress.done + len(verdicts))
+    if missing:
+        progress.close()
+    return {seed: journal[key]["errors"] for seed, key in keys.items()}
+
+
+def curated(shard: Shard, settings: Settings) -> tuple[bytes, str]:
+    """Return the two files that `curate` makes of a shard: candidates and counts."""
+    with TemporaryDirectory(prefix="curate-") as folder:
+        target = Path(folder) / "shard.json"
+        curate(shard, settings, target)
+        return target.with_suffix(".jsonl").read_bytes(), target.read_text()
+
+
+def checked(seeds: Sequence[Record], options: Sequence[Any]) -> list[Record]:
+    """Return the records that `check` adds to a journal."""
+    with TemporaryDirectory(prefix="typecheck-") as folder, Journal(Path(folder) / "journal.jsonl") as journal:
+        check(seeds, journal, 1, *options)
+        return list(journal)
+
+
+def _keys(seeds: Sequence[Record], options: Sequence[Any]) -> dict[str, str]:
+    """Return the key of each seed by its id under which `check` stores its errors."""
+    with redirect_stdout(StringIO()):  # it would say that all is known from before
+        return {seed: key for seed, (key,) in check(seeds, _Complete(), 1, *options).items()}
+
+
+class _Complete(Journal):
+    """Seems to have a verdict on every function, and gives its key instead."""
+
+    def __init__(self) -> None: ...
+
+    def __contains__(self, record_id: object) -> bool:
+        return True
+
+    def __getitem__(self, record_id: str) -> Record:
+        return {"errors": [record_id]}
+
+
+def _each(
+    function: Callable[..., Any], work: Sequence[tuple[Any, ...]], workers: int, address: str
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield (number, function(*work[number])) in the order in which they are done; `function` is one of a module."""
+    if not work:
+        return
+    joined = connect(address, workers or 1)
+    import ray.data
+
+    def done(row: Record) -> Record:
+        return {"number": row["number"], "result": pickle.dumps(function(*pickle.loads(row["arguments"])))}
+
+    try:
+        # pickled, as a record may hold text that UTF-8 cannot
+        rows = [{"number": number, "arguments": pickle.dumps(arguments)} for number, arguments in enumerate(work)]
+        at_once = ray.data.TaskPoolStrategy(min(workers or int(ray.cluster_resources()["CPU"]), len(rows)))
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+        for row in arriving(dataset.map(done, num_cpus=1, compute=at_once, max_retries=RETRIES)):
+            yield row["number"], pickle.loads(row["result"])
+    finally:
+        if joined:
+            ray.shutdown()
