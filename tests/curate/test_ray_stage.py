@@ -86,7 +86,7 @@ def test_types_are_checked_as_by_one_process_and_once(tmp_path: Path, monkeypatc
     asked = seeds(CLEAN, WRONG, FOREIGN, CLEAN, CLEAN.replace("area", "disc"))
     with Journal(tmp_path / "here.jsonl") as here, Journal(tmp_path / "there.jsonl") as there:
         expected = type_check.check(asked, here, 2)
-        there.add(here[next(iter(here))])  # one is known from before
+        there.add(next(iter(here)))  # one is known from before
         assert check_on_ray(asked, there, 2) == expected
         assert sorted(map(str, there)) == sorted(map(str, here)) and len(there) == 4
         monkeypatch.setattr("lib.curate.ray_stage.connect", None)  # no cluster is needed for what is known
