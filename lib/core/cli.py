@@ -20,6 +20,6 @@ def command(main: Callable[[], int | None]) -> NoReturn:
         print(f"stopped: {error}", file=sys.stderr, flush=True)
         status = REFUSED
     except KeyboardInterrupt:
-        print("stopped by you; the same command goes on from here", file=sys.stderr, flush=True)
+        print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
         status = INTERRUPTED
     sys.exit(status)

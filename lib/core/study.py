@@ -19,10 +19,8 @@ __all__ = ["ROOT", "STAGES", "Progress", "Stage", "StudyError", "clock", "say"]
 
 # Parameters that say how fast or from where a record comes, not what it is: a stage stays done when they change.
 OPERATIONAL = frozenset(
-    {
-        "RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "REPLAY",
-        "GRADIENT_CHECKPOINTING",
-    }  # fmt: skip
+    {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "REPLAY"}
+    | {"GRADIENT_CHECKPOINTING"}
 )
 
 

@@ -2,8 +2,6 @@
 
 import pickle
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +11,7 @@ from lib.core.progress import Progress
 from lib.core.records import Journal, Record, replacing, write_text
 from lib.corpora import Shard
 from lib.curate.pipeline import Settings, Work, curate
-from lib.curate.type_check import check
+from lib.curate.type_check import Environment, check, keys_of
 
 BATCH = 250  # functions that one task type-checks (official high_quality_subset.py)
 RETRIES = 3  # of a task whose worker died, as Ray's own tasks have; Ray Data's would repeat for ever
@@ -36,16 +34,20 @@ def curate_on_ray(work: Sequence[Work], workers: int = 0, address: str = "") -> 
 
 
 def check_on_ray(
-    seeds: Sequence[Record], journal: Journal, workers: int = 0, *options: Any, address: str = ""
+    seeds: Sequence[Record],
+    journal: Journal,
+    workers: int = 0,
+    environment: Environment | None = None,
+    address: str = "",
 ) -> dict[str, list[str]]:
-    """Like `check`, whose further arguments `options` are, in `workers` tasks at once (0: one per CPU) on a cluster.
+    """Like `check`, in `workers` tasks at once (0: one per CPU) on a cluster whose nodes have the same environment.
 
     Verdicts are stored in `journal` as their batches come back. Raises StudyError as `check` does, and without a
     cluster.
     """
-    keys = _keys(seeds, options)
+    keys = keys_of(seeds, environment)
     missing = list({key: seed for seed in seeds if (key := keys[seed["id"]]) not in journal}.values())
-    batches = [(missing[start : start + BATCH], options) for start in range(0, len(missing), BATCH)]
+    batches = [(missing[start : start + BATCH], environment) for start in range(0, len(missing), BATCH)]
     progress = Progress("type check", len(keys), "functions", done=len(keys) - len(missing))
     for _, verdicts in _each(checked, batches, workers, address):
         for verdict in verdicts:
@@ -64,29 +66,11 @@ def curated(shard: Shard, settings: Settings) -> tuple[bytes, str]:
         return target.with_suffix(".jsonl").read_bytes(), target.read_text()
 
 
-def checked(seeds: Sequence[Record], options: Sequence[Any]) -> list[Record]:
+def checked(seeds: Sequence[Record], environment: Environment | None) -> list[Record]:
     """Return the records that `check` adds to a journal."""
     with TemporaryDirectory(prefix="typecheck-") as folder, Journal(Path(folder) / "journal.jsonl") as journal:
-        check(seeds, journal, 1, *options)
+        check(seeds, journal, 1, environment)
         return list(journal)
-
-
-def _keys(seeds: Sequence[Record], options: Sequence[Any]) -> dict[str, str]:
-    """Return the key of each seed by its id under which `check` stores its errors."""
-    with redirect_stdout(StringIO()):  # it would say that all is known from before
-        return {seed: key for seed, (key,) in check(seeds, _Complete(), 1, *options).items()}
-
-
-class _Complete(Journal):
-    """Seems to have a verdict on every function, and gives its key instead."""
-
-    def __init__(self) -> None: ...
-
-    def __contains__(self, record_id: object) -> bool:
-        return True
-
-    def __getitem__(self, record_id: str) -> Record:
-        return {"errors": [record_id]}
 
 
 def _each(

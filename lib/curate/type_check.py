@@ -85,6 +85,12 @@ def find_environment(name: str) -> Environment | None:
         ) from error
 
 
+def keys_of(seeds: Sequence[Record], environment: Environment | None = None) -> dict[str, str]:
+    """Return {seed id: the id of its errors in a journal}, which depends on checker, packages and code."""
+    checker = [importlib.metadata.version("basedpyright"), CONFIG, *([environment.identity] if environment else [])]
+    return {seed["id"]: content_id("typecheck", *checker, seed["code"]) for seed in seeds}
+
+
 def check(
     seeds: Sequence[Record],
     journal: Journal,
@@ -101,9 +107,8 @@ def check(
     again, down to the one function at fault, whose only error is then TIMED_OUT (or CRASHED). Code that `journal` has
     for the same checker and the same packages is not checked again. Raises StudyError when the checker itself fails.
     """
-    checker = [importlib.metadata.version("basedpyright"), CONFIG, *([environment.identity] if environment else [])]
     folders = environment.folders if environment else ()
-    keys = {seed["id"]: content_id("typecheck", *checker, seed["code"]) for seed in seeds}
+    keys = keys_of(seeds, environment)
     codes = {keys[seed["id"]]: seed["code"] for seed in seeds}
     missing = [key for key in codes if key not in journal]
     size = max(1, min(batch, -(-len(missing) // workers)))
