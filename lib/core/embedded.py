@@ -22,7 +22,8 @@ INSTRUCT = "instruction-tuned checkpoint, prompted here as a plain completion mo
 class Embedded:
     """A model whose GGUF of `size` bytes with `sha256` is `parts` of the package index, joined in order.
 
-    `hub` names the same file on the Hugging Face hub, as owner/repository/file; "" where none is known.
+    `hub` names the same file on the Hugging Face hub, as owner/repository/file; "" where none is known. `conversion`
+    grows when the conversion comes to make something else of this file: then it is converted again.
     """
 
     parts: tuple[str, ...]
@@ -31,6 +32,12 @@ class Embedded:
     licence: str
     note: str
     hub: str = ""
+    conversion: int = 1
+
+    @property
+    def revision(self) -> str:
+        """The name of the model that the conversion makes; completions of another one are not taken for its own."""
+        return self.sha256 if self.conversion == 1 else f"{self.sha256}, conversion {self.conversion}"
 
 
 EMBEDDED = {
@@ -63,6 +70,7 @@ EMBEDDED = {
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         "Gemma terms of use",
         "Gemma 3 270M, Q4_K_M; a base model",
+        conversion=2,  # its texts begin with <bos>
     ),
 }
 

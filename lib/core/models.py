@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -21,9 +22,10 @@ from lib.core.cli import command
 from lib.core.embedded import EMBEDDED, fetch_gguf, last_line
 from lib.core.paths import ROOT, cache_folder
 from lib.core.records import StudyError, file_sha256, write_text
+from lib.core.tokenizer import tokenizer_folder
 
 HUB = "Hugging Face hub"  # the note of a model whose name is its hub id
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*"]
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Model:
 def resolve(name: str) -> Model:
     """Return the model called `name`: an embedded name, a hub id (`owner/model[@revision]`) or a local folder.
 
-    Fetches and converts what is not there yet. StudyError for an unknown name, a failed download, a damaged file.
+    Fetches and converts what is not there yet. StudyError for an unknown name, a failed download, a damaged file, and
+    for a tokenizer that code does not survive.
     """
     if name in EMBEDDED:
         return resolve_embedded(name)
@@ -55,8 +58,9 @@ def resolve(name: str) -> Model:
 
 
 def is_cached(name: str) -> bool:
-    """Tell whether an embedded model has been fetched and converted already (without hashing it)."""
-    return (cache_folder() / "models" / name / "MODEL.json").is_file()
+    """Tell whether an embedded model has been fetched and converted already, as it is today (without hashing it)."""
+    path = cache_folder() / "models" / name / "MODEL.json"
+    return path.is_file() and json.loads(path.read_text())["revision"] == EMBEDDED[name].revision
 
 
 def resolve_embedded(name: str) -> Model:
@@ -65,7 +69,7 @@ def resolve_embedded(name: str) -> Model:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{name}.lock")):  # a second process waits for the first one's conversion
         if not is_cached(name):
-            for leftover in (folder, *folder.parent.glob(f".{name}-*")):  # of a killed process
+            for leftover in (folder, *folder.parent.glob(f".{name}-*")):  # of an earlier conversion, a killed process
                 shutil.rmtree(leftover, ignore_errors=True)
             make_embedded(name, folder)
         record = json.loads((folder / "MODEL.json").read_text())
@@ -78,6 +82,7 @@ def resolve_embedded(name: str) -> Model:
             f"{weights} refused: sha256 seen {seen} ({weights.stat().st_size} bytes), expected {record['sha256']} "
             f"({record['size']} bytes); delete the folder {folder} and run again to fetch it anew"
         )
+    tokenizer_folder(folder, name)
     return Model(name, folder, record["revision"], record["licence"], seen, record["note"])
 
 
@@ -94,7 +99,7 @@ def make_embedded(name: str, folder: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise StudyError(f"converting {name} failed (exit {done.returncode}): {last_line(done.stderr)}")
-        record = {"name": name, "revision": model.sha256, "licence": model.licence, "source": source}
+        record = {"name": name, "revision": model.revision, "licence": model.licence, "source": source}
         weights = made / "model.safetensors"
         facts = {"sha256": file_sha256(weights), "size": weights.stat().st_size}
         (made / "MODEL.json").write_text(json.dumps(record | facts | {"note": model.note}, indent=2) + "\n")
@@ -105,12 +110,11 @@ def make_embedded(name: str, folder: Path) -> None:
 def convert(gguf: Path, folder: Path) -> None:
     """Write a GGUF file's weights (dequantized, bf16), tokenizer and settings into `folder` in Hugging Face format."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    tokenizer = tokenizer_of_gguf(gguf)
     model = AutoModelForCausalLM.from_pretrained(
-        **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
+        str(gguf.parent), gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
     )
     # A GGUF names one end token. As completion models these also end with <|endoftext|>, as their publishers list.
     ends = [tokenizer.eos_token_id, tokenizer.get_vocab().get("<|endoftext|>")]
@@ -119,25 +123,47 @@ def convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def tokenizer_of_gguf(gguf: Path) -> Any:
+    """Return a GGUF file's tokenizer, which begins texts with BOS if the file says so (transformers does not heed it).
+
+    llama.cpp reads this from the same key (LLM_KV_TOKENIZER_ADD_BOS, `tokenizer.ggml.add_bos_token`).
+    """
+    from transformers import AutoTokenizer
+    from transformers.integrations.gguf.reader import read_gguf_metadata
+
+    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    if read_gguf_metadata(str(gguf))[0].get("tokenizer.ggml.add_bos_token"):
+        tokenizer.add_bos_token = True
+    return tokenizer
+
+
 def resolve_hub(name: str) -> Model:
     """Return a hub model's snapshot, downloaded unless the hub's cache has it; `name` is `owner/model[@revision]`."""
+    folder = download(name, SMALL_FILES)
+    tokenizer_folder(folder, name)  # refused before its weights are fetched
+    folder = download(f"{name.partition('@')[0]}@{folder.name}", [*SMALL_FILES, "*.safetensors"])
+    return describe(name, folder, note=HUB, revision=folder.name)
+
+
+def download(name: str, patterns: list[str]) -> Path:
+    """Return the folder with those files of the hub model `owner/model[@revision]` that match the patterns."""
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
     try:
-        folder = Path(snapshot_download(repo, revision=revision or None, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
     except Exception as error:  # the client raises a dozen unrelated kinds; each means that there is no model
         raise StudyError(
             f"cannot get {name} from the Hugging Face hub ({type(error).__name__}); check the name and the network, "
             f"log in for a gated model, or use an embedded one: {', '.join(EMBEDDED)}"
         ) from error
-    return describe(name, folder, note=HUB, revision=folder.name)
 
 
 def describe(name: str, folder: Path, note: str, revision: str = "") -> Model:
-    """Return the facts of a folder in Hugging Face format; StudyError when it does not hold a model."""
+    """Return the facts of a folder in Hugging Face format; StudyError when it holds no model that can be used."""
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise StudyError(f"{folder} is not a model: it needs config.json and *.safetensors")
+    tokenizer_folder(folder, name)
     card = folder / "README.md"
     licence = re.search(r"^license:\s*(\S+)", card.read_text(), re.M) if card.is_file() else None
     sha256 = weights_sha256(folder)
@@ -168,7 +194,9 @@ def main() -> None:
     if arguments[:1] == ["--convert"]:
         return convert(Path(arguments[1]), Path(arguments[2]))
     for name in arguments:
-        print(json.dumps({key: str(value) for key, value in asdict(resolve(name)).items()}, indent=2))
+        model = resolve(name)
+        facts = asdict(model) | {"tokenizer": tokenizer_folder(model.path)}
+        print(json.dumps({key: str(value) for key, value in facts.items()}, indent=2))
 
 
 if __name__ == "__main__":

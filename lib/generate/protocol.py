@@ -12,7 +12,10 @@ from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to be made; `sample` numbers several samples of the same prompt; temperature >= 0."""
+    """One completion to be made; `sample` numbers several samples of the same prompt; temperature >= 0.
+
+    Each token is drawn from the likeliest ones that together have the probability `top_p` (0 to 1; 1: from all).
+    """
 
     prompt: str
     temperature: float
@@ -20,10 +23,17 @@ class Request:
     stop: tuple[str, ...]
     seed: int | None = None
     sample: int = 0
+    top_p: float = 1.0
 
     def id(self, revision: str) -> str:
-        """Return the id of this request's completion by a model of this revision."""
-        return content_id(revision, asdict(self))
+        """Return the id of this request's completion by a model of this revision.
+
+        A `top_p` of 1 is left out, so that completions count that were recorded before requests had one.
+        """
+        facts = asdict(self)
+        if self.top_p == 1:
+            del facts["top_p"]
+        return content_id(revision, facts)
 
 
 class Engine(Protocol):

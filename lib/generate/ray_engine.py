@@ -81,7 +81,7 @@ class Ray:
         on_gpu = ray.cluster_resources().get("GPU", 0) > 0
         config = vLLMEngineProcessorConfig(
             model_source=str(self.model.path),
-            engine_kwargs=engine_arguments(self.max_seqs, on_gpu, **self.arguments),
+            engine_kwargs=engine_arguments(self.model, self.max_seqs, on_gpu, **self.arguments),
             concurrency=(self.workers, self.workers),
             batch_size=1,  # a batch is passed on only when its last row is finished
             max_concurrent_batches=self.max_seqs,

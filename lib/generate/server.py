@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
+from lib.core.tokenizer import PIECES, changed
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import tokens_at_most
 from lib.generate.window import says_too_long, too_long
@@ -63,6 +64,9 @@ class Server:
     environment. `extra` is sent with every request: the server's own parameters, such as {"top_k": 0, "min_p": 0}
     where its defaults would truncate the distribution. Raises StudyError for malformed URLs.
 
+    The server tokenizes, with a token at the beginning where its model begins texts so. Code that its tokenizer would
+    lose is noticed where the server can be asked (vLLM's and llama.cpp's).
+
     A server that refuses a request with more than STOPS stop strings gets the first of them; texts are cut here at the
     others. Most servers but vLLM hold a request for too long if its prompt and max_tokens together exceed the window.
     """
@@ -88,7 +92,10 @@ class Server:
         self.revision = f"{model} as served"  # a server does not say which weights it has
 
     def load(self) -> None:
-        """Ask every URL for its models; StudyError if one cannot be reached or does not serve this model."""
+        """Ask every URL for its models, and for the tokens of some code.
+
+        StudyError if one cannot be reached, does not serve this model, or loses code.
+        """
         with start_blocking_portal() as portal:
             for url in self.urls:
                 served = portal.call(self._models, url)
@@ -96,6 +103,11 @@ class Server:
                     raise StudyError(
                         f"{url} serves {', '.join(served) or 'nothing'}; set MODEL to that, or serve "
                         f"{self.model!r} there"
+                    )
+                if fault := changed(portal.call(self._round_trips, url)):
+                    raise StudyError(
+                        f"{url}: the tokenizer of {self.model} loses {fault}; serve it with the one that `python -m "
+                        "lib.core.models` names for it (vLLM: --tokenizer FOLDER), or choose another MODEL"
                     )
 
     async def _models(self, url: str) -> list[str]:
@@ -108,6 +120,27 @@ class Server:
                     "server there, or give the base URL (urls) and key of one that runs"
                 ) from None
         return [model.id for model in page.data]
+
+    async def _round_trips(self, url: str) -> dict[str, str]:
+        """Return what a server makes of PIECES, encoded and decoded; nothing if it cannot be asked.
+
+        vLLM calls a text "prompt" and llama.cpp "content"; both do this beside the base URL, not below it.
+        """
+        root, back = url.rstrip("/").removesuffix("/v1"), {}
+        key = {"Authorization": f"Bearer {self.key}"}
+        async with httpx2.AsyncClient(base_url=root, headers=key, timeout=CONNECT_SECONDS) as client:
+            try:
+                for part, text in PIECES.items():
+                    plain = {"add_special_tokens": False, "add_special": False}
+                    asked = {"model": self.model, "prompt": text, "content": text, **plain}
+                    tokens = (await client.post("/tokenize", json=asked)).raise_for_status().json()["tokens"]
+                    asked = {"model": self.model, "tokens": tokens}
+                    reply = (await client.post("/detokenize", json=asked)).raise_for_status().json()
+                    said = str(reply["prompt"] if "prompt" in reply else reply["content"])
+                    back[part] = said.removeprefix(" ")  # llama.cpp keeps the space that some tokenizers put first
+            except (httpx2.HTTPError, ValueError, LookupError, TypeError):  # other servers know no such requests
+                return {}
+        return back
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (index, completion) as they finish; for each URL, one batch is in flight and one waits.
@@ -188,7 +221,7 @@ class Server:
             "model": self.model,
             "prompt": request.prompt,
             "temperature": request.temperature,
-            "top_p": 1,
+            "top_p": request.top_p,
             "max_tokens": request.max_tokens,
             "extra_body": self.extra,
             **{name: value for name, value in optional.items() if value is not None},

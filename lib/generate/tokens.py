@@ -4,25 +4,31 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib.core.tokenizer import DESCRIPTION, described
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
 def tokens_at_most(text: str) -> int:
-    """Return the number of UTF-8 bytes: tokens of a byte-level tokenizer have a byte or more, so there are no more."""
-    return len(text.encode("utf-8", "surrogatepass"))
+    """Return the number of UTF-8 bytes, plus one for a token with which texts may begin.
+
+    Tokens of a byte-level tokenizer have a byte or more, so there are no more.
+    """
+    return len(text.encode("utf-8", "surrogatepass")) + 1
 
 
 def count_tokens(folder: Path, text: str) -> int:
-    """Return the number of tokens for the model in `folder`; the bound if it has no tokenizer.json."""
-    path = folder / "tokenizer.json"
-    return len(_tokenizer(path).encode(text).ids) if path.is_file() else tokens_at_most(text)
+    """Return the number of tokens for the model in `folder`, with that which it begins texts with, if it has one.
+
+    If it has no tokenizer.json, return the bound.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return tokens_at_most(text)
+    tokenizer, first = _tokenizer(folder)
+    return len(first) + len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @cache
-def _tokenizer(path: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()  # which some files ask for; a truncated text would be counted short
-    return tokenizer
+def _tokenizer(folder: Path) -> tuple["Tokenizer", list[int]]:
+    return described(folder)

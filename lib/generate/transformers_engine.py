@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
+from lib.core.tokenizer import open_tokenizer
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS
@@ -44,7 +45,7 @@ class Transformers:
             return
         say(f"loading {self.model.name} into transformers")
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
         from transformers.utils.import_utils import is_flash_attn_2_available
         from transformers.utils.logging import disable_progress_bar
 
@@ -52,10 +53,10 @@ class Transformers:
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # errors are raised below
         # Without flash attention each sequence of a step also attends to the others' keys, masked.
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
+        self._tokenizer = open_tokenizer(self.model.path)
         path = str(self.model.path)
         lm: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation=attention)
         self._lm = lm.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._tokenizer = AutoTokenizer.from_pretrained(path)
         self._window = min(CONTEXT_TOKENS, lm.config.max_position_embeddings)
         ends = lm.generation_config.eos_token_id
         self._ends = ends if isinstance(ends, list) else [-1 if ends is None else ends]
@@ -63,17 +64,17 @@ class Transformers:
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:
         """Yield (index, completion) as they finish; at most two batches are held.
 
-        A batch is greedy as a whole or not at all, so neighbours of the same kind make one run. Raises StudyError if
-        memory is too small.
+        A batch is greedy, draws from all tokens, or draws from the likeliest ones (top_p), as a whole, so neighbours of
+        the same kind make one run. Raises StudyError if memory is too small.
         """
         assert self._lm is not None, "load() comes first"
-        for greedy, run in itertools.groupby(enumerate(requests), lambda item: item[1].temperature == 0):
-            yield from self._run(run, greedy)
+        for kind, run in itertools.groupby(enumerate(requests), lambda item: _shaped(item[1])):
+            yield from self._run(run, kind)
 
-    def _run(self, waiting: Iterator[tuple[int, Request]], greedy: bool) -> Iterator[tuple[int, Record]]:
+    def _run(self, waiting: Iterator[tuple[int, Request]], shaped: tuple[str, ...]) -> Iterator[tuple[int, Record]]:
         first = next(waiting)
         waiting = itertools.chain([first], waiting)
-        manager = self._manager(greedy, first[1].seed or 0)
+        manager = self._manager(shaped, first[1].seed or 0)
         inside: dict[str, tuple[int, Request]] = {}
         manager.start()
         try:
@@ -100,14 +101,14 @@ class Transformers:
         finally:
             manager.stop(hard_stop=True)
 
-    def _manager(self, greedy: bool, seed: int) -> "ContinuousBatchingManager":
+    def _manager(self, shaped: tuple[str, ...], seed: int) -> "ContinuousBatchingManager":
         from transformers import GenerationConfig
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-        # A request's own temperature is heeded only if the run's is not 1.
-        sampling: dict[str, Any] = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 0.5}
+        # A request's own values are heeded only if the run's are not 1.
+        sampling: dict[str, Any] = dict.fromkeys(shaped, 0.5)
         return self._lm.init_continuous_batching(
-            GenerationConfig(eos_token_id=self._ends, **sampling),
+            GenerationConfig(eos_token_id=self._ends, do_sample=bool(shaped), **sampling),
             ContinuousBatchingConfig(
                 max_requests_per_batch=self.max_seqs,
                 per_request_processors=True,
@@ -124,7 +125,7 @@ class Transformers:
         room = self._window - len(prompt)
         if room < 1:
             return False
-        own: dict[str, Any] = {"temperature": float(request.temperature)} if request.temperature else {}
+        own: dict[str, Any] = {name: float(getattr(request, name)) for name in _shaped(request)}
         manager.add_request(
             prompt,
             request_id=str(index),
@@ -169,6 +170,13 @@ class Transformers:
 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _shaped(request: Request) -> tuple[str, ...]:
+    """Return the names of the values that shape a request's distribution: none if it is greedy."""
+    if request.temperature == 0:
+        return ()
+    return ("temperature",) if request.top_p == 1 else ("temperature", "top_p")
 
 
 def _broken(error: object) -> StudyError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
+from lib.core.tokenizer import tokenizer_folder
 from lib.generate.protocol import Request
 from lib.generate.tokens import count_tokens
 from lib.generate.window import says_too_long, too_long
@@ -29,9 +30,10 @@ SETTINGS = {
 }
 
 
-def engine_arguments(max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, Any]:
+def engine_arguments(model: Model, max_seqs: int, on_gpu: bool, **others: Any) -> dict[str, Any]:
     """Return the arguments that start vLLM, here and on a cluster; `others` are added or take precedence."""
     return {
+        "tokenizer": str(tokenizer_folder(model.path, model.name)),
         "dtype": "bfloat16",
         "max_model_len": CONTEXT_TOKENS,
         "max_num_seqs": max_seqs,
@@ -53,6 +55,7 @@ def sampling(request: Request) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "stop": list(request.stop),
         "seed": request.seed,
+        **({} if request.top_p == 1 else {"top_p": float(request.top_p)}),
     }
 
 
@@ -83,7 +86,7 @@ class Vllm:
         import vllm
 
         logging.getLogger("vllm").setLevel(logging.ERROR)
-        arguments = engine_arguments(self.max_seqs, self.on_gpu, **self.arguments)
+        arguments = engine_arguments(self.model, self.max_seqs, self.on_gpu, **self.arguments)
         try:
             self._llm = vllm.LLM(str(self.model.path), **arguments)
         except (TypeError, ValueError) as error:  # an unknown argument, a window that does not fit

@@ -26,7 +26,7 @@ from lib.train import launch
 from lib.train.facts import dropout, facts_of
 from lib.train.packing import ATTENTION, count_trained, mean_loss, unpackable
 from lib.train.recipe import Recipe, Training, read_facts
-from lib.train.template import TOO_LONG, encode, load_tokenizer, render_prompt, split
+from lib.train.template import TOO_LONG, bos_ids, encode, load_tokenizer, render_prompt, split
 from lib.train.trainer import SPARE, PackedTrainer, arguments, explained, last_checkpoint
 
 
@@ -106,7 +106,8 @@ def fingerprint_of(model: Model, examples: Sequence[Record], recipe: Recipe) -> 
     texts = sorted((example["id"], example["instruction"], example["response"]) for example in examples)
     facts = asdict(replace(recipe, micro_batch=0))
     del facts["gradient_checkpointing"]
-    return content_id(model.sha256, facts, render_prompt(""), texts)
+    first = bos_ids(load_tokenizer(model.path))  # weights do not say whether texts begin with a token
+    return content_id(model.sha256, facts, render_prompt(""), texts, *first)
 
 
 def finished(folder: Path, fingerprint: str) -> Record | None:

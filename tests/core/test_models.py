@@ -1,9 +1,12 @@
 """Model names become checked local folders: the real SmolLM2, and damaged copies of it."""
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,21 @@ def test_weights_complete_code(smollm):
     prompt = tokenizer("def fibonacci(n):\n", return_tensors="pt")
     text = tokenizer.decode(model.generate(**prompt, max_new_tokens=40, do_sample=False)[0])
     assert "fibonacci(n - 1)" in text or "a + b" in text, text
+
+
+def test_a_model_of_an_earlier_conversion_is_converted_again(copied, smollm, monkeypatch):
+    assert models.is_cached(SMALLEST) and models.EMBEDDED[SMALLEST].revision == models.EMBEDDED[SMALLEST].sha256
+    later = replace(models.EMBEDDED[SMALLEST], conversion=2)
+    monkeypatch.setitem(models.EMBEDDED, SMALLEST, later)
+    assert not models.is_cached(SMALLEST)
+
+    def make(name, folder):
+        shutil.copytree(smollm.path, folder)  # fails if the earlier one is still there
+        record = json.loads((folder / "MODEL.json").read_text()) | {"revision": models.EMBEDDED[name].revision}
+        (folder / "MODEL.json").write_text(json.dumps(record))
+
+    monkeypatch.setattr(models, "make_embedded", make)
+    assert models.resolve(SMALLEST).revision == f"{later.sha256}, conversion 2" and models.is_cached(SMALLEST)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])

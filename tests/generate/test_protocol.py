@@ -8,6 +8,7 @@ import pytest
 from lib.core.records import Journal, Lazy, StudyError
 from lib.generate import Request, complete, cost, fits, open_cache, open_engine
 from lib.generate.protocol import unfinished
+from lib.generate.vllm_engine import sampling
 from lib.generate.window import says_too_long, too_long
 
 
@@ -83,6 +84,20 @@ def test_an_id_depends_on_all_that_determines_a_completion():
     changes = {"prompt": "q", "temperature": 0.8, "max_tokens": 11, "stop": ("t",), "seed": 2, "sample": 1}
     ids |= {Request(**{**base, key: value}).id("r1") for key, value in changes.items()}
     assert len(ids) == 8
+    ids |= {Request(**base, top_p=top_p).id("r1") for top_p in (0.95, 0.9)}
+    assert len(ids) == 10
+
+
+@pytest.mark.parametrize("top_p", [{}, {"top_p": 1.0}, {"top_p": 1}])
+def test_completions_that_were_recorded_before_requests_had_a_top_p_still_count(top_p):
+    request = Request("def f(x):\n", 0.7, 512, ("\n## Example", "é"), seed=7, sample=2, **top_p)
+    assert request.id("r1") == "7f22718ede5499f4"  # as computed at commit 631d78c
+    assert Request("p", 0.0, 1, (), **top_p).id("r1") == "9ee2e1b3c0f551ce"
+    assert "top_p" not in sampling(request)
+
+
+def test_vllm_is_told_a_top_p():
+    assert sampling(Request("p", 0.2, 5, (), top_p=0.95))["top_p"] == 0.95
 
 
 def test_unknown_engines_and_missing_recordings_are_named(tmp_path):

@@ -18,6 +18,7 @@ from asked import SERVED, STARTS
 
 from lib.core.models import fetch_gguf, resolve
 from lib.core.records import Journal, StudyError
+from lib.core.tokenizer import PIECES
 from lib.generate import Request, complete
 from lib.generate.engines import open_engine
 from lib.generate.server import Server
@@ -52,6 +53,7 @@ class Rogue(ThreadingHTTPServer):
     def __init__(self, act=lambda body, attempt: (200, {}, answer(body["prompt"]))):
         super().__init__(("127.0.0.1", 0), Handler)
         self.act, self.lock = act, threading.Condition()
+        self.encode, self.text, self.asked = None, "prompt", []  # a text's tokens, what the server calls a text
         self.bodies, self.attempts, self.keys, self.arrivals = [], Counter(), [], []
         self.open, self.now, self.most, self.dead = set(), 0, 0, False
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
@@ -90,8 +92,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         server = self.server
-        assert self.path == "/v1/completions"
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path in ("/tokenize", "/detokenize"):
+            return self.tokens(body)
+        assert self.path == "/v1/completions"
         with server.lock:
             server.bodies.append(body)
             server.keys.append(self.headers["Authorization"])
@@ -113,6 +117,17 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self.reply(*act)
+
+    def tokens(self, body):
+        """As vLLM and llama.cpp answer, or a server that knows no such request."""
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        if self.server.encode is None:
+            self.reply(404, {}, '{"detail": "Not Found"}')
+        elif self.path == "/tokenize":
+            assert body["add_special_tokens"] is body["add_special"] is False
+            self.reply(200, {}, json.dumps({"tokens": self.server.encode(body[self.server.text])}))
+        else:
+            self.reply(200, {}, json.dumps({self.server.text: bytes(body["tokens"]).decode()}))
 
     def reply(self, status, headers, text):
         self.send_response(status)
@@ -157,16 +172,16 @@ def until(true):
 def test_a_request_is_sent_unchanged_and_its_answer_returned_in_full(rogue, monkeypatch):
     server = rogue()
     monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
-    seeded = Request("p", 0.7, 5, ("x", "y"), seed=3, sample=1)
+    seeded = Request("p", 0.7, 5, ("x", "y"), seed=3, sample=1, top_p=0.95)
     engine = open_engine("server", "m", 2, {"urls": [server.url], "extra": {"top_k": 0}})
     engine.load()
     assert list(engine.generate([seeded])) == [
         (0, {"text": "p", "finish_reason": "stop", "prompt_tokens": 3, "cached_tokens": 1, "tokens": 2})
     ]
     list(Server("m", 2, server.url, key="given").generate([Request("p", 0.0, 5, ())]))
-    sent = {"model": "m", "prompt": "p", "temperature": 0.7, "top_p": 1, "max_tokens": 5, "top_k": 0}
+    sent = {"model": "m", "prompt": "p", "temperature": 0.7, "top_p": 0.95, "max_tokens": 5, "top_k": 0}
     assert server.bodies[0] == {**sent, "stop": ["x", "y"], "seed": 3}
-    assert server.bodies[1].keys() == sent.keys() - {"top_k"}
+    assert server.bodies[1].keys() == sent.keys() - {"top_k"} and server.bodies[1]["top_p"] == 1
     assert server.keys == ["Bearer from the environment", "Bearer given"]
     assert (engine.revision, engine.version) == ("m as served", "openai-compatible server")
     engine.close()
@@ -530,6 +545,21 @@ def test_loading_names_what_is_wrong_with_each_url(rogue):
         Server("m", 2, "localhost:8000/v1")
     with pytest.raises(StudyError, match="base URLs such as http"):
         Server("m", 2, [])
+
+
+def test_a_server_whose_tokenizer_loses_code_is_refused(rogue):
+    right, without, lossy = rogue(), rogue(), rogue()
+    right.encode = lambda text: list(f" {text}".encode())  # llama.cpp keeps a space that is put first
+    right.text = "content"
+    lossy.encode = lambda text: list(text.replace("\t", "").replace("    ", " ").encode())
+    Server("m", 2, [right.url, without.url], key="k").load()
+    assert len(right.asked) == 2 * len(PIECES) and len(without.asked) == 1
+    assert set(right.asked) == {("/tokenize", "Bearer k"), ("/detokenize", "Bearer k")}
+    with pytest.raises(StudyError) as refused:
+        Server("m", 2, [right.url, lossy.url]).load()
+    said = str(refused.value)
+    assert said.startswith(f"{lossy.url}: the tokenizer of m loses aligned columns, indents, tabs, line breaks: 'one ")
+    assert "--tokenizer" in said and "\n" not in said
 
 
 def free_port():

@@ -5,18 +5,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lookalike import around, byte_level, like_codeqwen, like_deepseek_coder, write
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from lib.core.paths import ROOT, cache_folder
 from lib.core.records import iter_records
+from lib.core.tokenizer import tokenizer_folder
 from lib.generate.ray_engine import Ray
 from lib.generate.replay import Replay
 from lib.generate.server import Server
 from lib.generate.tokens import count_tokens, tokens_at_most
 from lib.generate.transformers_engine import Transformers
-from lib.generate.vllm_engine import CONTEXT_TOKENS, Vllm
+from lib.generate.vllm_engine import CONTEXT_TOKENS, Vllm, engine_arguments
 from lib.synthesize import prompts
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems
 from lib.synthesize.self_oss_instruct import SNIPPET_TOKENS, Sampling, concepts_request
@@ -67,12 +69,31 @@ def test_engines_with_a_local_model_count(kind):
 
 
 def test_a_server_gives_the_bound_and_a_replay_has_nothing_to_decide():
-    assert Server("m").count_tokens("é 漢") == 6
+    assert Server("m").count_tokens("é 漢") == 7
     assert Replay("any revision").count_tokens("é 漢") == 0
 
 
 def test_a_model_without_a_tokenizer_file_gets_the_bound(tmp_path: Path):
-    assert count_tokens(tmp_path, "\ud800!") == 4  # a lone surrogate has three bytes
+    assert count_tokens(tmp_path, "\ud800!") == 5  # a lone surrogate has three bytes
+
+
+def test_the_token_with_which_a_models_texts_begin_counts(tmp_path: Path):
+    deepseek = like_deepseek_coder(tmp_path / "deepseek")  # the settings ask for it
+    bos = write(tmp_path / "bos", around(byte_level(), "<s>", "$A"), "llama")  # the post-processor adds it
+    plain = write(tmp_path / "plain", byte_level(), "llama")
+    counts = [count_tokens(folder, "def area(width, height):") for folder in (deepseek, bos, plain)]
+    assert counts[0] == counts[1] == counts[2] + 1
+
+
+def test_vllm_is_given_the_tokenizer_that_the_file_describes(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    wrong, right = like_codeqwen(tmp_path / "wrong"), write(tmp_path / "right", byte_level(), "llama")
+    given = [
+        engine_arguments(SimpleNamespace(path=folder, name="m"), 8, False)["tokenizer"] for folder in (wrong, right)
+    ]
+    assert given == [str(tokenizer_folder(wrong)), str(right)] and given[0].startswith(str(tmp_path / "cache"))
+    asked = {"tokenizer": "elsewhere"}  # ENGINE_OPTIONS decide
+    assert engine_arguments(SimpleNamespace(path=right, name="m"), 8, False, **asked)["tokenizer"] == "elsewhere"
 
 
 def test_a_truncating_tokenizer_counts_the_whole_text(tmp_path: Path):

@@ -1,13 +1,17 @@
 """The transformers engine: the completions of plain generation, requests drawn lazily, no thread left."""
 
+import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
+from lookalike import like_codeqwen
 from transformers import GenerationConfig
 
 from lib.core.records import StudyError
 from lib.generate import Request, open_engine
+from lib.generate.transformers_engine import Transformers
 from lib.generate.window import too_long
 
 pytestmark = pytest.mark.engine
@@ -137,6 +141,32 @@ def test_a_run_is_seeded_by_its_first_request(engine):
         [(_, completion)] = engine.generate([Request(COUNT, 1.0, 20, (), seed)])
         texts.append(completion["text"])
     assert texts[0] == texts[2] != texts[1]
+
+
+def test_top_p_draws_from_the_likeliest_tokens_alone(exact):
+    greedy, hot = Request(COUNT, 0, 12, ()), Request(COUNT, 3.0, 12, (), 1)
+    narrow = replace(hot, top_p=1e-6)
+    asked = [greedy, hot, narrow, replace(narrow, top_p=0.999), narrow]
+    texts = {place: completion["text"] for place, completion in exact.generate(asked)}
+    assert texts[2] == texts[4] == texts[0] == plain(exact, greedy)[0]
+    assert len({texts[0], texts[1], texts[3]}) == 3
+
+
+def test_a_prompt_begins_with_the_token_of_the_model(tiny, tmp_path, monkeypatch):
+    """Its tokenizer, which is loaded by the wrong class unless it is corrected, begins with <s> by its settings."""
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    folder = like_codeqwen(tmp_path / "model", add_bos_token=True)
+    for path in tiny.path.glob("*"):
+        if not path.name.startswith("tokenizer"):
+            shutil.copy(path, folder)
+    engine = Transformers(replace(tiny, path=folder), 2)
+    engine.load()
+    [(_, completion)] = engine.generate([Request(CODE, 0, 3, ())])
+    prompt = engine._tokenizer(CODE).input_ids
+    assert prompt[0] == engine._tokenizer.bos_token_id not in prompt[1:]
+    assert engine._tokenizer.decode(prompt[1:]) == CODE
+    assert completion["prompt_tokens"] == len(prompt) == engine.count_tokens(CODE)
+    engine.close()
 
 
 def test_a_generator_closed_midway_leaves_no_thread(engine):

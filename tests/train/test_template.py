@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from lookalike import like_deepseek_coder
 from tiny import EXAMPLES
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
@@ -60,6 +61,23 @@ def test_bos_is_put_first_when_the_tokenizer_uses_one(tiny: Model) -> None:
     with_bos = encode(EXAMPLES[:1], tokenizer, 1280)[0][0]
     assert with_bos["input_ids"] == [0, *plain["input_ids"]]
     assert with_bos["labels"] == [IGNORED, *plain["labels"]]
+
+
+def test_a_model_that_begins_its_texts_with_a_token_is_trained_and_asked_so_once(tmp_path: Path) -> None:
+    """The settings ask for BOS, and the declared class would lose every space (DeepSeek-Coder)."""
+    tokenizer = load_tokenizer(like_deepseek_coder(tmp_path / "model"))
+    bos = [tokenizer.bos_token_id]
+    assert bos_ids(tokenizer) == bos
+    rows, dropped = encode(EXAMPLES[:3], tokenizer, 1280)
+    assert not dropped
+    for row, example in zip(rows, EXAMPLES, strict=False):
+        text = "".join(render_example(example["instruction"], example["response"]))
+        assert row["input_ids"][:1] == bos and row["input_ids"].count(*bos) == 1
+        assert tokenizer.decode(row["input_ids"]) == f"<s>{text}</s>"
+        user = [{"role": "user", "content": example["instruction"]}]
+        asked = tokenizer.apply_chat_template(user, add_generation_prompt=True, return_dict=True)["input_ids"]
+        assert asked == tokenizer(render_prompt(example["instruction"])).input_ids  # what an engine is asked
+        assert asked == row["input_ids"][: row["labels"].count(IGNORED)]
 
 
 def test_long_examples_are_dropped_and_counted_and_nothing_left_is_an_error(tiny: Model) -> None:
@@ -151,5 +169,5 @@ def test_a_tokenizer_without_the_needed_tokens_is_refused(tiny: Model, tmp_path:
     PreTrainedTokenizerFast(tokenizer_object=few, eos_token="[END]", unk_token="[UNK]").save_pretrained(
         tmp_path / "few"
     )
-    with pytest.raises(StudyError, match="prompt template"):
+    with pytest.raises(StudyError, match="loses .*the template"):
         load_tokenizer(tmp_path / "few")
