@@ -43,8 +43,12 @@ for name, temperature in (("greedy", 0.0), ("sampled", 0.7)):
     found[name + " prompt"] = sum(made["prompt_tokens"] for made in apart.values())
     found[name + " reasons"] = [made["finish_reason"] for made in at_once.values()]
     found[name + " tokens"] = [made["tokens"] for made in at_once.values()]
-requests = [Request(query, 0.7, 24, ("## Example",), seed=n, top_p=1e-6) for n, query in enumerate(queries)]
-found["narrow"] = [made["text"] for _, made in sorted(engine.generate(requests))]
+for name, top_p in (("narrow", 1e-6), ("wide", 1.0)):  # with other seeds each time
+    drawn = []
+    for first in (0, 100):
+        asked = [Request(query, 0.7, 24, (), seed=first + n, top_p=top_p) for n, query in enumerate(queries)]
+        drawn.append([made["text"] for _, made in sorted(engine.generate(asked))])
+    found[name] = list(zip(*drawn))
 requests = [Request(query, 0.0, 12 + n, ("## Example",)) for n, query in enumerate(queries)]
 for _, completion in engine.generate(requests):
     break  # as when a completion cannot be stored: the others are in flight

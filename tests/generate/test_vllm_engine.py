@@ -43,8 +43,9 @@ def test_a_prompt_that_fills_the_window_is_left_out_alone(in_process):
 
 
 def test_top_p_draws_from_the_likeliest_tokens_alone(in_process):
-    pairs = zip(in_process["greedy"], in_process["narrow"], strict=True)
-    assert sum(greedy == text for (greedy, _), text in pairs) >= 11
+    """Where one is left, seeds do not matter. (In bf16 several are often equally likely: it need not be the greedy one.)"""
+    same = {name: sum(one == other for one, other in in_process[name]) for name in ("narrow", "wide")}
+    assert same["narrow"] >= 10 and same["wide"] <= 6  # of 12
 
 
 @pytest.mark.parametrize("bos", [True, False])
