@@ -43,7 +43,7 @@ def test_a_prompt_that_fills_the_window_is_left_out_alone(in_process):
 
 
 def test_top_p_draws_from_the_likeliest_tokens_alone(in_process):
-    """Where one is left, seeds do not matter; it may not be the greedy one, as several can be equally likely in bf16."""
+    """Where one is left, seeds do not matter; it need not be the greedy one: in bf16 several can be equally likely."""
     same = {name: sum(one == other for one, other in in_process[name]) for name in ("narrow", "wide")}
     assert same["narrow"] >= 10 and same["wide"] <= 6  # of 12
 
