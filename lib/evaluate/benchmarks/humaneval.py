@@ -8,7 +8,7 @@ from typing import Any
 from lib.core.programs import with_futures_first
 from lib.core.records import Record, StudyError
 from lib.evaluate.answers import is_body, with_own_function
-from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, STOP, Benchmark, fence, last_block, unchanged
+from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, Benchmark, last_block, unchanged
 from lib.evaluate.data import locate, read_pinned
 from lib.sandbox import Limits
 
@@ -68,14 +68,11 @@ def starcoder2_solution(problem: Record, completion: str) -> str:
     return problem["prompt"] + completion.partition("```")[0]
 
 
-# How problems are asked and answers read (fields of `Benchmark`), by PROTOCOL of notebook 05, and by its RAW_PROMPT.
+# What PROTOCOL of notebook 05 changes in how problems are asked and answers read; and the raw prompts, by RAW_PROMPT.
 PROTOCOLS: dict[str, dict[str, Any]] = {
-    "paper": {"instruction": instruction, "opening": fence, "stop": STOP, "solution": solution},
-    "starcoder2": {
-        "instruction": instruction, "opening": starcoder2_opening, "stop": STARCODER2_STOP,
-        "solution": starcoder2_solution,
-    },
-}  # fmt: skip
+    "paper": {},
+    "starcoder2": {"opening": starcoder2_opening, "stop": STARCODER2_STOP, "solution": starcoder2_solution},
+}
 RAW_PROMPTS = {"official": stripped, "unstripped": unchanged}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record
-from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, STOP, Benchmark, fence, last_block, unchanged
+from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, Benchmark, last_block, unchanged
 from lib.evaluate.benchmarks import evalplus
 from lib.evaluate.data import from_evalplus
 from lib.evaluate.oracles.evalplus import RULES
@@ -79,9 +79,9 @@ def starcoder2_solution(problem: Record, completion: str) -> str:
     return completion.partition("```")[0].strip("\n") + "\n"
 
 
-# How problems are asked and answers read (fields of `Benchmark`), by PROTOCOL of notebook 05, and by its RAW_PROMPT.
+# What PROTOCOL of notebook 05 changes in how problems are asked and answers read; and the raw prompts, by RAW_PROMPT.
 PROTOCOLS: dict[str, dict[str, Any]] = {
-    "paper": {"instruction": instruction, "opening": fence, "stop": STOP, "solution": solution},
+    "paper": {},
     "starcoder2": {
         "instruction": starcoder2_instruction, "opening": starcoder2_opening, "stop": STARCODER2_STOP,
         "solution": starcoder2_solution,
