@@ -101,7 +101,7 @@ def row(step: int, scheme: str, schedule: Schedule, given: int, spent: Record, r
 
 def measure(engine: Vllm, seeds: list[Record], samples: int, rate: float) -> dict[str, float]:
     """Run the three steps under each schedule, print a line for each; return the seconds per seed by schedule."""
-    style, exemplars = prompts.style("fenced", load_systems()), load_exemplars()
+    style, exemplars = prompts.style("fenced", load_systems()), load_exemplars(DEFAULTS["EXEMPLARS"])
     totals = dict.fromkeys(SCHEMES, 0.0)
     inputs = seeds
     for step, name in enumerate(STEPS):

@@ -2,6 +2,8 @@
 
 from lib.generate import Request
 
+NAME = "smollm2-135m-instruct"  # of what is embedded, the one that is loaded in the shortest time
+
 STARTS = ["def add(a, b):", "import os\n\n\ndef size(path):", "class Stack:", "# Fibonacci numbers, one per line\n"]
 SERVED = [Request(start, 0.0, 24, ("\n\n",)) for start in STARTS * 2]
 NAMES = ("sum", "mean", "median", "maximum", "minimum", "product", "variance", "range")

@@ -62,7 +62,7 @@ CONSTANTS = [
     ("lines of a chunk", "curate.snippets: CHUNK_LINES", 100, "collect_snippets.py"),
     ("lines of a window", "curate.snippets: WINDOW_LINES", (5, 30), "collect_snippets.py"),
     # 02 tasks and responses
-    ("exemplars", "synthesize.exemplars: len(load_exemplars())", 21, "section 2.2"),
+    ("exemplars", "synthesize.exemplars: len(load_exemplars('full'))", 21, "section 2.2"),
     ("shots for concepts and tasks", "02_self_oss_instruct: SHOTS", 8, "section C.1"),
     ("shots for responses", "02_self_oss_instruct: RESPONSE_SHOTS", 1, "section C.1"),
     ("temperature", "02_self_oss_instruct: TEMPERATURE", 0.7, "section C.1"),
@@ -207,7 +207,8 @@ def asked(profile: str, step: str, cache: Journal) -> list[Request]:
     """Return what a profile's run asks in a step of 02 about one seed or one task."""
     values = load_profile(profile)["02_self_oss_instruct"]
     style = prompts.style(values["PROMPTS"], SYSTEMS, values["RESTRICTED"])
-    for_tasks, for_responses = style.pools(load_exemplars())
+    for_tasks = load_exemplars(values["EXEMPLARS"], values["RESTRICTED"])
+    for_responses = style.answered(load_exemplars(values["RESPONSE_EXEMPLARS"], values["RESTRICTED"]))
     seed = values["SAMPLING_SEED"]
     decks = Decks(for_tasks, values["SHOTS"], values["DECKS"], seed)
     response_decks = Decks(for_responses, values["RESPONSE_SHOTS"], values["RESPONSE_DECKS"], seed)

@@ -45,6 +45,8 @@ VALUES = [
     (PAPER, GENERATION, "PROMPTS", "paper", "self_ossinstruct.py"),
     (STARCODER2, GENERATION, "PROMPTS", "starcoder2", "self_ossinstruct.py, older"),
     (BOTH, GENERATION, "RESTRICTED", False, "self_ossinstruct.py has no such checks"),
+    (BOTH, GENERATION, "EXEMPLARS", "full", "prompts/self-ossinstruct-fewshot.txt: words of its 21 examples"),
+    (BOTH, GENERATION, "RESPONSE_EXEMPLARS", "full", "prompts/self-ossinstruct-fewshot.txt: words of its 21 examples"),
     (STARCODER2, GENERATION, "MAX_WORDS", 0, "sanitize_data.py and clean_data.py, older, have no such bound"),
     (BOTH, GENERATION, "N_SEEDS", 250_000, "section B.2: 248,934 seeds"),
     (BOTH, GENERATION, "DECKS", 0, "self_ossinstruct.py: a fresh draw for every prompt"),

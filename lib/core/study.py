@@ -44,14 +44,16 @@ class Stage:
         return self.name[:2]
 
 
+EXEMPLARS = ("data/exemplars", "data/exemplars/full", "data/exemplars/terse")
+
 # In an order in which they can run.
 STAGES = (
     Stage("01_seed_curation", (), ("data/corpora", "data/benchmarks", "data/judge"), ("study", "curation")),
-    Stage("02_self_oss_instruct", ("01_seed_curation",), ("data/exemplars",), ("study", "synthesis")),
+    Stage("02_self_oss_instruct", ("01_seed_curation",), EXEMPLARS, ("study", "synthesis")),
     Stage(
         "03_execution_filtering",
         ("01_seed_curation", "02_self_oss_instruct"),
-        ("data/exemplars", "data/benchmarks"),
+        (*EXEMPLARS, "data/benchmarks"),
         ("study", "filtering"),
     ),
     Stage(

@@ -13,6 +13,7 @@ from lib.core.markdown import sections
 from lib.core.paths import ROOT
 from lib.core.records import Record, StudyError, content_id
 
+EXEMPLARS = ROOT / "data" / "exemplars"
 ENCODING = "utf-8-sig"  # some editors begin a file of UTF-8 with a byte order mark
 FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 
@@ -21,7 +22,8 @@ FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 class Exemplar:
     """One worked example shown to the model; `id` is its file's name without the extension.
 
-    `reasoning` and `explanation` are sections of the older pipeline only, empty if an exemplar has none.
+    `reasoning` and `explanation` are sections of the older pipeline only, empty if an exemplar has none. `packages`
+    are those outside the standard library that its code imports.
     """
 
     id: str
@@ -34,15 +36,25 @@ class Exemplar:
     tests: str
     reasoning: str = ""
     explanation: str = ""
+    packages: tuple[str, ...] = ()
 
 
 Deck = tuple[Exemplar, ...]
 
 
-def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]:
-    """Return the exemplars of a folder sorted by id; raise StudyError, with the file's name, for a missing part."""
+def load_exemplars(pool: str, restricted: bool = False, folder: Path = EXEMPLARS) -> list[Exemplar]:
+    """Return the exemplars of a pool, sorted by id: those of `folder`/`pool`.
+
+    "full" has the measure of the paper's pool (words of instructions, responses and tests), "terse" a third of it. With
+    `restricted`, those that need a package are left out: the sandbox has none.
+    Raises StudyError for an unknown pool and, with the file's name, for a missing part.
+    """
+    paths = sorted((folder / pool).glob("[0-9]*.md"))
+    if not paths:
+        pools = ", ".join(sorted(path.parent.name for path in folder.glob("*/01*.md")))
+        raise StudyError(f"there is no pool of exemplars {pool!r}; choose one of {pools}")
     exemplars = []
-    for path in sorted(folder.glob("[0-9]*.md")):
+    for path in paths:
         match = FRONT.match(path.read_text(ENCODING))
         if match is None:
             raise StudyError(f"{path} lacks its front matter between two --- lines")
@@ -54,21 +66,26 @@ def load_exemplars(folder: Path = ROOT / "data" / "exemplars") -> list[Exemplar]
                     id=path.stem,
                     category=facts["category"],
                     difficulty=facts["difficulty"],
-                    concepts=tuple(concept.strip() for concept in facts["concepts"].split(",")),
+                    concepts=_listed(facts["concepts"]),
                     snippet=parts["snippet"],
                     instruction=parts["instruction"],
                     response=parts["response"],
                     tests=parts["tests"],
                     reasoning=parts.get("reasoning", ""),
                     explanation=parts.get("explanation", ""),
+                    packages=_listed(facts["packages"]) if "packages" in facts else (),
                 )
             )
         except KeyError as error:
             raise StudyError(f"{path} has no {error.args[0]}; see its neighbours for the layout") from None
-    return exemplars
+    return [exemplar for exemplar in exemplars if not (restricted and exemplar.packages)]
 
 
-def load_systems(path: Path = ROOT / "data" / "exemplars" / "system.md") -> dict[str, str]:
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(","))
+
+
+def load_systems(path: Path = EXEMPLARS / "system.md") -> dict[str, str]:
     """Return the system texts by name: those of the steps, "s->c" and so on, and their variants (`prompts.style`)."""
     return sections(path.read_text(ENCODING))
 

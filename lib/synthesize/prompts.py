@@ -102,13 +102,12 @@ class Style:
         }
         return "\n".join(f"{key}: {lines[key]}" for key in self.properties)
 
-    def pools(self, exemplars: Sequence[Exemplar]) -> tuple[list[Exemplar], list[Exemplar]]:
-        """Return the exemplars for tasks, which are all of them, and those for responses.
+    def answered(self, exemplars: Sequence[Exemplar]) -> list[Exemplar]:
+        """Return the exemplars that can be shown with their responses.
 
-        For the older pipeline's responses, these are the ten that have four sections; ten of its sixteen have them.
+        For the older pipeline, these are the ten that have four sections; ten of its sixteen have them.
         """
-        answered = [e for e in exemplars if self.name != "starcoder2" or e.reasoning]
-        return list(exemplars), answered
+        return [e for e in exemplars if self.name != "starcoder2" or e.reasoning]
 
 
 def _pair(parts: Sequence[str]) -> tuple[str, str] | None:

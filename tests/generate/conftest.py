@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from asked import SERVED, SPREAD
+from asked import NAME, SERVED, SPREAD
 
 from lib.core.paths import ROOT
 
@@ -20,10 +20,11 @@ from lib.generate.vllm_engine import Vllm
 from lib.core.models import resolve
 from lib.core.records import StudyError
 
-model = resolve("qwen2.5-coder-0.5b-instruct")
+model = resolve(sys.argv[1])
 style = prompts.style("fenced", load_systems())
-deck = Decks(load_exemplars(), 8, 1, seed=1).drawn[0]
-queries = [style.concepts(deck, exemplar.snippet[10:-4]) for exemplar in load_exemplars()[:12]]
+exemplars = load_exemplars("terse")
+deck = Decks(exemplars, 8, 1, seed=1).drawn[0]
+queries = [style.concepts(deck, exemplar.snippet[10:-4]) for exemplar in exemplars[:12]]
 found = {}
 with_unknown = Vllm(model, 8, flux_capacitor=1)
 try:
@@ -70,7 +71,7 @@ def in_process():
     """What one engine completed: see PROGRAM; "served" and "spread" are the completions of these requests."""
     asked = {"served": SERVED, "spread": SPREAD}
     rows = json.dumps({name: [vars(request) for request in requests] for name, requests in asked.items()})
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", PROGRAM, NAME]
     done = subprocess.run(command, cwd=ROOT, input=rows, capture_output=True, text=True, timeout=540)
     assert "FOUND" in done.stdout, done.stdout + done.stderr
     return json.loads(done.stdout.split("FOUND", 1)[1])

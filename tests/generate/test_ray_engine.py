@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from asked import SPREAD
+from asked import NAME, SPREAD
 from helpers import alive, descendants, kill_nine
 
 from lib.core.paths import ROOT
@@ -26,7 +26,6 @@ os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
 from lib.generate import Request, open_engine
 from lib.core.records import StudyError
 
-MODEL = "qwen2.5-coder-0.5b-instruct"
 REQUESTS = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.loads(sys.argv[1])]
 def report(*what):
     print("FOUND" + json.dumps(what), flush=True)
@@ -41,9 +40,9 @@ def lazily(times):
         report("drawn", n)
         yield REQUESTS[n % len(REQUESTS)]
 
-window = int(sys.argv[2])
+name, window = sys.argv[2], int(sys.argv[3])
 options = {"workers": 2, "max_model_len": window, "max_num_batched_tokens": window}
-engine = open_engine("ray", MODEL, 2, options)
+engine = open_engine("ray", name, 2, options)
 for command in sys.stdin:
     command, times = command.split()
     try:
@@ -64,7 +63,7 @@ class Driver:
 
     def __init__(self):
         rows = json.dumps([vars(request) for request in SPREAD])
-        command = [sys.executable, "-c", COMMON + RAY, rows, str(WINDOW)]
+        command = [sys.executable, "-c", COMMON + RAY, rows, NAME, str(WINDOW)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 

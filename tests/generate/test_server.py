@@ -14,7 +14,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from asked import SERVED, STARTS
+from asked import NAME, SERVED, STARTS
 
 from lib.core.models import fetch_gguf, resolve
 from lib.core.records import Journal, StudyError
@@ -573,11 +573,10 @@ SEEDED = [Request(start, 0.9, 16, ("\n\n",), seed=7) for start in STARTS]
 
 @pytest.mark.engine
 def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
-    name, port = "qwen2.5-coder-0.5b-instruct", free_port()
-    model = resolve(name)
+    port, model = free_port(), resolve(NAME)
     environment = os.environ | {key: value for key, value in SETTINGS.items() if "MULTIPROCESSING" not in key}
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.path)]
-    command += ["--served-model-name", name, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
+    command += ["--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
     command += ["--max-model-len", "1024", "--max-num-batched-tokens", "1024"]
     command += ["--max-num-seqs", "8", "--no-enable-chunked-prefill", "--enforce-eager"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]
@@ -585,7 +584,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
-        engine = Server(name, 8, f"http://127.0.0.1:{port}/v1")
+        engine = Server(NAME, 8, f"http://127.0.0.1:{port}/v1")
         for _ in range(300):
             try:
                 engine.load()
@@ -609,7 +608,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
         assert cached[0] == 0 < cached[1]
         several = [Request(" word" * size, 0.0, 4, SIX) for size in (1200, 10, 1024, 1023, 40_000)]
         assert [made == too_long() for _, made in sorted(engine.generate(several))] == [True, False, True, False, True]
-        with pytest.raises(StudyError, match=f"serves {name}"):
+        with pytest.raises(StudyError, match=f"serves {NAME}"):
             Server("other", 8, engine.urls).load()
         with pytest.raises(StudyError, match="404 .*other"):
             list(Server("other", 8, engine.urls).generate(SERVED))

@@ -39,7 +39,7 @@ def used_seeds():
 
 @needs_qwen
 def test_the_count_is_that_of_the_recorded_engine():
-    exemplars, style = load_exemplars(), prompts.style(PARAMETERS["PROMPTS"], load_systems())
+    exemplars, style = load_exemplars(PARAMETERS["EXEMPLARS"]), prompts.style(PARAMETERS["PROMPTS"], load_systems())
     decks = Decks(exemplars, PARAMETERS["SHOTS"], PARAMETERS["DECKS"], PARAMETERS["SAMPLING_SEED"])
     sampling = Sampling(PARAMETERS["TEMPERATURE"], PARAMETERS["CONCEPT_TOKENS"], PARAMETERS["SAMPLING_SEED"])
     recorded = {row["id"]: row["prompt_tokens"] for row in iter_records(GENERATED / "completions.jsonl.gz")}
@@ -108,7 +108,7 @@ def test_a_truncating_tokenizer_counts_the_whole_text(tmp_path: Path):
 def test_the_longest_snippet_leaves_room_for_a_task_in_the_window():
     style, room = prompts.style("fenced", load_systems()), SNIPPET_TOKENS + PARAMETERS["INSTRUCTION_TOKENS"]
     for ask in (style.concepts, style.inspired):
-        longest = sorted(load_exemplars(), key=lambda exemplar: count_tokens(QWEN, ask((exemplar,), "")))[-8:]
+        longest = sorted(load_exemplars(PARAMETERS["EXEMPLARS"]), key=lambda exemplar: count_tokens(QWEN, ask((exemplar,), "")))[-8:]
         assert count_tokens(QWEN, ask(tuple(longest), "")) + room <= CONTEXT_TOKENS
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from asked import NAME
 from lookalike import like_codeqwen
 from transformers import GenerationConfig
 
@@ -16,7 +17,6 @@ from lib.generate.window import too_long
 
 pytestmark = pytest.mark.engine
 
-NAME = "smollm2-135m-instruct"
 MAX_SEQS = 3
 CODE = 'def area(width, height):\n    """Return the area of a rectangle."""\n'
 COUNT = "one, two, three, four, five, six, seven,"

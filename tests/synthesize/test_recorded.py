@@ -27,7 +27,8 @@ def recorded(file: str) -> list[Record]:
 def steps(tmp_path_factory):
     """The three steps by the notebook's defaults, from the recorded seeds and completions."""
     style = prompts.style(VALUES["PROMPTS"], load_systems(), VALUES["RESTRICTED"])
-    for_tasks, for_responses = style.pools(load_exemplars())
+    for_tasks = load_exemplars(VALUES["EXEMPLARS"], VALUES["RESTRICTED"])
+    for_responses = style.answered(load_exemplars(VALUES["RESPONSE_EXEMPLARS"], VALUES["RESTRICTED"]))
     seed = VALUES["SAMPLING_SEED"]
     decks = Decks(for_tasks, VALUES["SHOTS"], VALUES["DECKS"], seed)
     response_decks = Decks(for_responses, VALUES["RESPONSE_SHOTS"], VALUES["RESPONSE_DECKS"], seed)

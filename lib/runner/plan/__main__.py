@@ -40,7 +40,8 @@ class Plan:
         kinds = self.found.tried(prompts.kinds, self.parameters) or []
         self.kinds = [kind for kind in kinds if kind.stage in self.models]
         self.longest = {kind.name: max(map(self.models[kind.stage].tokens, kind.prompts)) for kind in self.kinds}
-        limit, texts = self.recipe["MAX_LENGTH"], prompts.training_examples()
+        pool = self.parameters[only("synthesis")]["RESPONSE_EXEMPLARS"]
+        limit, texts = self.recipe["MAX_LENGTH"], prompts.training_examples(pool)
         self.example = mean(min(limit, self.trained.tokens(text)) for text in texts) if self.trained else 0.0
         self.hardware = self.choose(gpus)
         self.steps = self.reckon(self.hardware)

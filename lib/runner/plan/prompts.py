@@ -75,7 +75,8 @@ def judging(values: Mapping[str, Any]) -> Kind:
 def synthesis(values: Mapping[str, Any]) -> list[Kind]:
     """Return the prompts of the three steps, one per exemplar, in whose place a seed, concepts or task would stand."""
     style = prompts.style(values["PROMPTS"], load_systems(), values["RESTRICTED"])
-    for_tasks, for_responses = style.pools(load_exemplars())
+    for_tasks = load_exemplars(values["EXEMPLARS"], values["RESTRICTED"])
+    for_responses = style.answered(load_exemplars(values["RESPONSE_EXEMPLARS"], values["RESTRICTED"]))
     decks = dealt(for_tasks, values["SHOTS"], values["DECKS"], values["SAMPLING_SEED"])
     last = dealt(for_responses, values["RESPONSE_SHOTS"], values["RESPONSE_DECKS"], values["SAMPLING_SEED"])
     stage, shared = only("synthesis"), values["DECKS"] > 0
@@ -115,6 +116,6 @@ def evaluation(values: Mapping[str, Any]) -> Kind:
     return Kind(only("evaluation"), "evaluation", asked, answers, values["MAX_TOKENS"])
 
 
-def training_examples() -> list[str]:
-    """Return the exemplars as training examples: template, instruction and response."""
-    return ["".join(render_example(e.instruction, e.response)) for e in load_exemplars()]
+def training_examples(pool: str) -> list[str]:
+    """Return a pool's exemplars as training examples: template, instruction and response."""
+    return ["".join(render_example(e.instruction, e.response)) for e in load_exemplars(pool)]
