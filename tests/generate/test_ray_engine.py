@@ -20,7 +20,9 @@ from lib.sandbox.ray_stage import run_on_ray
 
 pytestmark = pytest.mark.engine
 
-COMMON = """
+# Each input line is a command; each output line reports an event. The window is small: engines try it when they start.
+WINDOW = 1024
+RAY = """
 import json, os, sys
 os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
 from lib.generate import Request, open_engine
@@ -29,10 +31,6 @@ from lib.core.records import StudyError
 REQUESTS = [Request(**{**row, "stop": tuple(row["stop"])}) for row in json.loads(sys.argv[1])]
 def report(*what):
     print("FOUND" + json.dumps(what), flush=True)
-"""
-# Each input line is a command; each output line reports an event. The window is small: engines try it when they start.
-WINDOW = 1024
-RAY = """
 WORDS = [Request(" word" * size, 0.0, 4, ()) for size in (1200, 10, 1024, 1023, 9000, 20)]
 REFUSED = [WORDS[1], Request("a", -1.0, 4, ())]
 def lazily(times):
@@ -63,7 +61,7 @@ class Driver:
 
     def __init__(self):
         rows = json.dumps([vars(request) for request in SPREAD])
-        command = [sys.executable, "-c", COMMON + RAY, rows, NAME, str(WINDOW)]
+        command = [sys.executable, "-c", RAY, rows, NAME, str(WINDOW)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
@@ -90,7 +88,14 @@ class Driver:
 
 def below(pid, title):
     """Return the pids of the processes below one whose command line has `title`."""
-    return [child for child in descendants(pid) if alive(child) and title in Path(f"/proc/{child}/cmdline").read_text()]
+    return [child for child in descendants(pid) if alive(child) and title in command(child)]
+
+
+def command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it ended meanwhile
+        return ""
 
 
 def wait_until_dead(pids):

@@ -108,7 +108,8 @@ def test_a_truncating_tokenizer_counts_the_whole_text(tmp_path: Path):
 def test_the_longest_snippet_leaves_room_for_a_task_in_the_window():
     style, room = prompts.style("fenced", load_systems()), SNIPPET_TOKENS + PARAMETERS["INSTRUCTION_TOKENS"]
     for ask in (style.concepts, style.inspired):
-        longest = sorted(load_exemplars(PARAMETERS["EXEMPLARS"]), key=lambda exemplar: count_tokens(QWEN, ask((exemplar,), "")))[-8:]
+        pool = load_exemplars(PARAMETERS["EXEMPLARS"])
+        longest = sorted(pool, key=lambda exemplar: count_tokens(QWEN, ask((exemplar,), "")))[-8:]
         assert count_tokens(QWEN, ask(tuple(longest), "")) + room <= CONTEXT_TOKENS
 
 

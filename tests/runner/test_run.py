@@ -265,10 +265,8 @@ def test_a_notebook_opened_by_hand_runs_top_to_bottom(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "section"),
     [
-        ("folder", {}),
-        ("folder", {"RULES": "official", "CHECK_WITH": "study"}),
         ("folder", {"UNIT": "snippets"}),
-        ("list", {}),
+        ("list", {"RULES": "official", "CHECK_WITH": "study"}),
         ("parquet", {}),
     ],
 )
