@@ -381,10 +381,23 @@ def test_the_gpus_of_this_machine_are_those_that_nvidia_smi_names(
     assert found.gpu.memory == pytest.approx(79, abs=0.3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert (one := hardware.found()) and one.count == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert hardware.found() is None
+    for hidden in ("", "-1", "-1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert hardware.found() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     tool.write_text("#!/bin/sh\nexit 9\n")
     assert hardware.found() is None
+
+
+def test_memory_is_that_of_the_tightest_control_group(tmp_path: Path) -> None:
+    here = hardware.memory(tmp_path, tmp_path / "absent")
+    assert here == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for group, limit in {"": "max", "slurm": "3000000", "slurm/job_7": "max", "slurm/job_8": "1000000"}.items():
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "own").write_text("1:name=systemd:/\n0::/slurm/job_7\n")
+    assert hardware.memory(tmp_path, tmp_path / "own") == 3_000_000
+    assert hardware.memory(tmp_path, tmp_path / "absent") == here
 
 
 @pytest.mark.parametrize("text", ["4", "A100", "0xA100", "4xT4", "4 x A100", "-1xA100"])
