@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ DESCRIPTION, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "spe
 COPIED = (SPECIAL, "added_tokens.json", "chat_template.jinja")  # what a corrected folder takes over as it is
 # Whatever may decide how a tokenizer is loaded.
 DECIDING = ("config.json", DESCRIPTION, SETTINGS, *COPIED, "tokenizer.model", "vocab.json", "merges.txt")
+OTHER = "choose another MODEL (JUDGE in notebook 01)"
 VERSION = 1  # grows when the same files come to be judged or corrected otherwise: what was found before is then void
 
 # What prompts and code are made of. None begins with a space: some tokenizers put one first and take it away again.
@@ -56,7 +58,7 @@ def tokenizer_folder(folder: Path, name: str = "") -> Path:
     Raises StudyError, which calls the model `name`, when no tokenizer can be loaded or code does not survive it. What
     was found is remembered in the cache, so that transformers need not be loaded to ask again.
     """
-    found = {file: file_sha256(folder / file) for file in DECIDING if (folder / file).is_file()}
+    found = {file: _sha256(folder / file) for file in DECIDING if (folder / file).is_file()}
     key = content_id(VERSION, importlib.metadata.version("transformers"), PIECES, found)
     kept = cache_folder() / "tokenizers" / key
     if not kept.is_dir():
@@ -103,6 +105,17 @@ def changed(back: Mapping[str, str]) -> str:
     return f"{', '.join(parts)}: {PIECES[parts[0]]!r} becomes {back[parts[0]]!r}" if parts else ""
 
 
+def _sha256(path: Path) -> str:
+    facts = path.stat()
+    return _unchanged_sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _unchanged_sha256(path: Path, size: int, changed: int) -> str:
+    """Return the hash of a file of this size and time of change: loading a model asks for it again and again."""
+    return file_sha256(path)
+
+
 def _load(folder: Path) -> Any:
     from transformers import AutoTokenizer  # late: a replay does without it
 
@@ -127,13 +140,13 @@ def _settle(folder: Path, name: str, made: Path) -> None:
             _write(folder, made, raw, first)
             tokenizer = _load(made)
             if not _as_described(tokenizer, raw, first):
-                raise StudyError(f"transformers cannot load {name}'s tokenizer.json as it is; choose another MODEL")
+                raise StudyError(f"transformers cannot load {name}'s tokenizer.json as it is; {OTHER}")
             say(f"{name}: its tokenizer is loaded as tokenizer.json describes it, not as transformers would by itself")
     if tokenizer is None:
-        raise StudyError(f"the tokenizer of {name} cannot be loaded ({why}); choose another MODEL")
+        raise StudyError(f"the tokenizer of {name} cannot be loaded ({why}); {OTHER}")
     ids = {part: tokenizer(text, add_special_tokens=False).input_ids for part, text in PIECES.items()}
     if fault := changed({part: tokenizer.decode(tokens) for part, tokens in ids.items()}):
-        raise StudyError(f"the tokenizer of {name} loses {fault}; choose another MODEL, or fix {folder / DESCRIPTION}")
+        raise StudyError(f"the tokenizer of {name} loses {fault}; {OTHER}, or fix {folder / DESCRIPTION}")
 
 
 def _as_described(tokenizer: Any, raw: "Tokenizer", first: list[int]) -> bool:

@@ -180,4 +180,4 @@ def _shaped(request: Request) -> tuple[str, ...]:
 
 
 def _broken(error: object) -> StudyError:
-    return StudyError(f"transformers failed ({error}); choose a smaller MAX_SEQS or a smaller MODEL")
+    return StudyError(f"transformers failed ({error}); choose a smaller MAX_SEQS or a smaller model")

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lib.core import tokenizer as core
 from lib.core.models import resolve
-from lib.core.records import StudyError
+from lib.core.records import StudyError, file_sha256
 from lib.core.tokenizer import PIECES, beginning, described, open_tokenizer, tokenizer_folder
 
 CODE = Path(core.__file__).read_text()
@@ -113,6 +113,18 @@ def test_what_was_found_is_remembered_until_a_file_changes(tmp_path, monkeypatch
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
     write(folder, byte_level(), "qwen2", tokenizer_class="Qwen2Tokenizer")
     assert tokenizer_folder(folder) == folder
+
+
+def test_a_file_is_hashed_once_while_a_model_is_loaded(tmp_path, monkeypatch):
+    folder = like_codeqwen(tmp_path / "model")
+    hashed = []
+    monkeypatch.setattr(core, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    for _ in range(3):  # as a model is resolved, described, and loaded into an engine
+        open_tokenizer(folder)
+    assert sorted(hashed) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    (folder / "config.json").write_text('{"model_type": "qwen2", "vocab_size": 9}')
+    open_tokenizer(folder)
+    assert sorted(hashed) == ["config.json", "config.json", "tokenizer.json", "tokenizer_config.json"]
 
 
 def whitespace() -> Tokenizer:
