@@ -205,6 +205,8 @@ def test_stages_that_are_done_are_not_planned_again(tmp_path: Path, monkeypatch:
     plan = planned("paper", "4xA100")
     assert plan.done == done and plan.models.keys() == {TRAINING, EVALUATION}
     assert [step.stage for step in plan.steps] == [TRAINING, EVALUATION]
+    (line,) = command.beside(plan)  # hours of generation are compared where there are any
+    assert "Table 12" in line
     assert not any("the-stack" in stop for stop in plan.found.stops)
 
 
@@ -252,6 +254,7 @@ def test_the_papers_hours_are_shown_beside(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     assert "Table 12 of the paper, 37,000 seeds on four A100: " in said
     assert "the generation for 250,000 seeds takes 189 GPU-hours" in said
+    assert re.search(r"is shown responses 2\.\d times as long", said)  # a reason why the hours above are fewer
 
 
 def test_the_estimate_of_tokens_is_on_the_safe_side() -> None:
