@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DESCRIPTION, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+PLAIN = "plain_tokenizer.py"  # the class that a saved tokenizer brings where it must
 COPIED = (SPECIAL, "added_tokens.json", "chat_template.jinja")  # what a corrected folder takes over as it is
 # Whatever may decide how a tokenizer is loaded.
 DECIDING = ("config.json", DESCRIPTION, SETTINGS, *COPIED, "tokenizer.model", "vocab.json", "merges.txt")
@@ -70,6 +71,23 @@ def tokenizer_folder(folder: Path, name: str = "") -> Path:
                 _settle(folder, name or str(folder), made)
                 made.rename(kept)
     return kept if (kept / DESCRIPTION).is_file() else folder
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer into `folder`, for a tuned model beside its config.json, so that AutoTokenizer loads the same.
+
+    For some kinds of model transformers 5.19 takes its own class for them, whatever is declared, but not where the
+    folder brings one; then it takes the declared class, which is the plain one, and the folder's where it is trusted.
+    Raises StudyError when that does not help either.
+    """
+    tokenizer.save_pretrained(folder)
+    if _as_described(_load(folder), *described(folder)):
+        return
+    shutil.copyfile(Path(__file__).with_name(PLAIN), folder / PLAIN)
+    own = {"auto_map": {"AutoTokenizer": [None, f"{Path(PLAIN).stem}.Plain"]}}
+    _declare(folder, _read(folder / SETTINGS) | own)
+    if not _as_described(_load(folder), *described(folder)):
+        raise StudyError(f"transformers does not load the tokenizer of {folder} as it was saved; {OTHER}")
 
 
 def described(folder: Path) -> tuple["Tokenizer", list[int]]:
@@ -173,9 +191,16 @@ def _write(folder: Path, made: Path, raw: "Tokenizer", first: list[int]) -> None
         if (folder / file).is_file():
             shutil.copyfile(folder / file, made / file)
     kept = {key: value for key, value in _read(folder / SETTINGS).items() if key != "auto_map"}
-    # Without a config.json beside it, this class takes everything from tokenizer.json, whatever the kind of model.
-    settings = kept | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    (made / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _declare(made, kept)
+
+
+def _declare(folder: Path, settings: Record) -> None:
+    """Write a tokenizer's settings, with the class that takes everything from tokenizer.json.
+
+    Transformers takes it whatever the kind of model if there is no config.json, or an `auto_map` beside it.
+    """
+    settings = settings | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _settings(folder: Path) -> Record:
