@@ -109,8 +109,6 @@ def from_evalplus(
     first. Missing when there is none, StudyError for another version and a file that is damaged or of an unknown one.
     """
     stem, versions = EVALPLUS[name], [version for version in pins.values() if wanted in ("", version)]
-    if not versions:
-        raise StudyError(f"{name} has no version {wanted!r}; choose {' or '.join(pins.values())}")
     url, kept = release(name, versions[0]), cache_folder("evalplus") / f"{stem}-{versions[0]}.jsonl"
     stems, override = [*(f"{stem}-{version}" for version in versions), stem], stem.removesuffix("Plus").upper()
     place = locate(path, stems, f"{override}_OVERRIDE_PATH", "evalplus", lambda: downloaded(url, kept))
