@@ -81,8 +81,8 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     Raises StudyError when that does not help either.
     """
     tokenizer.save_pretrained(folder)
-    if _as_described(_load(folder), *described(folder)):
-        return
+    if not (folder / DESCRIPTION).is_file() or _as_described(_load(folder), *described(folder)):
+        return  # a tokenizer written in Python has no such file
     shutil.copyfile(Path(__file__).with_name(PLAIN), folder / PLAIN)
     own = {"auto_map": {"AutoTokenizer": [None, f"{Path(PLAIN).stem}.Plain"]}}
     _declare(folder, _read(folder / SETTINGS) | own)

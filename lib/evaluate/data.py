@@ -14,6 +14,7 @@ from lib.core.records import Record, StudyError, replacing
 DOWNLOAD_SECONDS = 20
 # The benchmarks that EvalPlus releases, and the names of their files.
 EVALPLUS = {"HumanEval+": "HumanEvalPlus", "MBPP": "MbppPlus", "MBPP+": "MbppPlus"}
+EVOEVAL_SETS = ("difficult", "creative", "subtle", "combine", "tool_use")
 UNPINNED = "version unpinned"
 
 

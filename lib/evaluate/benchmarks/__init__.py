@@ -9,6 +9,7 @@ from typing import Any
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
+from lib.evaluate.data import EVOEVAL_SETS
 
 # name -> the function that loads it, given a path or None
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
@@ -16,10 +17,7 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "humaneval+": humaneval_plus.load,
     "mbpp": partial(mbpp.load, plus=False),
     "mbpp+": partial(mbpp.load, plus=True),
-    **{
-        f"evoeval-{which}": partial(evoeval.load, which=which)
-        for which in ("difficult", "creative", "subtle", "combine", "tool_use")
-    },
+    **{f"evoeval-{which}": partial(evoeval.load, which=which) for which in EVOEVAL_SETS},
 }
 # Those of which one can ask for a version, with the versions of their files' hashes.
 VERSIONED: dict[str, Mapping[str, str]] = {"humaneval+": humaneval_plus.PINS, "mbpp": mbpp.PINS, "mbpp+": mbpp.PINS}
