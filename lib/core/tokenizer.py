@@ -10,6 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DESCRIPTION, SETTINGS, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+PLAIN = "plain_tokenizer.py"  # the class that a saved tokenizer brings where it must
 COPIED = (SPECIAL, "added_tokens.json", "chat_template.jinja")  # what a corrected folder takes over as it is
 # Whatever may decide how a tokenizer is loaded.
 DECIDING = ("config.json", DESCRIPTION, SETTINGS, *COPIED, "tokenizer.model", "vocab.json", "merges.txt")
+OTHER = "choose another MODEL (JUDGE in notebook 01)"
 VERSION = 1  # grows when the same files come to be judged or corrected otherwise: what was found before is then void
 
 # What prompts and code are made of. None begins with a space: some tokenizers put one first and take it away again.
@@ -56,7 +59,7 @@ def tokenizer_folder(folder: Path, name: str = "") -> Path:
     Raises StudyError, which calls the model `name`, when no tokenizer can be loaded or code does not survive it. What
     was found is remembered in the cache, so that transformers need not be loaded to ask again.
     """
-    found = {file: file_sha256(folder / file) for file in DECIDING if (folder / file).is_file()}
+    found = {file: _sha256(folder / file) for file in DECIDING if (folder / file).is_file()}
     key = content_id(VERSION, importlib.metadata.version("transformers"), PIECES, found)
     kept = cache_folder() / "tokenizers" / key
     if not kept.is_dir():
@@ -68,6 +71,23 @@ def tokenizer_folder(folder: Path, name: str = "") -> Path:
                 _settle(folder, name or str(folder), made)
                 made.rename(kept)
     return kept if (kept / DESCRIPTION).is_file() else folder
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer into `folder`, for a tuned model beside its config.json, so that AutoTokenizer loads the same.
+
+    For some kinds of model transformers 5.19 takes its own class for them, whatever is declared, but not where the
+    folder brings one; then it takes the declared class, which is the plain one, and the folder's where it is trusted.
+    Raises StudyError when that does not help either.
+    """
+    tokenizer.save_pretrained(folder)
+    if not (folder / DESCRIPTION).is_file() or _as_described(_load(folder), *described(folder)):
+        return  # a tokenizer written in Python has no such file
+    shutil.copyfile(Path(__file__).with_name(PLAIN), folder / PLAIN)
+    own = {"auto_map": {"AutoTokenizer": [None, f"{Path(PLAIN).stem}.Plain"]}}
+    _declare(folder, _read(folder / SETTINGS) | own)
+    if not _as_described(_load(folder), *described(folder)):
+        raise StudyError(f"transformers does not load the tokenizer of {folder} as it was saved; {OTHER}")
 
 
 def described(folder: Path) -> tuple["Tokenizer", list[int]]:
@@ -103,6 +123,17 @@ def changed(back: Mapping[str, str]) -> str:
     return f"{', '.join(parts)}: {PIECES[parts[0]]!r} becomes {back[parts[0]]!r}" if parts else ""
 
 
+def _sha256(path: Path) -> str:
+    facts = path.stat()
+    return _unchanged_sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _unchanged_sha256(path: Path, size: int, changed: int) -> str:
+    """Return the hash of a file of this size and time of change: loading a model asks for it again and again."""
+    return file_sha256(path)
+
+
 def _load(folder: Path) -> Any:
     from transformers import AutoTokenizer  # late: a replay does without it
 
@@ -127,13 +158,13 @@ def _settle(folder: Path, name: str, made: Path) -> None:
             _write(folder, made, raw, first)
             tokenizer = _load(made)
             if not _as_described(tokenizer, raw, first):
-                raise StudyError(f"transformers cannot load {name}'s tokenizer.json as it is; choose another MODEL")
+                raise StudyError(f"transformers cannot load {name}'s tokenizer.json as it is; {OTHER}")
             say(f"{name}: its tokenizer is loaded as tokenizer.json describes it, not as transformers would by itself")
     if tokenizer is None:
-        raise StudyError(f"the tokenizer of {name} cannot be loaded ({why}); choose another MODEL")
+        raise StudyError(f"the tokenizer of {name} cannot be loaded ({why}); {OTHER}")
     ids = {part: tokenizer(text, add_special_tokens=False).input_ids for part, text in PIECES.items()}
     if fault := changed({part: tokenizer.decode(tokens) for part, tokens in ids.items()}):
-        raise StudyError(f"the tokenizer of {name} loses {fault}; choose another MODEL, or fix {folder / DESCRIPTION}")
+        raise StudyError(f"the tokenizer of {name} loses {fault}; {OTHER}, or fix {folder / DESCRIPTION}")
 
 
 def _as_described(tokenizer: Any, raw: "Tokenizer", first: list[int]) -> bool:
@@ -160,9 +191,16 @@ def _write(folder: Path, made: Path, raw: "Tokenizer", first: list[int]) -> None
         if (folder / file).is_file():
             shutil.copyfile(folder / file, made / file)
     kept = {key: value for key, value in _read(folder / SETTINGS).items() if key != "auto_map"}
-    # Without a config.json beside it, this class takes everything from tokenizer.json, whatever the kind of model.
-    settings = kept | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    (made / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _declare(made, kept)
+
+
+def _declare(folder: Path, settings: Record) -> None:
+    """Write a tokenizer's settings, with the class that takes everything from tokenizer.json.
+
+    Transformers takes it whatever the kind of model if there is no config.json, or an `auto_map` beside it.
+    """
+    settings = settings | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _settings(folder: Path) -> Record:

@@ -1,17 +1,17 @@
 """Curation on a Ray cluster: Ray Data hands out shards of the corpus and batches for the type checker."""
 
 import pickle
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib.core.cluster import arriving, connect
-from lib.core.progress import Progress
 from lib.core.records import Journal, Record, replacing, write_text
 from lib.corpora import Shard
 from lib.curate.pipeline import Settings, Work, curate
-from lib.curate.type_check import Environment, check, keys_of
+from lib.curate.type_check import Environment, check_with_journal, verdicts
 
 BATCH = 250  # functions that one task type-checks (official high_quality_subset.py)
 RETRIES = 3  # of a task whose worker died, as Ray's own tasks have; Ray Data's would repeat for ever
@@ -45,17 +45,14 @@ def check_on_ray(
     Verdicts are stored in `journal` as their batches come back. Raises StudyError as `check` does, and without a
     cluster.
     """
-    keys = keys_of(seeds, environment)
-    missing = list({key: seed for seed in seeds if (key := keys[seed["id"]]) not in journal}.values())
-    batches = [(missing[start : start + BATCH], environment) for start in range(0, len(missing), BATCH)]
-    progress = Progress("type check", len(keys), "functions", done=len(keys) - len(missing))
-    for _, verdicts in _each(checked, batches, workers, address):
-        for verdict in verdicts:
-            journal.add(verdict)
-        progress.update(progress.done + len(verdicts))
-    if missing:
-        progress.close()
-    return {seed: journal[key]["errors"] for seed, key in keys.items()}
+
+    def run(codes: dict[str, str]) -> Generator[list[Record], None, None]:
+        rows = list(codes.items())
+        batches = [(dict(rows[start : start + BATCH]), environment) for start in range(0, len(rows), BATCH)]
+        for _, found in _each(checked, batches, workers, address):
+            yield found
+
+    return check_with_journal(seeds, journal, environment, run)
 
 
 def curated(shard: Shard, settings: Settings) -> tuple[bytes, str]:
@@ -66,11 +63,9 @@ def curated(shard: Shard, settings: Settings) -> tuple[bytes, str]:
         return target.with_suffix(".jsonl").read_bytes(), target.read_text()
 
 
-def checked(seeds: Sequence[Record], environment: Environment | None) -> list[Record]:
-    """Return the records that `check` adds to a journal."""
-    with TemporaryDirectory(prefix="typecheck-") as folder, Journal(Path(folder) / "journal.jsonl") as journal:
-        check(seeds, journal, 1, environment)
-        return list(journal)
+def checked(codes: dict[str, str], environment: Environment | None) -> list[Record]:
+    """Return the verdicts on codes {key: code}, found by one process."""
+    return [verdict for found in verdicts(codes, 1, environment) for verdict in found]
 
 
 def _each(
@@ -90,7 +85,10 @@ def _each(
         rows = [{"number": number, "arguments": pickle.dumps(arguments)} for number, arguments in enumerate(work)]
         at_once = ray.data.TaskPoolStrategy(min(workers or int(ray.cluster_resources()["CPU"]), len(rows)))
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-        for row in arriving(dataset.map(done, num_cpus=1, compute=at_once, max_retries=RETRIES)):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`ray_remote_args`")  # ray 2.60 has no other way to give max_retries
+            dataset = dataset.map(done, num_cpus=1, compute=at_once, max_retries=RETRIES)
+        for row in arriving(dataset):
             yield row["number"], pickle.loads(row["result"])
     finally:
         if joined:

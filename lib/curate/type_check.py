@@ -10,9 +10,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lib.core.progress import Progress
@@ -107,13 +108,43 @@ def check(
     again, down to the one function at fault, whose only error is then TIMED_OUT (or CRASHED). Code that `journal` has
     for the same checker and the same packages is not checked again. Raises StudyError when the checker itself fails.
     """
-    folders = environment.folders if environment else ()
+    run = partial(verdicts, workers=workers, environment=environment, timeout=timeout, batch=batch)
+    return check_with_journal(seeds, journal, environment, run)
+
+
+def check_with_journal(
+    seeds: Sequence[Record],
+    journal: Journal,
+    environment: Environment | None,
+    run: Callable[[dict[str, str]], Generator[list[Record], None, None]],
+) -> dict[str, list[str]]:
+    """Return {seed id: errors}, those of code that `journal` lacks by `run`.
+
+    `run` gets {key: code}, each code once, and yields records for the journal, {id: key, errors}, some at a time; they
+    are stored as they come.
+    """
     keys = keys_of(seeds, environment)
     codes = {keys[seed["id"]]: seed["code"] for seed in seeds}
-    missing = [key for key in codes if key not in journal]
-    size = max(1, min(batch, -(-len(missing) // workers)))
-    waiting = deque(missing[start : start + size] for start in range(0, len(missing), size))
+    missing = {key: code for key, code in codes.items() if key not in journal}
     progress = Progress("type check", len(codes), "functions", done=len(codes) - len(missing))
+    with closing(run(missing)) as arriving:  # closed, so that no process is left if a verdict cannot be stored
+        for found in arriving:
+            for verdict in found:
+                journal.add(verdict)
+            progress.update(progress.done + len(found))
+    if missing:
+        progress.close()
+    return {seed_id: journal[key]["errors"] for seed_id, key in keys.items()}
+
+
+def verdicts(
+    codes: Mapping[str, str], workers: int, environment: Environment | None, timeout: float = 120.0, batch: int = 1000
+) -> Generator[list[Record], None, None]:
+    """Yield {id: key, errors} for each of `codes` {key: code}, those of a batch at a time; parameters as of `check`."""
+    folders = environment.folders if environment else ()
+    keys = list(codes)
+    size = max(1, min(batch, -(-len(keys) // workers)))
+    waiting = deque(keys[start : start + size] for start in range(0, len(keys), size))
     running: list[_Batch] = []
     try:
         while waiting or running:
@@ -123,16 +154,12 @@ def check(
             for ended in [one for one in running if one.process.poll() is not None]:
                 running.remove(ended)
                 with closing(ended):
-                    for key, errors in ended.verdicts().items():
-                        journal.add({"id": key, "errors": errors})
+                    found = ended.verdicts()
                 waiting.extendleft(ended.halves())
-                progress.update(sum(key in journal for key in codes))
+                yield [{"id": key, "errors": errors} for key, errors in found.items()]
     finally:
         for one in running:
             one.close()
-    if missing:
-        progress.close()
-    return {seed_id: journal[key]["errors"] for seed_id, key in keys.items()}
 
 
 def command(folder: Path) -> list[str]:

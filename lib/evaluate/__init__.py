@@ -7,7 +7,7 @@ a solution in the sandbox. There are one or several samples per problem; pass@k 
 
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmark import RAW_STOP, Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
+from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark, named
 from lib.evaluate.data import Missing
 from lib.evaluate.grading import grade
 from lib.evaluate.scoring import score, table
@@ -15,4 +15,4 @@ from lib.evaluate.scoring import score, table
 load = load_benchmark  # its earlier name, in scripts written for this package (shared/cases)
 
 __all__ = ["BENCHMARKS", "RAW_STOP", "Benchmark", "Missing", "ask", "grade", "load", "load_benchmark"]
-__all__ += ["score", "table"]
+__all__ += ["named", "score", "table"]

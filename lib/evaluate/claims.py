@@ -9,7 +9,7 @@ import yaml
 from lib.core import markdown
 from lib.core.paths import ROOT
 from lib.core.records import Record
-from lib.evaluate.data import EVALPLUS, release
+from lib.evaluate.data import EVALPLUS, EVOEVAL_SETS, release
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, INCONCLUSIVE = "holds", "does not hold", "inconclusive"
@@ -18,7 +18,7 @@ RAW = "before, raw prompt"  # how the paper asks a base model
 # How runs asked that were recorded before these parameters of notebook 05.
 ASKED = {"PROTOCOL": "paper", "RAW_PROMPT": "unstripped"}
 # The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
-EVOEVAL = tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use"))
+EVOEVAL = tuple(f"EvoEval {which}" for which in EVOEVAL_SETS)
 
 
 def read_claims(path: Path = CLAIMS) -> Record:

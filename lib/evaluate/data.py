@@ -14,6 +14,7 @@ from lib.core.records import Record, StudyError, replacing
 DOWNLOAD_SECONDS = 20
 # The benchmarks that EvalPlus releases, and the names of their files.
 EVALPLUS = {"HumanEval+": "HumanEvalPlus", "MBPP": "MbppPlus", "MBPP+": "MbppPlus"}
+EVOEVAL_SETS = ("difficult", "creative", "subtle", "combine", "tool_use")
 UNPINNED = "version unpinned"
 
 
@@ -109,8 +110,6 @@ def from_evalplus(
     first. Missing when there is none, StudyError for another version and a file that is damaged or of an unknown one.
     """
     stem, versions = EVALPLUS[name], [version for version in pins.values() if wanted in ("", version)]
-    if not versions:
-        raise StudyError(f"{name} has no version {wanted!r}; choose {' or '.join(pins.values())}")
     url, kept = release(name, versions[0]), cache_folder("evalplus") / f"{stem}-{versions[0]}.jsonl"
     stems, override = [*(f"{stem}-{version}" for version in versions), stem], stem.removesuffix("Plus").upper()
     place = locate(path, stems, f"{override}_OVERRIDE_PATH", "evalplus", lambda: downloaded(url, kept))

@@ -10,6 +10,7 @@ from lib.core.cluster import arriving, connect
 from lib.core.models import Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
+from lib.core.tokenizer import OTHER
 from lib.generate.protocol import Request
 from lib.generate.tokens import count_tokens
 from lib.generate.vllm_engine import CONTEXT_TOKENS, SETTINGS, engine_arguments, sampling
@@ -140,7 +141,7 @@ class Ray:
             row = next(self._rows)
             if row[FAULT] and not says_too_long(row[FAULT]):
                 why = " ".join(row[FAULT].split())[:300]
-                raise StudyError(f"vLLM refuses a request ({why}); fix ENGINE_OPTIONS or choose another MODEL")
+                raise StudyError(f"vLLM refuses a request ({why}); fix ENGINE_OPTIONS, or {OTHER}")
             return row
         except BaseException as error:  # an interrupt ends the pipeline, too
             self.close()

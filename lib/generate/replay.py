@@ -44,7 +44,10 @@ def recorded_revision(model: str, reference: Path) -> str:
     if recorded is None:
         raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
     if recorded["name"] != model:
-        raise StudyError(f"the recorded run in {reference} is of MODEL={recorded['name']}, not {model}")
+        raise StudyError(
+            f"the recorded run in {reference} is of {recorded['name']}, not {model}: "
+            "name that as MODEL (JUDGE in notebook 01), or another run as REPLAY_FROM"
+        )
     return recorded["revision"]
 
 

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from lib.core.progress import say
 from lib.core.records import Record, StudyError
-from lib.core.tokenizer import PIECES, changed
+from lib.core.tokenizer import OTHER, PIECES, changed
 from lib.generate.protocol import Request, stopped
 from lib.generate.tokens import tokens_at_most
 from lib.generate.window import says_too_long, too_long
@@ -101,13 +101,13 @@ class Server:
                 served = portal.call(self._models, url)
                 if self.model not in served:
                     raise StudyError(
-                        f"{url} serves {', '.join(served) or 'nothing'}; set MODEL to that, or serve "
-                        f"{self.model!r} there"
+                        f"{url} serves {', '.join(served) or 'nothing'}; set MODEL (JUDGE in notebook 01) "
+                        f"to that, or serve {self.model!r} there"
                     )
                 if fault := changed(portal.call(self._round_trips, url)):
                     raise StudyError(
                         f"{url}: the tokenizer of {self.model} loses {fault}; serve it with the one that `python -m "
-                        "lib.core.models` names for it (vLLM: --tokenizer FOLDER), or choose another MODEL"
+                        f"lib.core.models` names for it (vLLM: --tokenizer FOLDER), or {OTHER}"
                     )
 
     async def _models(self, url: str) -> list[str]:
@@ -242,7 +242,9 @@ class Server:
                 except _NoReplyError as error:
                     why = f"{endpoint.url}: {error}"
                     if error.final and not error.too_long:
-                        raise StudyError(f"{why}; fix MODEL, ENGINE_OPTIONS or the server, then run again") from None
+                        raise StudyError(
+                            f"{why}; fix the model's name, ENGINE_OPTIONS or the server, then run again"
+                        ) from None
                     if not error.too_long:
                         endpoint.failures += 1
                         if endpoint.failures == FAILURES:

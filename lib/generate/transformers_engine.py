@@ -4,7 +4,7 @@ import gc
 import importlib.metadata
 import itertools
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lib.core.models import Model
@@ -156,7 +156,7 @@ class Transformers:
         }
 
     def _text(self, tokens: list[int]) -> str:
-        return self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return continued(self._tokenizer, tokens)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text."""
@@ -179,5 +179,14 @@ def _shaped(request: Request) -> tuple[str, ...]:
     return ("temperature",) if request.top_p == 1 else ("temperature", "top_p")
 
 
+def continued(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """Return what tokens add to a text, control tokens left out.
+
+    A tokenizer that writes spaces as ▁ takes one away where a text begins, so a letter is decoded before the tokens.
+    """
+    letter = tokenizer("x", add_special_tokens=False)["input_ids"]
+    return tokenizer.decode([*letter, *tokens], skip_special_tokens=True, clean_up_tokenization_spaces=False)[1:]
+
+
 def _broken(error: object) -> StudyError:
-    return StudyError(f"transformers failed ({error}); choose a smaller MAX_SEQS or a smaller MODEL")
+    return StudyError(f"transformers failed ({error}); choose a smaller MAX_SEQS or a smaller model")

@@ -91,7 +91,7 @@ class Vllm:
             self._llm = vllm.LLM(str(self.model.path), **arguments)
         except (TypeError, ValueError) as error:  # an unknown argument, a window that does not fit
             why = " ".join(str(error).split())[:300]
-            remedy = "fix ENGINE_OPTIONS or choose a smaller MODEL"
+            remedy = "fix ENGINE_OPTIONS, or choose a smaller model"
             raise StudyError(f"vLLM refuses {self.model.name}: {why}; {remedy}") from error
 
     def generate(self, requests: Iterable[Request]) -> Generator[tuple[int, Record], None, None]:

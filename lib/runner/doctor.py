@@ -18,6 +18,7 @@ from lib.core import models
 from lib.core.cli import FAILED, command
 from lib.core.paths import ROOT, cache_folder, runs_folder
 from lib.core.records import StudyError
+from lib.runner.plan import hardware
 
 MODEL = "qwen2.5-coder-0.5b-instruct"  # what the laptop profile runs
 DISK_GB = 6  # the model while it is converted, the corpus and one run at its largest
@@ -98,10 +99,7 @@ def existing(path: Path) -> Path:
 
 def memory() -> str:
     """Check the machine's memory, or the container's limit where that is lower."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        total = min(total, int(limit.read_text()))
+    total = hardware.memory()
     if total < MEMORY_GB * 0.95e9:
         raise Advice(f"{total / 1e9:.0f} GB, {MEMORY_GB} wanted: close other programs or use PROFILE=smoke", False)
     return f"{total / 1e9:.0f} GB"
@@ -133,8 +131,9 @@ def gpu() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
-    if shutil.which("nvidia-smi"):
-        raise Advice("there is one, but this environment is for the CPU: run `make setup DEVICE=gpu`", False)
+    if found := hardware.found():
+        name = f"there is a {found.gpu.name}"
+        raise Advice(f"{name}, but this environment is for the CPU: run `make setup DEVICE=gpu`", False)
     return "none (not needed)"
 
 

@@ -22,6 +22,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from lib.core.models import HUB, Model
 from lib.core.progress import say
 from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
+from lib.core.tokenizer import save_tokenizer
 from lib.train import launch
 from lib.train.facts import dropout, facts_of
 from lib.train.packing import ATTENTION, count_trained, mean_loss, unpackable
@@ -180,7 +181,7 @@ def save_adapter(trained: Any, state: Record, tokenizer: Any, base: Model, folde
         if base.note == HUB:
             config.base_model_name_or_path, config.revision = base.name.partition("@")[0], base.revision
         trained.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
 
 
 def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Record, held_out: Sequence[Record]) -> None:
@@ -205,7 +206,7 @@ def export(state: Record, tokenizer: Any, base: Model, folder: Path, facts: Reco
     partial = folder / "model.partial"
     shutil.rmtree(partial, ignore_errors=True)
     merged.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    save_tokenizer(tokenizer, partial)
     write_text(partial / "training.json", json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(folder / "model", ignore_errors=True)
     partial.rename(folder / "model")

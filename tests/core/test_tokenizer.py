@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lib.core import tokenizer as core
 from lib.core.models import resolve
-from lib.core.records import StudyError
-from lib.core.tokenizer import PIECES, beginning, described, open_tokenizer, tokenizer_folder
+from lib.core.records import StudyError, file_sha256
+from lib.core.tokenizer import PIECES, beginning, described, open_tokenizer, save_tokenizer, tokenizer_folder
 
 CODE = Path(core.__file__).read_text()
 TEXTS = (*PIECES.values(), CODE, 'print("naïve ☃", end="\\n\\n")\n\t# 中文 12345\n')
@@ -53,21 +53,32 @@ def test_a_class_that_the_kind_of_model_forces_gives_way_to_the_file(tmp_path, c
         assert back(corrected.from_pretrained(tokenizer_folder(folder)), CODE) == CODE
 
 
-def test_a_tuned_copy_of_such_a_model_is_loaded_alike(tmp_path):
-    folder = like_codeqwen(tmp_path / "model")
-    open_tokenizer(folder).save_pretrained(tmp_path / "tuned")
-    shutil.copy(folder / "config.json", tmp_path / "tuned")
-    assert " " not in back(AutoTokenizer.from_pretrained(tmp_path / "tuned"), PIECES["spaces"])
-    check(tmp_path / "tuned", [])
-
-
 def test_a_declared_class_gives_way_and_the_bos_of_the_settings_is_kept(tmp_path):
     folder = like_deepseek_coder(tmp_path / "model")
     assert " " not in back(AutoTokenizer.from_pretrained(folder), PIECES["spaces"])
-    tokenizer = check(folder, ["<s>"])
-    tokenizer.save_pretrained(tmp_path / "tuned")
-    shutil.copy(folder / "config.json", tmp_path / "tuned")
-    check(tmp_path / "tuned", ["<s>"])
+    check(folder, ["<s>"])
+
+
+@pytest.mark.parametrize("like, first", [(like_codeqwen, []), (like_deepseek_coder, ["<s>"])])
+def test_a_saved_tokenizer_is_what_anyone_loads_who_loads_the_tuned_model(tmp_path, like, first):
+    """As the model card says, and vLLM does, without the study; also where a folder's own class is trusted."""
+    folder, tuned = like(tmp_path / "model"), tmp_path / "tuned"
+    tuned.mkdir()
+    shutil.copy(folder / "config.json", tuned)
+    tokenizer = open_tokenizer(folder)
+    save_tokenizer(tokenizer, tuned)
+    for trusted in (None, False, True):
+        loaded = AutoTokenizer.from_pretrained(tuned, trust_remote_code=trusted)
+        for text in TEXTS:
+            assert loaded(text).input_ids == tokenizer(text).input_ids
+            assert back(loaded, text) == text
+    check(tuned, first)
+    assert tokenizer_folder(tuned) == tuned
+    assert (tuned / "plain_tokenizer.py").exists() is (like is like_codeqwen)  # only where nothing else helps
+    again = shutil.copytree(folder, tmp_path / "again")
+    save_tokenizer(open_tokenizer(tuned), again)  # as when a tuned model is tuned again
+    check(again, first)
+    assert tokenizer_folder(again) == again
 
 
 @pytest.mark.parametrize("class_name", ["Qwen2Tokenizer", "PreTrainedTokenizerFast"])
@@ -113,6 +124,18 @@ def test_what_was_found_is_remembered_until_a_file_changes(tmp_path, monkeypatch
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
     write(folder, byte_level(), "qwen2", tokenizer_class="Qwen2Tokenizer")
     assert tokenizer_folder(folder) == folder
+
+
+def test_a_file_is_hashed_once_while_a_model_is_loaded(tmp_path, monkeypatch):
+    folder = like_codeqwen(tmp_path / "model")
+    hashed = []
+    monkeypatch.setattr(core, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    for _ in range(3):  # as a model is resolved, described, and loaded into an engine
+        open_tokenizer(folder)
+    assert sorted(hashed) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    (folder / "config.json").write_text('{"model_type": "qwen2", "vocab_size": 9}')
+    open_tokenizer(folder)
+    assert sorted(hashed) == ["config.json", "config.json", "tokenizer.json", "tokenizer_config.json"]
 
 
 def whitespace() -> Tokenizer:

@@ -105,8 +105,8 @@ def test_the_official_raw_prompt_has_no_line_breaks_around_it():
         ("humaneval", {"protocol": "paperr"}, "PROTOCOL='paperr' is unknown; choose paper or starcoder2"),
         ("humaneval", {"raw_prompt": ""}, "RAW_PROMPT='' is unknown; choose official or unstripped"),
         ("humaneval@v0.1.9", {}, "humaneval@v0.1.9: humaneval has one version only; leave out @v0.1.9"),
-        ("humaneval+@v9", {}, "HumanEval\\+ has no version 'v9'; choose v0.1.10 or v0.1.9"),
-        ("mbpp@0.1.0", {}, "MBPP has no version '0.1.0'; choose v0.2.0 or v0.1.0"),
+        ("humaneval+@v9", {}, "humaneval\\+ has no version 'v9'; choose v0.1.10 or v0.1.9"),
+        ("mbpp@0.1.0", {}, "mbpp has no version '0.1.0'; choose v0.2.0 or v0.1.0"),
     ],
 )
 def test_what_a_benchmark_cannot_be_asked_for_is_refused(name, how, complaint):

@@ -116,6 +116,8 @@ def test_a_replay_finds_too_long_what_the_recorded_run_found_too_long(tmp_path):
     recorded = tmp_path / "recorded"
     recorded.mkdir()
     (recorded / "manifest.json").write_text(json.dumps({"metrics": {"model": {"name": "m", "revision": "r1"}}}))
+    with pytest.raises(StudyError, match=r"is of m, not other: name that as MODEL \(JUDGE in notebook 01\), or"):
+        open_engine("replay", "other", 8, reference=recorded)
     replay = open_engine("replay", "m", 8, reference=recorded)
     texts = ["a" * length for length in (6, 5)]
     with Journal(recorded / "completions.jsonl") as cache:

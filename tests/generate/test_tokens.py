@@ -12,12 +12,12 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from lib.core.paths import ROOT, cache_folder
 from lib.core.records import iter_records
-from lib.core.tokenizer import tokenizer_folder
+from lib.core.tokenizer import open_tokenizer, tokenizer_folder
 from lib.generate.ray_engine import Ray
 from lib.generate.replay import Replay
 from lib.generate.server import Server
 from lib.generate.tokens import count_tokens, tokens_at_most
-from lib.generate.transformers_engine import Transformers
+from lib.generate.transformers_engine import Transformers, continued
 from lib.generate.vllm_engine import CONTEXT_TOKENS, Vllm, engine_arguments
 from lib.synthesize import prompts
 from lib.synthesize.exemplars import Decks, load_exemplars, load_systems
@@ -94,6 +94,16 @@ def test_vllm_is_given_the_tokenizer_that_the_file_describes(tmp_path: Path, mon
     assert given == [str(tokenizer_folder(wrong)), str(right)] and given[0].startswith(str(tmp_path / "cache"))
     asked = {"tokenizer": "elsewhere"}  # ENGINE_OPTIONS decide
     assert engine_arguments(SimpleNamespace(path=right, name="m"), 8, False, **asked)["tokenizer"] == "elsewhere"
+
+
+@pytest.mark.parametrize("like", [like_codeqwen, like_deepseek_coder])
+def test_a_completion_keeps_the_space_that_it_begins_with(tmp_path: Path, monkeypatch, like):
+    monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
+    tokenizer = open_tokenizer(like(tmp_path / "model"))
+    for text in ("    return x\n", " x", "x", "\tx", ""):
+        before, whole = (tokenizer(made, add_special_tokens=False)["input_ids"] for made in ("(", f"({text}"))
+        assert whole[: len(before)] == before
+        assert continued(tokenizer, [*whole[len(before) :], tokenizer.eos_token_id]) == text
 
 
 def test_a_truncating_tokenizer_counts_the_whole_text(tmp_path: Path):

@@ -133,7 +133,9 @@ def test_the_papers_reason_to_train_starcoder2_15b_on_one_gpu(tmp_path: Path) ->
             "the package no_such_package of PACKAGES is not inst",
         ),
         ({FILTERING: {"SELECTION": "mine"}}, "mine"),
-        ({EVALUATION: {"BENCHMARKS": ["humaneval", "apps"]}}, "there is no benchmark apps; the study has humaneval"),
+        ({EVALUATION: {"BENCHMARKS": ["humaneval", "apps"]}}, "there is no benchmark 'apps'; the study has humaneval"),
+        ({EVALUATION: {"BENCHMARKS": ["mbpp+@v0.1"]}}, r"mbpp\+ has no version 'v0.1'; choose v0.2.0 or v0.1.0"),
+        ({EVALUATION: {"BENCHMARKS": ["humaneval@v1"]}}, "humaneval has one version only"),
         ({"01_seed_curation": {"CORPUS": "no/such/folder"}}, "CORPUS=no/such/folder does not exist"),
         ({"01_seed_curation": {"CORPUS": "hub:nonsense"}}, "CORPUS=hub:nonsense is no data set of the hub"),
     ],
@@ -205,6 +207,8 @@ def test_stages_that_are_done_are_not_planned_again(tmp_path: Path, monkeypatch:
     plan = planned("paper", "4xA100")
     assert plan.done == done and plan.models.keys() == {TRAINING, EVALUATION}
     assert [step.stage for step in plan.steps] == [TRAINING, EVALUATION]
+    (line,) = command.beside(plan)  # hours of generation are compared where there are any
+    assert "Table 12" in line
     assert not any("the-stack" in stop for stop in plan.found.stops)
 
 
@@ -252,6 +256,7 @@ def test_the_papers_hours_are_shown_beside(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     assert "Table 12 of the paper, 37,000 seeds on four A100: " in said
     assert "the generation for 250,000 seeds takes 189 GPU-hours" in said
+    assert re.search(r"is shown responses 2\.\d times as long", said)  # a reason why the hours above are fewer
 
 
 def test_the_estimate_of_tokens_is_on_the_safe_side() -> None:
@@ -381,10 +386,23 @@ def test_the_gpus_of_this_machine_are_those_that_nvidia_smi_names(
     assert found.gpu.memory == pytest.approx(79, abs=0.3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert (one := hardware.found()) and one.count == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert hardware.found() is None
+    for hidden in ("", "-1", "-1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert hardware.found() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     tool.write_text("#!/bin/sh\nexit 9\n")
     assert hardware.found() is None
+
+
+def test_memory_is_that_of_the_tightest_control_group(tmp_path: Path) -> None:
+    here = hardware.memory(tmp_path, tmp_path / "absent")
+    assert here == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for group, limit in {"": "max", "slurm": "3000000", "slurm/job_7": "max", "slurm/job_8": "1000000"}.items():
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "own").write_text("1:name=systemd:/\n0::/slurm/job_7\n")
+    assert hardware.memory(tmp_path, tmp_path / "own") == 3_000_000
+    assert hardware.memory(tmp_path, tmp_path / "absent") == here
 
 
 @pytest.mark.parametrize("text", ["4", "A100", "0xA100", "4xT4", "4 x A100", "-1xA100"])

@@ -327,6 +327,22 @@ def test_doctor_tells_what_fails(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out.startswith("!!  network")
 
 
+def test_doctor_asks_as_the_plan_does_whether_there_is_a_gpu(monkeypatch, tmp_path):
+    if doctor.installed_lock() != "run":
+        pytest.skip("only an environment for the CPU has to be told of a GPU")
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for script, said in (("echo 'NVIDIA A100, 81920'", "NVIDIA A100, but"), ("exit 9", "")):  # 9: a tool without a GPU
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+        if said:
+            with pytest.raises(doctor.Advice, match=said):
+                doctor.gpu()
+        else:
+            assert doctor.gpu() == "none (not needed)"
+
+
 def test_doctor_looks_for_the_model_that_the_study_runs():
     assert parameter_defaults("02_self_oss_instruct")["MODEL"] == doctor.MODEL
     assert parameter_defaults("01_seed_curation")["JUDGE"] == doctor.MODEL

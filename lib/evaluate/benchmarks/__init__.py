@@ -9,6 +9,7 @@ from typing import Any
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
+from lib.evaluate.data import EVOEVAL_SETS
 
 # name -> the function that loads it, given a path or None
 BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
@@ -16,12 +17,10 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "humaneval+": humaneval_plus.load,
     "mbpp": partial(mbpp.load, plus=False),
     "mbpp+": partial(mbpp.load, plus=True),
-    **{
-        f"evoeval-{which}": partial(evoeval.load, which=which)
-        for which in ("difficult", "creative", "subtle", "combine", "tool_use")
-    },
+    **{f"evoeval-{which}": partial(evoeval.load, which=which) for which in EVOEVAL_SETS},
 }
-VERSIONED = ("humaneval+", "mbpp", "mbpp+")  # those of which one can ask for a version
+# Those of which one can ask for a version, with the versions of their files' hashes.
+VERSIONED: dict[str, Mapping[str, str]] = {"humaneval+": humaneval_plus.PINS, "mbpp": mbpp.PINS, "mbpp+": mbpp.PINS}
 
 
 def load_benchmark(
@@ -37,16 +36,24 @@ def load_benchmark(
     StudyError for an unknown name, version, protocol or raw prompt and a file that is not the pinned one, Missing (a
     StudyError) when there is none.
     """
-    plain, _, version = name.partition("@")
-    if plain not in BENCHMARKS:
-        raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
-    if version and plain not in VERSIONED:
-        raise StudyError(f"{name}: {plain} has one version only; leave out @{version}")
+    plain, version = named(name)
     family = mbpp if plain.startswith("mbpp") else humaneval  # EvoEval's problems have HumanEval's form
     asked = chosen("PROTOCOL", protocol, family.PROTOCOLS)
     raw = chosen("RAW_PROMPT", raw_prompt, family.RAW_PROMPTS)
     found = BENCHMARKS[plain](path, version) if version else BENCHMARKS[plain](path)
     return replace(found, **asked, raw_prompt=raw)
+
+
+def named(name: str) -> tuple[str, str]:
+    """Return a benchmark's name without its version, and the version, "" for any; StudyError for an unknown one."""
+    plain, _, version = name.partition("@")
+    if plain not in BENCHMARKS:
+        raise StudyError(f"there is no benchmark {name!r}; the study has {', '.join(BENCHMARKS)}")
+    if version and plain not in VERSIONED:
+        raise StudyError(f"{name}: {plain} has one version only; leave out @{version}")
+    if version and version not in (versions := VERSIONED[plain].values()):
+        raise StudyError(f"{plain} has no version {version!r}; choose {' or '.join(versions)}")
+    return plain, version
 
 
 def chosen(parameter: str, value: str, choices: Mapping[str, Any]) -> Any:

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
 
 from lib.core.records import StudyError
 
@@ -51,7 +53,7 @@ class Hardware:
 
     def __str__(self) -> str:
         if self.source == "CPU":
-            return f"{os.cpu_count()} cores, no GPU"
+            return f"{len(os.sched_getaffinity(0))} cores, no GPU"
         said = {"found": "found here", "stated": "as GPUS says", "assumed": "assumed, because there is none here"}
         return f"{self.count} x {self.gpu.name}, {self.gpu.memory:.0f} GiB each ({said[self.source]})"
 
@@ -75,8 +77,9 @@ def found() -> Hardware | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = len(rows) if visible is None else min(len(rows), len([one for one in visible.split(",") if one.strip()]))
+    named = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", ",".join("0" * len(rows))).split(",")]
+    # CUDA heeds that list up to the first entry that names no GPU, such as -1
+    count = min(len(rows), len(list(takewhile(lambda one: one and one != "-1", named))))
     if done.returncode or not count:
         return None
     name, mebibytes = min(rows, key=lambda row: float(row[1]))
@@ -87,5 +90,20 @@ def found() -> Hardware | None:
 def cpu() -> Hardware:
     """Return this machine's cores as one device."""
     cores = len(os.sched_getaffinity(0))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return Hardware(Gpu("CPU", memory, cores * CORE.operations, cores * CORE.bandwidth), 1, "CPU")
+    return Hardware(Gpu("CPU", memory() / GIB, cores * CORE.operations, cores * CORE.bandwidth), 1, "CPU")
+
+
+def memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the bytes of memory that this process may use: the machine's, or a lower limit of its control groups.
+
+    Such are a container's limit, and that of a job of Slurm. `groups` is where version 2 of them is mounted, and `own`
+    says which one this process is in.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    line = next((line for line in (own.read_text().splitlines() if own.is_file() else ()) if line[:3] == "0::"), "0::/")
+    inner = groups / line[3:].lstrip("/")
+    for group in (inner, *inner.parents):
+        file = group / "memory.max"
+        if group.is_relative_to(groups) and file.is_file() and (text := file.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits)
