@@ -22,9 +22,6 @@ FEW, MANY = (37_000, 15_600), (250_000, 74_000)  # seeds and examples (Table 9; 
 PROBLEMS = {"humaneval": 164, "mbpp": 399}  # MBPP of EvalPlus v0.1.0; the plus versions ask the same
 EVOEVAL = 100  # problems of each of its sets
 BYTES = 3.5  # of a token, as the tokenizers of data/reference/laptop have it
-# Characters of an exemplar's response with its tests in the paper's pool, on average (its code's
-# prompts/self-ossinstruct-fewshot.txt).
-SHOWN = 2007
 PROGRAM_SECONDS = 0.14  # of a core for a response, its controls and mutants: data/reference/laptop, 62 s for 892 on two
 
 
