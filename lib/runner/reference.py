@@ -1,4 +1,4 @@
-"""Promotes a finished run into data/reference/<profile>/ and writes the README's results from it."""
+"""Promotes a finished run into data/reference/<name>/ and writes the README's results from it."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from lib.core.cli import command
 from lib.core.paths import ROOT, cache_folder, run_folder
 from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
-from lib.core.study import only, read_manifest, undone, with_role
+from lib.core.study import only, read_manifest, stage_of, undone, with_role
 from lib.evaluate import claims
 from lib.runner.profiles import settle
 from lib.runner.verify import WRONG, unfinished, verify
@@ -39,31 +39,32 @@ def without_machine(text: str) -> str:
     return text
 
 
-def promote(run: str, profile: str) -> Path:
+def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ()) -> Path:
     """Copy records (gzipped), results, executed notebooks and figures of a finished run; return the folder.
 
+    It is called `name`, or like the profile. `numbers` are those of the stages to copy, such as "01"; none: all.
     Raises StudyError when a stage is not finished with this profile or a file would be too large to commit.
     """
     settled = settle(profile, {"RUN": run})
-    names = [stage.name for stage in with_role("study")]
-    for name in names:
-        if reason := undone(run, name, settled[name]):
+    names = [stage_of(number).name for number in numbers] or [stage.name for stage in with_role("study")]
+    for stage in names:
+        if reason := undone(run, stage, settled[stage]):
             raise StudyError(
-                f"run {run!r} is not this profile's: {name}: {reason}; run `make study` with the same names"
+                f"run {run!r} is not this profile's: {stage}: {reason}; run `make study` with the same names"
             )
-    target = REFERENCES / Path(profile).stem
+    target = REFERENCES / (name or Path(profile).stem)
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    for name in names:
-        source = run_folder(run) / name
+    for stage in names:
+        source = run_folder(run) / stage
         for path in sorted({path for pattern in KEPT for path in source.glob(pattern)}):
-            copy(path, fresh / name / path.relative_to(source))
-        copy(source / f"{name}.ipynb", fresh / name / f"{name}.ipynb")
-        copy(source / "manifest.json", fresh / name / "manifest.json")
+            copy(path, fresh / stage / path.relative_to(source))
+        copy(source / f"{stage}.ipynb", fresh / stage / f"{stage}.ipynb")
+        copy(source / "manifest.json", fresh / stage / "manifest.json")
     if target.exists():
         shutil.rmtree(target)
     fresh.rename(target)
-    if profile == "laptop":
+    if target.name == "laptop":
         copy_figures(run, names)
     return target
 
@@ -206,14 +207,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.runner.reference", description=__doc__)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--run", default="")
+    parser.add_argument("--name", default="", help="of the folder in data/reference; like the profile when empty")
+    parser.add_argument("--stages", default="", help="numbers of the stages to copy, such as 01,02,03; all when empty")
     parser.add_argument("--restamp", action="store_true", help="take over the code's stamps from an equal replay")
     arguments = parser.parse_args()
     if arguments.restamp:
         changed = restamp(arguments.run or f"{Path(arguments.profile).stem}-replay", arguments.profile)
         print(f"{len(changed)} stamps changed")
         return
-    folder = promote(arguments.run or Path(arguments.profile).stem, arguments.profile)
-    if arguments.profile == "laptop":
+    numbers = [number for number in arguments.stages.split(",") if number]
+    folder = promote(arguments.run or Path(arguments.profile).stem, arguments.profile, arguments.name, numbers)
+    if folder.name == "laptop":
         write_readme()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder.relative_to(ROOT)}: {size / 1e6:.1f} MB")

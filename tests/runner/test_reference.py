@@ -6,9 +6,11 @@ import re
 import nbformat
 import pytest
 
+from lib.core.notebooks import parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.record_types import RECORD_TYPES
 from lib.core.records import StudyError, file_sha256, read_records
+from lib.core.stage_run import StageRun
 from lib.core.study import STAGES, only
 from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
@@ -73,6 +75,25 @@ def test_an_unfinished_run_is_not_promoted(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     with pytest.raises(StudyError, match="not run yet"):
         reference.promote("nothing", "laptop")
+
+
+def test_some_stages_are_recorded_under_a_name_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(reference, "REFERENCES", tmp_path / "reference")
+    name = only("curation")
+    stage = StageRun(name, parameter_defaults(name) | {"RUN": "small"})
+    stage.write("seeds.jsonl", [{"id": "a"}])
+    stage.step("part", 1, 1, unit="seeds")
+    stage.finish()
+    stage.path(f"{name}.ipynb").write_text("{}")
+    with pytest.raises(StudyError, match="02_self_oss_instruct: not run yet"):
+        reference.promote("small", "laptop", "pool", ["01", "02"])
+    folder = reference.promote("small", "laptop", "pool", ["01"])
+    assert folder == tmp_path / "reference" / "pool"
+    kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert kept == [f"{name}/{file}" for file in (f"{name}.ipynb", "manifest.json", "seeds.jsonl.gz")]
+    with pytest.raises(StudyError, match="there is no stage 09"):
+        reference.promote("small", "laptop", "pool", ["09"])
 
 
 def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
