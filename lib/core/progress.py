@@ -1,6 +1,7 @@
 """Lines for the terminal, and the progress of a long step with an estimate of the time left."""
 
 import time
+from collections.abc import Callable
 
 SAID = "▸ "  # begins the lines that a headless run passes on to its terminal; the rest stays in the notebook
 
@@ -23,11 +24,11 @@ class Progress:
         if done:
             self._print("found from before")
 
-    def update(self, done: int, note: str = "") -> None:
-        """Say that `done` of `total` are finished; prints when a line is due."""
+    def update(self, done: int, note: str | Callable[[], str] = "") -> None:
+        """Say that `done` of `total` are finished; prints when a line is due, and only then asks for a note."""
         self.done = done
         if time.monotonic() - self.printed >= self.every:
-            self._print(note)
+            self._print(note if isinstance(note, str) else note())
 
     def close(self, note: str = "") -> None:
         """Print the last line."""

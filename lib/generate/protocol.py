@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from lib.core.load import Others
 from lib.core.progress import Progress, say
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id
 
@@ -86,8 +87,8 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
     """Return a completion for each request, in their order; only those not in `cache` are generated.
 
     The cache is the checkpoint: each completion is stored the moment it arrives; only those of requests that were too
-    long wait for the end. Progress is printed under the name `what`. Both sequences may be long and lazy: only the
-    requests' ids are kept.
+    long wait for the end. Progress is printed under the name `what`, and whether other programs slow down an engine
+    that has this machine's cores (`on_cpu`). Both sequences may be long and lazy: only the requests' ids are kept.
     Raises StudyError if the engine leaves completions out, or finds all that it was ever asked too long.
     """
     ids = [request.id(engine.revision) for request in requests]
@@ -96,6 +97,12 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
         engine.load()  # before the clock starts, so that loading does not spoil the estimate of the time left
     progress = Progress(what, len(requests), "completions", done=len(requests) - len(missing))
     tokens, refused = 0, list[Record]()
+    others = Others() if getattr(engine, "on_cpu", False) else None
+
+    def pace() -> str:
+        rate = f"{tokens / progress.seconds():.0f} tokens/s"
+        return f"{rate} · {said}" if others and (said := others.in_words()) else rate
+
     if missing:
         # Closed, so that requests in flight end if a completion cannot be stored.
         with closing(engine.generate(requests[index] for index in missing)) as arriving:
@@ -103,7 +110,7 @@ def complete(engine: Engine, requests: Sequence[Request], cache: Journal, what: 
                 record = {"id": ids[missing[index]], "engine": engine.version, **completion}
                 (refused.append if completion["finish_reason"] == "too long" else cache.add)(record)
                 tokens += completion["tokens"]
-                progress.update(progress.resumed + count, f"{tokens / progress.seconds():.0f} tokens/s")
+                progress.update(progress.resumed + count, pace)
         progress.close(f"{tokens:,} tokens at {tokens / progress.seconds():.0f} a second")
     if refused:
         _store_refused(refused, cache, what)

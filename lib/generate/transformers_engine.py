@@ -57,6 +57,7 @@ class Transformers:
         path = str(self.model.path)
         lm: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, attn_implementation=attention)
         self._lm = lm.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.on_cpu = not torch.cuda.is_available()
         self._window = min(CONTEXT_TOKENS, lm.config.max_position_embeddings)
         ends = lm.generation_config.eos_token_id
         self._ends = ends if isinstance(ends, list) else [-1 if ends is None else ends]

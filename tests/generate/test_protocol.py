@@ -49,6 +49,17 @@ def test_completions_come_back_in_request_order(tmp_path):
         assert [record["text"] for record in records] == [request.prompt for request in REQUESTS]
 
 
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_a_busy_machine_is_named_where_the_engine_has_its_cores(tmp_path, monkeypatch, capsys, on_cpu):
+    monkeypatch.setattr("lib.core.progress.Progress.update", lambda self, done, note: self.close(note()))
+    monkeypatch.setattr("lib.core.load.Others.cores", lambda self: 1.0)
+    engine = Echo()
+    engine.on_cpu = on_cpu
+    with Journal(tmp_path / "cache.jsonl") as cache:
+        complete(engine, REQUESTS, cache, "test")
+    assert ("other programs keep 1.0 of" in capsys.readouterr().out) is on_cpu
+
+
 def test_an_interrupted_batch_is_completed_without_repeating_requests(tmp_path):
     first, second = Echo(dies_after=4), Echo()
     with Journal(tmp_path / "cache.jsonl") as cache, pytest.raises(KeyboardInterrupt):
