@@ -112,9 +112,8 @@ def estimate_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int)
     With S seeds, the variance between seeds is underestimated by a factor of about (S - 1) / S: it is 0 for one seed.
     Raises ValueError if there is nothing to resample or the numbers of problems differ.
     """
-    means = resampled_seeds(values, resamples, seed)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(np.mean(values)), float(low), float(high), len(values[0]))
+    low, high = percentiles(resampled_seeds(values, resamples, seed))
+    return Estimate(float(np.mean(values)), low, high, len(values[0]))
 
 
 def resampled_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int) -> np.ndarray:
@@ -198,7 +197,11 @@ def bootstrap(values: np.ndarray, resamples: int, seed: int) -> tuple[float, flo
     if not len(values):
         raise ValueError("no problems to resample")
     rng = np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
+    return percentiles(values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1))
+
+
+def percentiles(means: np.ndarray) -> tuple[float, float]:
+    """Return the bounds between which 95 % of resampled means lie."""
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 

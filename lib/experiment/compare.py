@@ -8,7 +8,7 @@ import numpy as np
 from lib.core import markdown
 from lib.core.paths import shown
 from lib.core.records import Record, StudyError
-from lib.core.statistics import CONFIDENCE, estimate_seeds, holm, resampled_seeds, two_sided
+from lib.core.statistics import CONFIDENCE, holm, percentiles, resampled_seeds, two_sided
 from lib.experiment.job import ARM, SCORES
 from lib.experiment.plan import Arm, Plan
 from lib.experiment.pool import read_json
@@ -51,11 +51,11 @@ def difference(better: Sequence[Record], worse: Sequence[Record], name: str = ""
     if any(sorted(each) != problems for side in sides for each in side):
         raise StudyError(f"{better[0]['name']} and {worse[0]['name']} were asked different problems: score them alike")
     values = [[one[task] - other[task] for task in problems] for one, other in zip(*sides, strict=True)]
-    estimate = estimate_seeds(values, RESAMPLES, SEED)
+    means = resampled_seeds(values, RESAMPLES, SEED)  # those of `estimate_seeds`
+    low, high = percentiles(means)
     return {
-        "better": better[0]["name"], "worse": worse[0]["name"], "difference": estimate.value, "low": estimate.low,
-        "high": estimate.high, "n": estimate.n, "p": two_sided(resampled_seeds(values, RESAMPLES, SEED)),
-        "seeds": [float(np.mean(row)) for row in values],
+        "better": better[0]["name"], "worse": worse[0]["name"], "difference": float(np.mean(values)), "low": low,
+        "high": high, "p": two_sided(means), "n": len(problems), "seeds": [float(np.mean(row)) for row in values],
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from statistics import mean
 
 from lib.core.cli import command
 from lib.core.programs import parsed
-from lib.core.records import Journal, Record, write_text
+from lib.core.records import Journal, Record, write_records, write_text
 from lib.evaluate import Benchmark, ask, grade, load_benchmark, score
 from lib.experiment.job import SCORES, Job, json_text, read_job
 from lib.experiment.plan import UNTRAINED
@@ -25,9 +25,10 @@ ORDER = 0  # seed of the order of problems, of which `problems` bounds the numbe
 
 
 def score_arm(job: Job) -> None:
-    """Ask, grade and score an arm's model; completions.jsonl keeps its answers, scores.json comes last.
+    """Ask, grade and score an arm's model; completions.jsonl keeps its answers, verdicts.jsonl what they got.
 
-    Killed at any moment, it loses the answers in flight. Each training seed draws its answers with seeds of its own.
+    scores.json comes last. Killed at any moment, it loses the answers in flight. Each training seed draws its answers
+    with seeds of its own.
     """
     arm, scoring = job.arm, job.arm.scoring
     sets = [*map(load_benchmark, scoring.benchmarks), as_benchmark(job.tasks, job.held_out())]
@@ -42,16 +43,25 @@ def score_arm(job: Job) -> None:
             answers[b.name] = {task: list(records) for task, records in answers[b.name].items()}
     revision = engine.revision
     engine.close()
-    found = {b.name: graded(b, answers[b.name], job) for b in sets}
+    verdicts = list[Record]()
+    found = {b.name: graded(b, answers[b.name], job, verdicts) for b in sets}
+    write_records(job.folder / "verdicts.jsonl", verdicts)
     made = {"id": job.facts["id"], "name": arm.name, "seed": arm.seed, "model": revision, "sets": found}
     write_text(job.folder / SCORES, json_text(made))
 
 
-def graded(benchmark: Benchmark, answers: dict[str, list[Record]], job: Job) -> Record:
-    """Return a set's scores: how many answers to each problem were correct, what they look like and cost."""
+def graded(benchmark: Benchmark, answers: dict[str, list[Record]], job: Job, verdicts: list[Record]) -> Record:
+    """Return a set's scores: how many answers to each problem were correct, what they look like and cost.
+
+    Adds to `verdicts` one {id, completion, verdict, detail} for each answer.
+    """
     texts = {task: [record["text"] for record in records] for task, records in answers.items()}
     with Journal(job.folder / "grading.partial.jsonl") as journal:
         samples = grade(benchmark, texts, journal=journal)
+    for sample in samples:
+        completion = answers[sample["task_id"]][sample["sample"]]["id"]
+        seen = {key: sample[key] for key in ("verdict", "detail")}
+        verdicts.append({"id": f"{benchmark.name} {sample['id']}", "completion": completion, **seen})
     correct = dict.fromkeys(answers, 0) | Counter(sample["task_id"] for sample in samples if sample["passed"])
     everything = [record for records in answers.values() for record in records]
     looks = style([record["text"] for record in everything], [sample["solution"] for sample in samples])

@@ -44,7 +44,7 @@ def test_the_controls_come_first_then_each_question_beside_the_paper(plan, tmp_p
     assert first["low"] < first["difference"] < first["high"] and first["n"] == 60
     said = in_words(plan, result)
     assert (
-        said.startswith("The controls part (teacher against shuffled: +56.7 points")
+        said.startswith("The controls part (teacher against shuffled: +55.8 points")
         and "| second | not scored yet" in said
     )
     assert "- Do passing ones? Yes." in said and "+33.3, +30.0" in said

@@ -64,6 +64,9 @@ def test_the_grid_is_run_chosen_and_frozen_then_an_arm_is_trained_and_scored(
         "docstrings",
     }
     assert len(read_records(folder / "completions.jsonl")) <= 14 and not (folder / "model").exists()
+    completions = {row["id"] for row in read_records(folder / "completions.jsonl")}
+    verdicts = read_records(folder / "verdicts.jsonl")
+    assert len(verdicts) == 2 * (3 + 4) and {row["completion"] for row in verdicts} == completions
     updates = [row for row in read_records(folder / "log.jsonl") if "loss" in row]
     facts = json.loads((folder / "training.json").read_text())
     assert facts["recipe"]["seed"] == 2 and facts["settings"]["updates"] == len(updates)
