@@ -49,7 +49,7 @@ verify: setup ## compare a finished run with the reference, claim by claim: RUN=
 	@$(PY) -m lib.runner.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 arms: setup ## train and score the arms of data/experiments/plan.yaml, or what is not done of them: ARMS=passing,failing
-	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)")
+	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)") && $(PY) -m lib.experiment compare
 
 01 02 03 04 05: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)

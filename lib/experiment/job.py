@@ -1,13 +1,12 @@
 """An arm's folder: arm.json says what determines it, dataset.jsonl what it learns, as ids into pools."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 from lib.core.environment import environment
-from lib.core.models import Model
 from lib.core.paths import ROOT, shown
 from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
 from lib.experiment.dataset import texts
@@ -72,23 +71,21 @@ def read_job(folder: Path) -> Job:
     return Job(folder, read_json(folder / ARM))
 
 
-def write_job(
-    arm: Arm, base: Model, tasks: Pool, answers: Pool, dataset: Sequence[Record], held_out: Mapping[str, str], out: Path
-) -> None:
+def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequence[Record], out: Path) -> None:
     """Write an arm's folder, without a data set where there is nothing to learn.
 
-    StudyError when one of another plan, pool or model is there: it must not become another arm unnoticed.
+    `given` are facts that determine it beside the arm, the pools and the data set. StudyError when an arm of another
+    plan, pool, model or benchmark is there: it must not become another one unnoticed.
     """
-    folder, scoring = arm.folder(out), asdict(arm.scoring)
+    folder = arm.folder(out)
     facts = {
         "arm": asdict(arm),
-        "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
+        **given,
         "pools": {"tasks": tasks.identity, "answers": answers.identity},
         "dataset": content_id(texts(answers, dataset)),
-        "validation": content_id(dict(held_out)),
     }
-    asked = {name: value for name, value in scoring.items() if name not in SPEED}
-    identity = content_id(facts | {"arm": facts["arm"] | {"scoring": asked}})
+    asked = {name: value for name, value in asdict(arm.scoring).items() if name not in SPEED}
+    identity = content_id(facts | {"arm": asdict(arm) | {"scoring": asked}})
     if (folder / ARM).is_file() and read_json(folder / ARM)["id"] != identity:
         raise StudyError(f"{shown(folder)} is of another plan, pool or model: delete it, or give another --out")
     if dataset:

@@ -10,7 +10,8 @@ from pathlib import Path
 from lib.core.models import resolve
 from lib.core.paths import ROOT, shown
 from lib.core.progress import Progress, say
-from lib.core.records import Record, StudyError, read_records, write_records
+from lib.core.records import Record, StudyError, content_id, read_records, write_records
+from lib.evaluate import load_benchmark
 from lib.experiment.dataset import datasets, stock
 from lib.experiment.job import HELD_OUT, SCORES, write_job
 from lib.experiment.plan import REMEDY, UNTRAINED, Arm, Plan
@@ -37,9 +38,17 @@ def prepare(plan: Plan, arms: Sequence[Arm], out: Path) -> None:
     if groups:
         tokenizer = load_tokenizer(bases[plan.base].path)
         made = datasets(stock(plan, pools, apart(pools[main], held_out), tokenizer, Contamination().reason), groups)
+    # Loaded here, so that a missing one is found before anything is trained.
+    hashes = {name: load_benchmark(name).sha256 for name in sorted({n for arm in arms for n in arm.scoring.benchmarks})}
     for arm in arms:
+        base = bases[arm.base]
+        given = {
+            "base": {"name": base.name, "revision": base.revision, "sha256": base.sha256},
+            "benchmarks": {name: hashes[name] for name in arm.scoring.benchmarks},
+            "validation": content_id(held_out),
+        }
         data = made[plan.line(arm.name)] if arm.selection != UNTRAINED else []
-        write_job(arm, bases[arm.base], pools[main], pools.get(arm.recipe, pools[main]), data, held_out, out)
+        write_job(arm, given, pools[main], pools.get(arm.recipe, pools[main]), data, out)
 
 
 def keep_apart(held_out: Mapping[str, str], path: Path) -> None:

@@ -31,8 +31,9 @@ def score_arm(job: Job) -> None:
     with seeds of its own.
     """
     arm, scoring = job.arm, job.arm.scoring
-    sets = [*map(load_benchmark, scoring.benchmarks), as_benchmark(job.tasks, job.held_out())]
-    tasks = {b.name: b.choose(min(scoring.problems or len(b.problems), len(b.problems)), ORDER) for b in sets}
+    benchmarks, own = [*map(load_benchmark, scoring.benchmarks)], as_benchmark(job.tasks, job.held_out())
+    tasks = {b.name: b.choose(scoring.problems or len(b.problems), ORDER) for b in benchmarks}
+    sets, tasks = [*benchmarks, own], tasks | {own.name: list(own.problems)}
     sampling = {"samples": scoring.samples, "temperature": scoring.temperature, "seed": arm.seed}
     place = arm.base if arm.selection == UNTRAINED else str(job.folder / "model")
     engine, answers = open_engine(scoring.engine, place, scoring.max_seqs), dict[str, dict[str, list[Record]]]()

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import yaml
 
 from lib.core.records import StudyError
+from lib.experiment.__main__ import choose
 from lib.experiment.compare import compare, controls_in_words, difference, in_words
 from lib.experiment.figures import differences
+from lib.experiment.plan import Cell
 from lib.experiment.plan_file import fill, read_plan
 
 STYLE = {"words": 20.0, "comments": 0.5, "docstrings": 0.25}
@@ -74,6 +77,19 @@ def test_scores_of_other_arms_or_problems_are_refused(plan, tmp_path) -> None:
     (tmp_path / "passing" / "2" / "arm.json").write_text('{"id": "another"}')
     with pytest.raises(StudyError, match="is not of the arm in its folder"):
         compare(plan, tmp_path)
+
+
+def test_the_grid_s_choice_is_the_best_on_the_validation_set_then_the_cheapest(plan_text, plan_file, tmp_path) -> None:
+    plan_text["grid"] |= {"learning_rates": [0.001, 0.01], "epochs": [2, 1]}
+    plan_file.write_text(yaml.safe_dump(plan_text))
+    plan = read_plan(plan_file)
+    for arm, count in zip(plan.cells().values(), (41, 40, 41, 41), strict=True):  # of 2: as many validation answers
+        write_scores(tmp_path, arm.name, arm.seed, count)
+    choose(plan, plan_file, tmp_path, write=True)
+    assert read_plan(plan_file).grid.chosen == Cell(0.01, 1)
+    (tmp_path / "tuning-0.01-2/5/scores.json").unlink()
+    with pytest.raises(StudyError, match="tuning-0.01-2 is not scored yet"):
+        choose(plan, plan_file, tmp_path, write=False)
 
 
 def test_one_untrained_model_stands_beside_every_training(plan, tmp_path) -> None:
