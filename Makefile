@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
+.PHONY: help setup plan study replay verify arms 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -16,6 +16,7 @@ GPUS ?=# for plan: the GPUs that the run will have, as 4xA100, where they are no
 PRICE ?=# for plan: dollars a GPU-hour
 WHAT ?= curate# a file of perf
 DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
+ARMS ?=# arms of data/experiments/plan.yaml, with commas, or grid; all of them when empty
 DEVICE ?= $(shell ls "$(VENV)"/.installed-gpu-* >/dev/null 2>&1 && echo gpu || echo cpu)# cpu, or gpu for CUDA
 SLOW ?=# 1: `make test` runs the tests that only add certainty, too
 
@@ -46,6 +47,9 @@ replay: setup ## run the notebooks from recorded completions: no model, only 0.9
 
 verify: setup ## compare a finished run with the reference, claim by claim: RUN=..., REFERENCE=laptop
 	@$(PY) -m lib.runner.verify --run "$(or $(RUN),$(basename $(notdir $(PROFILE))))" $(if $(REFERENCE),--reference "$(REFERENCE)")
+
+arms: setup ## train and score the arms of data/experiments/plan.yaml, or what is not done of them: ARMS=passing,failing
+	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)") && $(PY) -m lib.experiment compare
 
 01 02 03 04 05: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)

@@ -112,17 +112,39 @@ def estimate_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int)
     With S seeds, the variance between seeds is underestimated by a factor of about (S - 1) / S: it is 0 for one seed.
     Raises ValueError if there is nothing to resample or the numbers of problems differ.
     """
+    low, high = percentiles(resampled_seeds(values, resamples, seed))
+    return Estimate(float(np.mean(values)), low, high, len(values[0]))
+
+
+def resampled_seeds(values: Sequence[Sequence[float]], resamples: int, seed: int) -> np.ndarray:
+    """Return the means [resamples] over seeds and problems that `estimate_seeds` takes its interval from."""
     if len({len(row) for row in values}) != 1:
         raise ValueError(f"every seed needs the same problems, not {[len(row) for row in values]} of them")
     table = np.asarray(values, dtype=float)
-    seeds, problems = table.shape
-    if not problems:
+    if not table.size:
         raise ValueError("no problems to resample")
     rng = np.random.default_rng(seed)
-    drawn = [rng.multinomial(size, np.full(size, 1 / size), size=resamples) for size in (seeds, problems)]
-    means = ((drawn[0] @ table) * drawn[1]).sum(axis=1) / table.size
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(float(table.mean()), float(low), float(high), problems)
+    drawn = [rng.multinomial(size, np.full(size, 1 / size), size=resamples) for size in table.shape]
+    return ((drawn[0] @ table) * drawn[1]).sum(axis=1) / table.size
+
+
+def two_sided(means: np.ndarray) -> float:
+    """Return the p-value of no difference from resampled means: twice the smaller share beyond 0, never quite 0."""
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(means) + 1))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for being asked together (Holm 1979), in the order given.
+
+    The k-th smallest of m is multiplied by m - k + 1, is at least its predecessor's value and at most 1; one that is
+    0.05 or less is then found while all true hypotheses together are rejected with a probability of 5 % at most.
+    """
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def unpaired(before: Estimate, after: Estimate, among: int = 1) -> Estimate:
@@ -175,7 +197,11 @@ def bootstrap(values: np.ndarray, resamples: int, seed: int) -> tuple[float, flo
     if not len(values):
         raise ValueError("no problems to resample")
     rng = np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
+    return percentiles(values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1))
+
+
+def percentiles(means: np.ndarray) -> tuple[float, float]:
+    """Return the bounds between which 95 % of resampled means lie."""
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 

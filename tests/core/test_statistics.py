@@ -11,9 +11,12 @@ from lib.core.statistics import (
     compare,
     estimate,
     estimate_seeds,
+    holm,
     mcnemar,
     pass_at_k,
+    resampled_seeds,
     smallest_detectable,
+    two_sided,
     unpaired,
     wilson,
 )
@@ -130,3 +133,20 @@ def test_the_difference_of_two_estimates_is_newcombes():
     assert (apart.value, apart.low, apart.high, apart.n) == pytest.approx((0.2, 0.0524, 0.3339, 70), abs=2e-4)
     wider = unpaired(other, one, among=10)
     assert wider.low < 0 < apart.low and wider.value == apart.value
+
+
+def test_holm_s_p_values_by_hand():
+    """0.01, 0.02, 0.03 and 0.04 of four: 4 x 0.01 = 0.04, 3 x 0.02 = 0.06, 2 x 0.03 = 0.06, 0.04 raised to 0.06."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([0.02]) == [0.02] and holm([]) == []
+
+
+def test_the_bootstrap_s_p_value_agrees_with_its_interval():
+    rng = np.random.default_rng(2)
+    for shift in np.linspace(-0.3, 0.3, 13):
+        row = (rng.normal(shift, 1, size=80)).tolist()
+        found, p = estimate_seeds([row], 4000, 0), two_sided(resampled_seeds([row], 4000, 0))
+        if abs(p - 0.05) > 0.005:
+            assert (p < 0.05) == (not found.low <= 0 <= found.high)
+    assert two_sided(np.zeros(99)) == 1 and two_sided(np.ones(99)) == 0.02

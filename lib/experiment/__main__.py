@@ -1,0 +1,104 @@
+"""The command of experiments: `python -m lib.experiment plan|run|choose|compare [--plan FILE] [--out FOLDER]`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib.core.cli import command
+from lib.core.paths import ROOT, runs_folder, shown
+from lib.core.records import StudyError, write_text
+from lib.experiment.compare import VALIDATION, arms_of, compare, in_words, rates, scores_of
+from lib.experiment.figures import differences
+from lib.experiment.job import json_text
+from lib.experiment.plan import UNTRAINED, Plan
+from lib.experiment.plan_file import PLAN, fill, read_plan
+from lib.experiment.pool import read_pool
+from lib.experiment.power import detectable, spread, within
+from lib.experiment.run import run
+
+
+def noise(plan: Plan, out: Path) -> tuple[float, float, str]:
+    """Return (variance of a cell, spread between trainings) for `detectable`, and in words where they are from.
+
+    From the pilot's trainings on the benchmarks once there are two; before, from the pool's solve rates alone.
+    """
+    pilot = scores_of([arm for arm in arms_of(plan) if arm.name == plan.controls.pilot], out)
+    if len(pilot) > 1:
+        cell, between = spread([list(rates(scores).values()) for scores in pilot])
+        return cell, between, f"the pilot's {len(pilot)} trainings (standard deviation between them {between:.4f})"
+    pool = read_pool(ROOT / next(iter(plan.pools.values())))
+    cell = within(list(pool.solved().values()), pool.samples) / plan.scoring.samples
+    return cell, 0.0, "the pool's solve rates, without any spread between trainings: the pilot is not scored"
+
+
+def power(plan: Plan, path: Path, out: Path, write: bool) -> None:
+    """Print what the pools offer and what each question can show; put that into the plan if asked."""
+    for name, folder in plan.pools.items():
+        pool = read_pool(ROOT / folder)
+        solved = sum(count > 0 for count in pool.solved().values())
+        said = f"{len(pool.tasks)} tasks, {len(pool.responses)} well-ended responses, {len(pool.named('passing'))} pass"
+        print(f"{name}: {said}; {solved} tasks are solved, {len(pool.divided())} have passing and failing ones")
+    cell, between, source = noise(plan, out)
+    print(f"detectable with 80 %, in points, from {source}:")
+    for question in plan.questions:
+        bare = UNTRAINED in (plan.arms[question.better].selection, plan.arms[question.worse].selection)
+        least = detectable(cell, question.problems, question.seeds, between, len(plan.questions), bare)
+        print(f"  {question.id}: {100 * least:.1f} ({question.problems} x {question.samples} x {question.seeds})")
+        if write:
+            fill(path, f"id: {question.id}", "detectable", f"{least:.4f}")
+
+
+def choose(plan: Plan, path: Path, out: Path, write: bool) -> None:
+    """Print the grid by its score on the validation set, and freeze the best cell in the plan if asked.
+
+    Equal ones: the fewer epochs, then the lower rate. StudyError while a cell is not scored.
+    """
+    found = {cell: scores_of([arm], out) for cell, arm in plan.cells().items()}
+    if lacking := [plan.cells()[cell].name for cell, scores in found.items() if not scores]:
+        raise StudyError(f"{lacking[0]} is not scored yet: run `make arms ARMS=grid` first")
+    solved = {cell: sum(rates(scores[0], VALIDATION).values()) for cell, scores in found.items()}
+    order = sorted(solved, key=lambda cell: (-solved[cell], cell.epochs, cell.learning_rate))
+    for cell in order:
+        print(f"learning_rate {cell.learning_rate:g}, epochs {cell.epochs}: {solved[cell]:.1f} validation tasks solved")
+    if write:
+        value = f"{{learning_rate: {order[0].learning_rate:g}, epochs: {order[0].epochs}}}"
+        fill(path, "grid:", "chosen", value)
+
+
+def answer(plan: Plan, out: Path) -> None:
+    """Compare what is scored: print it, and write comparison.json, comparison.md and differences.png."""
+    result = compare(plan, out)
+    said = in_words(plan, result)
+    write_text(out / "comparison.json", json_text(result))
+    write_text(out / "comparison.md", said)
+    if found := [row for row in (result["controls"], *result["questions"]) if row]:
+        differences(found, "What arms solve more than others").savefig(
+            out / "differences.png", metadata={"Software": ""}
+        )
+    print(said)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m lib.experiment", description=__doc__)
+    parser.add_argument("what", choices=("plan", "run", "choose", "compare"))
+    parser.add_argument("--plan", type=Path, default=PLAN)
+    parser.add_argument("--out", type=Path, help=f"by default {shown(runs_folder())}/experiments/arms")
+    parser.add_argument("--arms", default="", help="names of the plan, with commas, or grid; all when left out")
+    parser.add_argument("--keep-weights", action="store_true", help="for run: do not delete a model that is scored")
+    parser.add_argument("--write", action="store_true", help="for plan and choose: put the values into the plan")
+    given = parser.parse_args(words)
+    plan, out = read_plan(given.plan), given.out or runs_folder() / "experiments" / "arms"
+    match given.what:
+        case "plan":
+            power(plan, given.plan, out, given.write)
+        case "choose":
+            choose(plan, given.plan, out, given.write)
+        case "compare":
+            answer(plan, out)
+        case "run":
+            run(plan, [name for name in given.arms.split(",") if name], out, given.keep_weights)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,149 @@
+"""From scored arms to answers: the controls first, then each question beside the paper, in words the plan fixed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lib.core import markdown
+from lib.core.paths import shown
+from lib.core.records import Record, StudyError
+from lib.core.statistics import CONFIDENCE, holm, percentiles, resampled_seeds, two_sided
+from lib.experiment.job import ARM, SCORES
+from lib.experiment.plan import Arm, Plan
+from lib.experiment.pool import read_json
+
+RESAMPLES, SEED = 10_000, 0
+VALIDATION = "validation"
+Scored = Mapping[str, Sequence[Record]]  # arm -> scores of its seeds, in the plan's order
+
+
+def scores_of(arms: Sequence[Arm], out: Path) -> list[Record]:
+    """Return the scores of arms, or none while one of them is not scored; StudyError for scores of another arm."""
+    folders = [arm.folder(out) for arm in arms]
+    if not all((folder / SCORES).is_file() for folder in folders):
+        return []
+    found = [read_json(folder / SCORES) for folder in folders]
+    for folder, scores in zip(folders, found, strict=True):
+        if read_json(folder / ARM)["id"] != scores["id"]:
+            raise StudyError(
+                f"{shown(folder / SCORES)} is not of the arm in its folder: delete it and run the arm again"
+            )
+    return found
+
+
+def rates(scores: Record, name: str = "") -> dict[str, float]:
+    """Return the share of correct answers to each problem of a set; "" takes all benchmarks together."""
+    sets = [name] if name else [each for each in scores["sets"] if each != VALIDATION]
+    found = [(each, scores["sets"][each]) for each in sets]
+    return {f"{each} {task}": n / of["answers"] for each, of in found for task, n in of["correct"].items()}
+
+
+def difference(better: Sequence[Record], worse: Sequence[Record], name: str = "") -> Record:
+    """Return what one arm solves more than another on a set, as fractions: its mean, interval and p, and of each seed.
+
+    Training seeds are paired in order; an arm with one only, as the untrained model, stands beside each of the other's.
+    The p-value is that of the bootstrap from which the interval is. StudyError when they answered different problems.
+    """
+    pairs = max(len(better), len(worse))
+    sides = [[rates(each, name) for each in (*side, *side * pairs)[:pairs]] for side in (better, worse)]
+    problems = sorted(sides[0][0])
+    if any(sorted(each) != problems for side in sides for each in side):
+        raise StudyError(f"{better[0]['name']} and {worse[0]['name']} were asked different problems: score them alike")
+    values = [[one[task] - other[task] for task in problems] for one, other in zip(*sides, strict=True)]
+    means = resampled_seeds(values, RESAMPLES, SEED)  # those of `estimate_seeds`
+    low, high = percentiles(means)
+    return {
+        "better": better[0]["name"], "worse": worse[0]["name"], "difference": float(np.mean(values)), "low": low,
+        "high": high, "p": two_sided(means), "n": len(problems), "seeds": [float(np.mean(row)) for row in values],
+    }  # fmt: skip
+
+
+def compare(plan: Plan, out: Path) -> Record:
+    """Return the controls' difference, each question's with its verdict, and the arms' scores; None where unscored.
+
+    A verdict is a key of the question's conclusions: "above" or "below" when Holm's p over all questions of the plan
+    is 0.05 or less, else "inconclusive". A question that is not scored yet counts among them.
+    """
+    scored: Scored = {name: scores_of([arm for arm in arms_of(plan) if arm.name == name], out) for name in plan.arms}
+    control = plan.controls
+
+    def asked(better: str, worse: str) -> Record | None:
+        if not scored[better] or not scored[worse]:
+            return None
+        names = scored[better][0]["sets"]
+        return difference(scored[better], scored[worse]) | {
+            "sets": {name: difference(scored[better], scored[worse], name) for name in names}
+        }
+
+    found = [asked(question.better, question.worse) for question in plan.questions]
+    adjusted = holm([1.0 if row is None else row["p"] for row in found])
+    for question, row, p in zip(plan.questions, found, adjusted, strict=True):
+        if row is not None:
+            row |= {"id": question.id, "asks": question.asks, "holm": p, "detectable": question.detectable}
+            row["paper"] = question.paper and (question.paper.better - question.paper.worse) / 100
+            row["verdict"] = "inconclusive" if p > 1 - CONFIDENCE else "above" if row["difference"] > 0 else "below"
+            row["conclusion"] = getattr(question.conclude, row["verdict"])
+    arms = [arm_row(scores) for seeds in scored.values() for scores in seeds]
+    return {"controls": asked(control.positive, control.negative), "questions": found, "arms": arms}
+
+
+def arms_of(plan: Plan) -> list[Arm]:
+    """Return all arms of a plan but the grid's cells; trained ones only once a cell is chosen."""
+    return [arm for arm in plan.select() if arm.name in plan.arms]
+
+
+def arm_row(scores: Record) -> Record:
+    """Return an arm's solved share of every set, and what its answers look like on the validation set."""
+    solved = {name: float(np.mean(list(rates(scores, name).values()))) for name in scores["sets"]}
+    return {"name": scores["name"], "seed": scores["seed"], "solved": solved, **scores["sets"][VALIDATION]["style"]}
+
+
+def points(value: float | None) -> str:
+    """Return a difference in percentage points; "" for none."""
+    return "" if value is None else f"{100 * value:+.1f}"
+
+
+def controls_in_words(row: Record | None) -> str:
+    """Return whether the experiment can see anything, which is said before all else."""
+    if row is None:
+        return "The controls are not scored yet: whether this experiment can see anything is not known."
+    said = f"{points(row['difference'])} points, 95 % interval {points(row['low'])} to {points(row['high'])}"
+    pair = f"{row['better']} against {row['worse']}: {said}, n = {row['n']}"
+    if row["low"] > 0:
+        return f"The controls part ({pair}): this experiment can see a difference between data sets."
+    return f"**The controls do not part ({pair}): this experiment sees nothing, whatever the questions below say.**"
+
+
+def in_words(plan: Plan, result: Record) -> str:
+    """Return a comparison as Markdown: controls, questions beside the paper with their conclusions, arms and style."""
+    heads = ["question", "difference", "95 % interval", "p (Holm)", "each seed", "paper", "could show", "verdict"]
+    rows, said = [], []
+    for question, row in zip(plan.questions, result["questions"], strict=True):
+        if row is None:
+            rows.append([question.id, "not scored yet", *[""] * 6])
+            continue
+        seeds = ", ".join(map(points, row["seeds"]))
+        cells = [
+            points(row["difference"]),
+            f"{points(row['low'])} to {points(row['high'])}",
+            f"{row['holm']:.3f}",
+            seeds,
+        ]
+        least = "not stated" if row["detectable"] is None else f"{100 * row['detectable']:.1f}"
+        rows.append([question.id, *cells, points(row["paper"]), least, row["verdict"]])
+        said.append(f"- {question.asks} {row['conclusion']}")
+    sets = list(dict.fromkeys(name for arm in result["arms"] for name in arm["solved"]))
+    arms = [
+        [
+            arm["name"],
+            arm["seed"],
+            *(f"{100 * arm['solved'][name]:.1f}" if name in arm["solved"] else "" for name in sets),
+        ]
+        + [f"{arm['words']:.0f}", f"{arm['comments']:.0%}", f"{arm['docstrings']:.0%}"]
+        for arm in result["arms"]
+    ]
+    parts = [controls_in_words(result["controls"]), markdown.table(heads, "lrrrrrrl", rows), "\n".join(said)]
+    names = ["arm", "seed", *(f"{name} (%)" for name in sets), "words", "with comments", "with docstrings"]
+    parts.append(markdown.table(names, "lr" + "r" * (len(names) - 2), arms))
+    return "\n\n".join(filter(None, parts)) + "\n"

@@ -1,0 +1,41 @@
+"""The figure of differences between arms, beside the paper's and what could have been detected."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from lib.core.figures import PALETTE, subplots
+from lib.core.records import Record
+
+
+def differences(rows: Sequence[Record], title: str) -> Figure:
+    """Draw each difference (rows of `compare`, with `detectable` and `paper` where there are any), in points.
+
+    A small dot is a training seed, the bar the mean with its 95 % interval, the hollow diamond the paper's effect; in
+    the grey band a difference is too small to be found four times in five.
+    """
+    figure, axes = subplots(figsize=(7.5, 1.3 + 0.5 * len(rows)))
+    for place, row in enumerate(rows):
+        if row.get("detectable"):
+            band = 100 * row["detectable"]
+            axes.barh(place, 2 * band, left=-band, height=0.8, color=PALETTE["light"])
+        value, low, high = (100 * row[key] for key in ("difference", "low", "high"))
+        error = [[value - low], [high - value]]
+        axes.errorbar(value, place, xerr=error, fmt="|", ms=14, color=PALETTE["main"], capsize=4, lw=2)
+        seeds = [100 * seed for seed in row["seeds"]]
+        axes.plot(seeds, [place + 0.2] * len(seeds), "o", ms=4, color=PALETTE["accent"])
+        if row.get("paper") is not None:
+            axes.plot(100 * row["paper"], place - 0.2, "D", ms=7, mfc="none", mec=PALETTE["bad"])
+    handles = [
+        axes.plot([], [], "|", ms=14, color=PALETTE["main"], label="mean and 95 % interval")[0],
+        axes.plot([], [], "o", ms=4, color=PALETTE["accent"], label="one training seed")[0],
+        axes.plot([], [], "D", ms=7, mfc="none", mec=PALETTE["bad"], label="the paper's models")[0],
+        axes.barh([0], [0], color=PALETTE["light"], label="too small to be found"),
+    ]
+    axes.axvline(0, color=PALETTE["grey"], lw=1)
+    axes.set_yticks(range(len(rows)), [f"{row['better']} − {row['worse']}" for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("difference in solved problems, percentage points")
+    axes.set_title(f"{title} (n = {max((row['n'] for row in rows), default=0)} problems)")
+    axes.legend(handles=handles, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    return figure

@@ -1,0 +1,67 @@
+"""The validation set: held-out tasks of the pool whose tests hold, as a benchmark; and the tasks apart from them."""
+
+import ast
+import random
+import re
+from collections.abc import Collection, Mapping
+
+from lib.core.markdown import code_of
+from lib.core.programs import parsed
+from lib.core.records import Record, StudyError, content_id
+from lib.evaluate.benchmark import Benchmark
+from lib.experiment.pool import Pool
+from lib.overlap.near_duplicates import near_duplicates
+from lib.select.distinct import DEFINITION
+
+NEAR = 0.7  # similarity from which tasks are near-duplicates (minhash_dedup.py), where the pool's selection has none
+
+
+def called_by_name(program: Record, instruction: str) -> bool:
+    """Return whether the instruction names all that the tests call: else no other answer could pass them."""
+    code, tests = parsed(program["code"]), parsed(program["tests"])
+    defined = {node.name for node in code.body if isinstance(node, DEFINITION)} if code else set()
+    called = {node.id for node in ast.walk(tests) if isinstance(node, ast.Name)} & defined if tests else set()
+    return bool(called) and all(re.search(rf"\b{name}\b", instruction) for name in called)
+
+
+def validation(pool: Pool, strength: Mapping[str, Record], count: int, seed: int) -> dict[str, str]:
+    """Return {task: the response whose tests judge answers to it} for `count` tasks, drawn by `seed`.
+
+    A response will do if it passed, its tests killed all its mutants, one at least, and the task names what they call;
+    of several, that with the most mutants. StudyError when there are fewer such tasks.
+    """
+    best: dict[str, str] = {}
+    for name, record in sorted(strength.items(), key=lambda item: (-item[1]["mutants"], item[0])):
+        instruction = pool.tasks[pool.task(name)]["instruction"]
+        holds = 0 < record["killed"] == record["mutants"]
+        if holds and called_by_name(pool.programs[name], instruction):
+            best.setdefault(pool.task(name), name)
+    if count > len(best):
+        raise StudyError(f"validation asks for {count} tasks, and {len(best)} have tests that hold: lower its tasks")
+    drawn = sorted(best)
+    random.Random(seed).shuffle(drawn)
+    return {task: best[task] for task in sorted(drawn[:count])}
+
+
+def apart(pool: Pool, held_out: Collection[str]) -> set[str]:
+    """Return the tasks that may be learnt from: none is held out, or a near-duplicate of one that is."""
+    texts = {f"{task not in held_out:d}{task}": record["instruction"].lower() for task, record in pool.tasks.items()}
+    near = near_duplicates(texts, pool.options.near or NEAR)
+    return {key[1:] for key in texts if key[0] == "1" and key not in near}
+
+
+def as_benchmark(pool: Pool, held_out: Mapping[str, str]) -> Benchmark:
+    """Return the validation set as a benchmark: the task zero-shot in the template, graded with the pool's tests.
+
+    An answer begins and ends as the model likes, and all its python blocks are its program, as in notebook 03.
+    """
+    problems = {
+        task: {"task_id": task, "prompt": pool.tasks[task]["instruction"], "tests": pool.programs[name]["tests"]}
+        for task, name in held_out.items()
+    }
+    return Benchmark(
+        "validation", version=pool.folder.name, sha256=content_id(problems), md5="", problems=problems,
+        instruction=lambda problem: problem["prompt"], solution=lambda _, completion: code_of(completion),
+        program=lambda problem, solution, *_: {"code": solution, "tests": problem["tests"]}, limits=pool.limits,
+        opening=lambda _: "", stop=(),
+    )  # fmt: skip

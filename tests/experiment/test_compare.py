@@ -1,0 +1,102 @@
+"""Comparisons: pairing, Holm, verdicts by the plan's words, controls first, the untrained arm, the figure."""
+
+import json
+
+import pytest
+import yaml
+
+from lib.core.records import StudyError
+from lib.experiment.__main__ import choose
+from lib.experiment.compare import compare, controls_in_words, difference, in_words
+from lib.experiment.figures import differences
+from lib.experiment.plan import Cell
+from lib.experiment.plan_file import fill, read_plan
+
+STYLE = {"words": 20.0, "comments": 0.5, "docstrings": 0.25}
+
+
+def write_scores(out, arm: str, seed: int, solved: int, n: int = 60) -> None:
+    """The scores of an arm that solves the first `solved` of n problems, one answer in two of the next ten."""
+    folder = out / arm / str(seed)
+    folder.mkdir(parents=True)
+    correct = {f"P/{k:03d}": 2 if k < solved else 1 if k < solved + 10 else 0 for k in range(n)}
+    one = {"answers": 2, "correct": correct, "style": STYLE}
+    sets = {"HumanEval+": one, "validation": one | {"correct": {"task": solved % 2}}}
+    scores = {"id": arm, "name": arm, "seed": seed, "sets": sets}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    (folder / "arm.json").write_text(json.dumps({"id": arm}))
+
+
+@pytest.fixture
+def plan(plan_file):
+    fill(plan_file, "grid:", "chosen", "{learning_rate: 1e-05, epochs: 1}")
+    return read_plan(plan_file)
+
+
+def test_the_controls_come_first_then_each_question_beside_the_paper(plan, tmp_path) -> None:
+    solved = {"passing": (40, 41), "failing": (20, 23), "teacher": (44, 45), "shuffled": (10, 12)}
+    for arm, each in solved.items():
+        for seed, count in enumerate(each, 1):
+            write_scores(tmp_path, arm, seed, count)
+    result = compare(plan, tmp_path)
+    first, second = result["questions"]
+    assert second is None and len(result["arms"]) == 8
+    assert first["seeds"] == pytest.approx([20 / 60, 18 / 60]) and first["difference"] == pytest.approx(19 / 60)
+    assert first["paper"] == pytest.approx(0.073) and first["verdict"] == "above" and first["conclusion"] == "Yes."
+    assert first["holm"] == pytest.approx(min(1, 2 * first["p"])), "a question that is not scored yet counts, too"
+    assert first["low"] < first["difference"] < first["high"] and first["n"] == 60
+    said = in_words(plan, result)
+    assert (
+        said.startswith("The controls part (teacher against shuffled: +55.8 points")
+        and "| second | not scored yet" in said
+    )
+    assert "- Do passing ones? Yes." in said and "+33.3, +30.0" in said
+    figure = differences([result["controls"], first], "Differences")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["teacher − shuffled", "passing − failing"]
+
+
+def test_controls_that_do_not_part_are_said_before_all_else(plan, tmp_path) -> None:
+    for arm in ("passing", "failing", "teacher", "shuffled"):
+        for seed in (1, 2):
+            write_scores(tmp_path, arm, seed, 30 + seed)
+    write_scores(tmp_path, "none", 1, 50)
+    result = compare(plan, tmp_path)
+    first, second = result["questions"]
+    assert (first["verdict"], first["conclusion"]) == ("inconclusive", "Not shown.") and first["p"] == 1
+    assert (second["verdict"], second["conclusion"]) == ("below", "No.") and len(second["seeds"]) == 2
+    assert in_words(plan, result).startswith("**The controls do not part")
+    assert "not scored yet" in controls_in_words(None)
+
+
+def test_scores_of_other_arms_or_problems_are_refused(plan, tmp_path) -> None:
+    for seed in (1, 2):
+        write_scores(tmp_path, "passing", seed, 30)
+        write_scores(tmp_path, "failing", seed, 30, n=50 if seed == 2 else 60)
+    with pytest.raises(StudyError, match="passing and failing were asked different problems"):
+        compare(plan, tmp_path)
+    (tmp_path / "passing" / "2" / "arm.json").write_text('{"id": "another"}')
+    with pytest.raises(StudyError, match="is not of the arm in its folder"):
+        compare(plan, tmp_path)
+
+
+def test_the_grid_s_choice_is_the_best_on_the_validation_set_then_the_cheapest(plan_text, plan_file, tmp_path) -> None:
+    plan_text["grid"] |= {"learning_rates": [0.001, 0.01], "epochs": [2, 1]}
+    plan_file.write_text(yaml.safe_dump(plan_text))
+    plan = read_plan(plan_file)
+    for arm, count in zip(plan.cells().values(), (41, 40, 41, 41), strict=True):  # of 2: as many validation answers
+        write_scores(tmp_path, arm.name, arm.seed, count)
+    choose(plan, plan_file, tmp_path, write=True)
+    assert read_plan(plan_file).grid.chosen == Cell(0.01, 1)
+    (tmp_path / "tuning-0.01-2/5/scores.json").unlink()
+    with pytest.raises(StudyError, match="tuning-0.01-2 is not scored yet"):
+        choose(plan, plan_file, tmp_path, write=False)
+
+
+def test_one_untrained_model_stands_beside_every_training(plan, tmp_path) -> None:
+    rows = []
+    for arm, seed, count in (("a", 1, 30), ("a", 2, 40), ("b", 1, 30)):
+        write_scores(tmp_path, arm, seed, count)
+        rows.append(json.loads((tmp_path / arm / str(seed) / "scores.json").read_text()))
+    found = difference(rows[:2], rows[2:])
+    assert found["seeds"] == pytest.approx([0, 10 / 60]) and (found["better"], found["worse"]) == ("a", "b")
+    assert difference(rows[:2], rows[2:], "validation")["n"] == 1
