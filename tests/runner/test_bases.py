@@ -12,6 +12,7 @@ from lib.runner.profiles import BASE, FOLDER, Loader, files_of, load_profile, se
 from lib.train import launch
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+SMALL = {"smoke", "laptop", "experiments", "experiments-full"}  # on the notebooks' own values; the others are published
 CURATION, SYNTHESIS, TRAINING, EVALUATION = "01_seed_curation", "02_self_oss_instruct", "04_sft", "05_evaluation"
 MODELS = {
     "starcoder2-3b": "bigcode/starcoder2-3b",
@@ -40,7 +41,7 @@ def test_a_profile_repeats_no_value_of_its_base(name: str) -> None:
     assert repeated == []
 
 
-@pytest.mark.parametrize(("one", "other"), [*combinations(NAMES, 2)])
+@pytest.mark.parametrize(("one", "other"), [*combinations(sorted({*NAMES} - SMALL), 2)])
 def test_no_value_is_written_in_two_profiles(one: str, other: str) -> None:
     """Unless one stands on the other, and takes back what a profile between them changed."""
     if one not in [path.stem for path in files_of(other)] and other not in [path.stem for path in files_of(one)]:
