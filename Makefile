@@ -61,7 +61,7 @@ test perf: DEV = dev
 test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all of them
 	@export SLOW="$(SLOW)"; status=0; \
 	$(PY) -m pytest -n "$$(nproc)" --dist worksteal -m "not engine" || status=1; \
-	$(PY) -m pytest -n 2 --dist loadgroup -m engine || status=1; exit $$status
+	$(PY) -m pytest -m engine || status=1; exit $$status
 
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m lib.runner.lab

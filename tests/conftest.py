@@ -26,9 +26,6 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=[item for item, reason in zip(items, reasons, strict=True) if reason])
     items[:] = [item for item, reason in zip(items, reasons, strict=True) if not reason]
     items.sort(key=lambda item: not item.get_closest_marker("longest"))  # first: so none waits for it
-    for item in items:  # one engine serves its group; the whole study runs beside it
-        if item.get_closest_marker("engine"):
-            item.add_marker(pytest.mark.xdist_group("study" if item.get_closest_marker("longest") else "engines"))
 
 
 class Workers:
@@ -40,18 +37,8 @@ class Workers:
 
 
 def pytest_configure(config):
-    if config.option.markexpr == "engine":
-        keep_to_own_cores()
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers())
-
-
-def keep_to_own_cores():
-    """Give each process of pytest-xdist cores of its own: engines that share one wait for each other's threads."""
-    number, count = (os.environ.get(f"PYTEST_XDIST_WORKER{name}", "") for name in ("", "_COUNT"))
-    cores = sorted(os.sched_getaffinity(0))
-    if number and int(count) <= len(cores):
-        os.sched_setaffinity(0, cores[int(number.removeprefix("gw")) :: int(count)])
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -20,7 +20,6 @@ SYNTHESIS = "02_self_oss_instruct"
 
 
 @pytest.mark.engine
-@pytest.mark.longest
 def test_the_whole_study_survives_a_kill_and_replays(runner: Runner) -> None:
     folder = runner.runs / "smoke"
     journal = folder / SYNTHESIS / "completions.jsonl"
