@@ -25,7 +25,7 @@ from lib.runner.plan import hardware, known, memory, prompts, work
 from lib.runner.profiles import FOLDER, load_profile
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-AT_HOME = ("laptop", "smoke")  # the profiles whose models need no hub and no GPU
+AT_HOME = ("smoke", "laptop", "experiments", "experiments-full")  # the profiles whose models need no hub and no GPU
 ELSEWHERE = "the hub does not answer"
 SYNTHESIS, FILTERING, TRAINING, EVALUATION = "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation"
 

@@ -192,10 +192,13 @@ def beside(plan: Plan) -> list[str]:
         return []
     seeds = plan.parameters[only("synthesis")]["N_SEEDS"]
     said = ", ".join(f"{value:g} {what}" for what, value in rows.items())
+    table = f"  Table 12 of the paper, {work.FEW[0]:,} seeds on four A100: {said}"
+    if only("synthesis") in plan.done:
+        return [table]
     hours = 4 * rows["hours of generation"] * seeds / work.FEW[0]
     ours = sum(step.gpus * step.hours for step in plan.steps if step.stage == only("synthesis"))
     return [
-        f"  Table 12 of the paper, {work.FEW[0]:,} seeds on four A100: {said}",
+        table,
         f"  at that pace, the generation for {seeds:,} seeds takes {hours:,.0f} GPU-hours, above it is {ours:,.0f}:",
         "  its vLLM is of 2024, and idle until the last answer of a batch is there; the GPUs above are never idle,",
         "  and answers are taken to be as long as those that the model is shown",
