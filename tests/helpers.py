@@ -78,6 +78,18 @@ def alive(pid: int) -> bool:
         return False
 
 
+def below(pid: int, title: str) -> list[int]:
+    """Return the pids of the running processes below one whose command line has `title`."""
+    return [child for child in descendants(pid) if alive(child) and title in _command_line(child)]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it ended meanwhile
+        return ""
+
+
 def kill_nine(process: subprocess.Popen[str]) -> list[int]:
     """Kill a process with -9 as a memory killer would; return the pids that were below it."""
     below = descendants(process.pid)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from helpers import alive, descendants, kill_nine, wait_until_gone
+from helpers import below, kill_nine, wait_until_gone
 from test_pipeline import SETTINGS, Deadly, corpus
 from test_type_check import CLEAN, FOREIGN, WRONG, seeds
 
@@ -42,14 +42,7 @@ def files(survey: pipeline.Survey) -> list[tuple[bytes, bytes]]:
 
 def busy() -> list[int]:
     """The workers of the cluster that have a task."""
-    return [pid for pid in descendants(os.getpid()) if alive(pid) and "ray::Map" in command(pid)]
-
-
-def command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+    return below(os.getpid(), "ray::Map")
 
 
 def killing_one(work: Sequence[pipeline.Work], workers: int) -> Iterator[int]:

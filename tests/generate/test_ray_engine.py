@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from asked import NAME, SPREAD
-from helpers import alive, descendants, kill_nine
+from helpers import alive, below, descendants, kill_nine
 
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
@@ -84,18 +83,6 @@ class Driver:
     def below(self, title):
         """Return the pids of the processes below the driver whose command line has `title`."""
         return below(self.process.pid, title)
-
-
-def below(pid, title):
-    """Return the pids of the processes below one whose command line has `title`."""
-    return [child for child in descendants(pid) if alive(child) and title in command(child)]
-
-
-def command(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:  # it ended meanwhile
-        return ""
 
 
 def wait_until_dead(pids):
