@@ -7,6 +7,8 @@ from pathlib import Path
 from lib.core.records import Journal, Record, StudyError, iter_records
 from lib.generate.protocol import Request
 
+ROLES = ("model", "teacher")  # metrics of a recorded stage that name a model it asked
+
 
 class Replay:
     """An engine without a model: the recorded cache holds all completions, so none is ever generated."""
@@ -40,15 +42,16 @@ class Replay:
 def recorded_revision(model: str, reference: Path) -> str:
     """Return the revision of the model of a recorded stage; StudyError if there is none or it is another model's."""
     path = reference / "manifest.json"
-    recorded = json.loads(path.read_text())["metrics"].get("model") if path.is_file() else None
-    if recorded is None:
+    metrics = json.loads(path.read_text())["metrics"] if path.is_file() else {}
+    recorded = {metrics[role]["name"]: metrics[role]["revision"] for role in ROLES if role in metrics}
+    if not recorded:
         raise StudyError(f"ENGINE=replay finds no recorded run in {reference}; set REPLAY_FROM, or use ENGINE=vllm")
-    if recorded["name"] != model:
+    if model not in recorded:
         raise StudyError(
-            f"the recorded run in {reference} is of {recorded['name']}, not {model}: "
+            f"the recorded run in {reference} is of {' and '.join(recorded)}, not {model}: "
             "name that as MODEL (JUDGE in notebook 01), or another run as REPLAY_FROM"
         )
-    return recorded["revision"]
+    return recorded[model]
 
 
 def open_cache(path: Path, engine: str, reference: Path) -> Journal:

@@ -53,14 +53,20 @@ SIZES = (
 )  # fmt: skip
 
 
+def writer(upstream: Mapping[str, Record]) -> str:
+    """Return the name of the model that answered the tasks."""
+    metrics = upstream[SYNTHESIS]["metrics"]
+    return metrics.get("teacher", metrics["model"])["name"]
+
+
 def title(upstream: Mapping[str, Record]) -> str:
     """Return the name of the data set."""
-    return f"Self-aligned Python tasks of {upstream[SYNTHESIS]['metrics']['model']['name']}"
+    return f"Self-aligned Python tasks of {writer(upstream)}"
 
 
 def summary(n: int, upstream: Mapping[str, Record]) -> str:
     """Return a sentence on what the data are."""
-    name = upstream[SYNTHESIS]["metrics"]["model"]["name"]
+    name = writer(upstream)
     choice = CHOSEN[upstream[FILTERING]["parameters"]["CHOICE"]]
     return f"{n:,} Python tasks with answers and tests, written by {name}; {choice}."
 
@@ -115,13 +121,13 @@ def composition(examples: Sequence[Record], held_out: Collection[str]) -> Record
 def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Record]) -> Record:
     """Return which model wrote the examples and every parameter of SHOWN, each a row of a table."""
     revisions = sorted({example["model"] for example in examples})
-    writer = {
-        "model": upstream[SYNTHESIS]["metrics"]["model"]["name"],
+    origin = {
+        "model": writer(upstream),
         "its revision": ", ".join(revisions),
         "its licence": model.licence if revisions == [model.revision] else "see the model's own card",
         "engine": ", ".join(sorted({example["engine"] for example in examples})),
     }
-    return writer | {
+    return origin | {
         f"{name} of notebook {stage[:2]}": str(upstream[stage]["parameters"][name])
         for stage, names in SHOWN.items()
         for name in names

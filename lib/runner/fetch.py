@@ -8,7 +8,7 @@ from lib.core import models
 from lib.core.cli import command
 from lib.corpora import HUB, open_corpus
 from lib.runner.profiles import settle
-from lib.runner.run import model_of
+from lib.runner.run import models_of
 
 
 def fetch_corpus(parameters: dict[str, Any]) -> str:
@@ -34,7 +34,7 @@ def fetch(parameters: dict[str, dict[str, Any]]) -> None:
 
     StudyError for a model or a corpus that cannot be had; a benchmark without its data is only reported.
     """
-    for name in sorted({model_of(values) for values in parameters.values()} - {""}):
+    for name in sorted({name for values in parameters.values() for name in models_of(values)}):
         print(f"model      {name}: {models.resolve(name).path}", flush=True)
     for values in parameters.values():
         if "CORPUS" in values:

@@ -129,7 +129,7 @@ def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
         other, name, _ = source_of(need, run.name)
         if read_manifest(other, name) is None:
             raise StudyError(f"{need} is needed and not finished: run `make {name[:2]} RUN={other}` first")
-    models_needed = {name for stage in stages if (name := model_of(parameters[stage.name]))}
+    models_needed = {name for stage in stages for name in models_of(parameters[stage.name])}
     needed = RUN_GIB if models_needed else REPLAY_GIB
     if (free := shutil.disk_usage(run).free / 2**30) < needed:
         raise StudyError(
@@ -143,12 +143,13 @@ def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
         models.resolve(name)
 
 
-def model_of(parameters: dict[str, Any]) -> str:
-    """Return the model whose weights a stage loads here, "" for none; the curation's is the judge, if it judges any."""
+def models_of(parameters: dict[str, Any]) -> list[str]:
+    """Return the models whose weights a stage loads here; the curation's is the judge, if it judges any."""
     elsewhere = parameters.get("ENGINE") in ("replay", "server") or parameters.get("REPLAY")
     if elsewhere or parameters.get("JUDGED") == 0:
-        return ""
-    return parameters.get("JUDGE") or parameters.get("MODEL", "")
+        return []
+    asked = parameters.get("JUDGE") or parameters.get("MODEL"), parameters.get("TEACHER")
+    return [name for name in asked if name]
 
 
 def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -> None:

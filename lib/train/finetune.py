@@ -161,7 +161,7 @@ def fit(model: Model, examples: Sequence[Record], recipe: Recipe, folder: Path) 
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes, where it is sharded
         if launch.PARENT in os.environ and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()  # in step: left until exit, its threads can abort a process
+            torch.distributed.destroy_process_group()  # in step, while all processes are there
         if not trainer.is_world_process_zero():
             return
         facts |= facts_of(trainer)
@@ -237,4 +237,7 @@ def main(job: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written, and the threads of a group that was left could still abort a process that ends

@@ -126,8 +126,10 @@ def test_unknown_engines_and_missing_recordings_are_named(tmp_path):
 def test_a_replay_finds_too_long_what_the_recorded_run_found_too_long(tmp_path):
     recorded = tmp_path / "recorded"
     recorded.mkdir()
-    (recorded / "manifest.json").write_text(json.dumps({"metrics": {"model": {"name": "m", "revision": "r1"}}}))
-    with pytest.raises(StudyError, match=r"is of m, not other: name that as MODEL \(JUDGE in notebook 01\), or"):
+    models = {"model": {"name": "m", "revision": "r1"}, "teacher": {"name": "t", "revision": "r2"}}
+    (recorded / "manifest.json").write_text(json.dumps({"metrics": models}))
+    assert open_engine("replay", "t", 8, reference=recorded).revision == "r2"
+    with pytest.raises(StudyError, match=r"is of m and t, not other: name that as MODEL \(JUDGE in notebook 01\), or"):
         open_engine("replay", "other", 8, reference=recorded)
     replay = open_engine("replay", "m", 8, reference=recorded)
     texts = ["a" * length for length in (6, 5)]

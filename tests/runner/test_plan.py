@@ -25,7 +25,7 @@ from lib.runner.plan import hardware, known, memory, prompts, work
 from lib.runner.profiles import FOLDER, load_profile
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-AT_HOME = ("smoke", "laptop", "experiments", "experiments-full")  # the profiles whose models need no hub and no GPU
+AT_HOME = ("smoke", "laptop", "experiments", "experiments-full", "experiments-teacher")  # the profiles whose models need no hub and no GPU
 ELSEWHERE = "the hub does not answer"
 SYNTHESIS, FILTERING, TRAINING, EVALUATION = "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation"
 
@@ -62,7 +62,7 @@ def test_every_profile_is_planned_here_and_says_what_stops_it(profile: str, caps
     plan = planned(profile)
     command.show(plan, 2.5)
     said = capsys.readouterr().out
-    for name in dict.fromkeys(one.name for one in plan.models.values()):
+    for name in dict.fromkeys(one.name for models in plan.models.values() for one in models):
         assert f"{name}: {shape_of(published()[name]['config']).parameters / 1e9:.2f} B parameters" in said
     assert "read in data/models.yaml" in said and "estimated, 3 characters each" in said
     assert all(f" {kind} " in said for kind in ("concepts", "instruction", "response", "evaluation", "judge"))
@@ -82,6 +82,19 @@ def test_every_profile_for_gpus_fits_those_it_is_made_for(profile: str) -> None:
     plan = planned(profile, gpus)
     assert [stop for stop in plan.found.stops if ELSEWHERE not in stop] == []
     assert {one.gpus for one in plan.engines.values()} <= set(range(1, 9))
+
+
+def test_a_teacher_answers_the_tasks_and_writes_none() -> None:
+    alone, taught = planned("experiments"), planned("experiments-teacher")
+    rates = {}
+    for plan in (alone, taught):
+        asked = {step.name: step for step in plan.steps if step.stage == SYNTHESIS}
+        rates[plan.profile] = {name: step.hours / (step.answers + step.prompts) for name, step in asked.items()}
+    assert [known.name for known in taught.models[SYNTHESIS]] == [
+        f"qwen2.5-coder-{size}b-instruct" for size in ("0.5", "1.5")
+    ]
+    slower = {name: taught_one / rates["experiments"][name] for name, taught_one in rates["experiments-teacher"].items()}
+    assert slower["concepts"] == slower["instruction"] == 1 and slower["response"] > 2
 
 
 def test_with_half_the_gpus_a_profile_is_stopped() -> None:

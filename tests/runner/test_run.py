@@ -36,12 +36,14 @@ def test_every_profile_sets_only_what_the_notebooks_have(profile):
 
 
 def test_the_judge_is_not_the_model_that_is_aligned():
-    loaded = {name: run.model_of(values) for name, values in profiles.settle("laptop", {}).items()}
+    loaded = {name: run.models_of(values) for name, values in profiles.settle("laptop", {}).items()}
     assert all(loaded[name] for name in NAMES if name != "03_execution_filtering")
     for option, changed in (("MODEL", ("02_self_oss_instruct", "04_sft", "05_evaluation")), ("JUDGE", NAMES[:1])):
         settled = profiles.settle("laptop", {option: "owner/other"})
-        now = {name: run.model_of(values) for name, values in settled.items()}
-        assert now == loaded | dict.fromkeys(changed, "owner/other")
+        now = {name: run.models_of(values) for name, values in settled.items()}
+        assert now == loaded | dict.fromkeys(changed, ["owner/other"])
+    taught = profiles.settle("experiments-teacher", {})["02_self_oss_instruct"]
+    assert run.models_of(taught) == ["qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"]
 
 
 def test_numbers_are_read_as_people_write_them():

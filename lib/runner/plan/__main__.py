@@ -13,10 +13,11 @@ from lib.core.study import only, undone
 from lib.runner.plan import checks, hardware, memory, prompts, work
 from lib.runner.plan.checks import Findings, Parameters
 from lib.runner.plan.hardware import GIB, Hardware
-from lib.runner.plan.known import look
+from lib.runner.plan.known import Known, look
+from lib.runner.plan.prompts import Kind
 from lib.runner.plan.work import Step
 from lib.runner.profiles import files_of, settle
-from lib.runner.run import model_of
+from lib.runner.run import models_of
 
 GENERATING = ("curation", "synthesis", "evaluation")  # the roles of stages that ask a model
 PATIENCE = 48  # hours of generation and training on a CPU beyond which a run is taken to need GPUs
@@ -30,22 +31,27 @@ class Plan:
         run = self.parameters[only("training")]["RUN"]
         self.done = {stage for stage, values in self.parameters.items() if undone(run, stage, values) is None}
         left = {stage: values for stage, values in self.parameters.items() if stage not in self.done}
-        names = {stage: name for stage, values in left.items() if (name := model_of(values))}
-        looked = {name: look(name) for name in sorted(set(names.values()))}
-        self.models = {stage: looked[name] for stage, name in names.items()}
+        names = {stage: found for stage, values in left.items() if (found := models_of(values))}
+        looked = {name: look(name) for name in sorted({name for found in names.values() for name in found})}
+        self.models = {stage: [looked[name] for name in found] for stage, found in names.items()}
         self.found.stops += [known.problem for known in looked.values() if known.problem]
         self.engines = {only(role): memory.engines(self.parameters[only(role)]) for role in GENERATING}
-        self.trained, self.recipe = self.models.get(only("training")), self.parameters[only("training")]
+        self.trained = next(iter(self.models.get(only("training"), [])), None)
+        self.recipe = self.parameters[only("training")]
         self.processes = self.found.tried(memory.processes, self.recipe["LAUNCH"]) or memory.Processes()
         kinds = self.found.tried(prompts.kinds, self.parameters) or []
         self.kinds = [kind for kind in kinds if kind.stage in self.models]
-        self.longest = {kind.name: max(map(self.models[kind.stage].tokens, kind.prompts)) for kind in self.kinds}
+        self.longest = {kind.name: max(map(self.asked(kind).tokens, kind.prompts)) for kind in self.kinds}
         pool = self.parameters[only("synthesis")]["RESPONSE_EXEMPLARS"]
         limit, texts = self.recipe["MAX_LENGTH"], prompts.training_examples(pool)
         self.example = mean(min(limit, self.trained.tokens(text)) for text in texts) if self.trained else 0.0
         self.hardware = self.choose(gpus)
         self.steps = self.reckon(self.hardware)
         self.fetched = sum(known.fetched for known in looked.values())
+
+    def asked(self, kind: Kind) -> Known:
+        """Return the model that prompts of a kind are for: a teacher, which comes last, answers tasks."""
+        return self.models[kind.stage][-1 if kind.name == "response" else 0]
 
     def choose(self, gpus: str) -> Hardware:
         """Return the hardware: as stated, as found, this machine's cores where they suffice, or else assumed GPUs."""
@@ -69,7 +75,7 @@ class Plan:
         if only("filtering") not in self.done:
             steps.append(work.programs(self.parameters, len(os.sched_getaffinity(0)) if where.here else hardware.CORES))
         for kind in self.kinds:
-            if (known := self.models[kind.stage]).shape:
+            if (known := self.asked(kind)).shape:
                 amount = work.counts(kind, self.parameters)
                 steps.append(work.generation(kind, known, self.engines[kind.stage], where, amount))
         if self.trained and self.trained.shape:
@@ -82,7 +88,7 @@ class Plan:
         """Find what stops the run; `disk` and `tier` say what this machine has."""
         checks.check_names(self.parameters, self.found)
         for stage, engines in self.engines.items():
-            if known := self.models.get(stage):
+            for known in self.models.get(stage, ()):
                 checks.check_engines(stage, known, engines, self.hardware, self.found)
         for kind in self.kinds:
             checks.check_window(kind, self.longest[kind.name], self.engines[kind.stage].window, self.found)
@@ -145,9 +151,9 @@ def prompt_rows(plan: Plan) -> list[list[str]]:
 
 
 def memory_rows(plan: Plan) -> list[list[str]]:
-    """Return a row per stage that loads a model: GiB of each GPU for weights, gradients, optimizer, cache, the rest."""
+    """Return a row per model that a stage loads: GiB of each GPU for weights, gradients, optimizer, cache, the rest."""
     rows = []
-    for stage, known in plan.models.items():
+    for stage, known in ((stage, known) for stage, models in plan.models.items() for known in models):
         if known.shape is None:
             continue
         if stage == only("training"):
@@ -211,7 +217,7 @@ def show(plan: Plan, price: float) -> None:
     print(f"hardware: {plan.hardware}")
     print(f"done before, and not planned again: {', '.join(sorted(plan.done)) or 'nothing'}")
     print("parameters that differ from the notebooks' defaults:", *changed(plan.parameters), sep="\n")
-    print("models:", *dict.fromkeys(f"  {known}" for known in plan.models.values()), sep="\n")
+    print("models:", *dict.fromkeys(f"  {known}" for models in plan.models.values() for known in models), sep="\n")
     print("\nprompts, the longest of each kind, in tokens:")
     print(aligned(("stage", "prompt for", "tokens", "answer at most", "window"), prompt_rows(plan)))
     of = "of memory" if plan.hardware.source == "CPU" else "on each GPU"

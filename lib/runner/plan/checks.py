@@ -139,7 +139,8 @@ def check_training(
 
 def check_rate(parameters: Parameters, found: Findings) -> None:
     """Note a learning rate of full fine-tuning that is not the paper's for this origin of the data."""
-    training, writer = parameters[only("training")], parameters[only("synthesis")]["MODEL"]
+    training, synthesis = parameters[only("training")], parameters[only("synthesis")]
+    writer = synthesis["TEACHER"] or synthesis["MODEL"]
     if training["METHOD"] == "full":
         own = training["MODEL"] == writer
         paper = OWN_RATE if own else OTHERS_RATE
