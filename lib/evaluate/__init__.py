@@ -1,8 +1,9 @@
 """Evaluation: load a benchmark, ask a model, grade its solutions in the sandbox, score them.
 
-A benchmark is one module of `lib.evaluate.benchmarks` with a function that loads a `Benchmark`: problems, how a problem
-becomes an instruction and a completion a solution, and the programs (one or several per problem, its `parts`) that run
-a solution in the sandbox. There are one or several samples per problem; pass@k is computed from their verdicts.
+A benchmark is one module of `lib.evaluate.benchmarks` with a class of `Benchmark` and a function that loads it: its
+problems, what a model is asked, the solution in a completion, the programs (one or several) that run a solution in the
+sandbox, and what their verdicts mean. There are one or several samples per problem; pass@k is computed from their
+outcomes.
 """
 
 from lib.evaluate.asking import ask
