@@ -55,11 +55,12 @@ def asked(python: str) -> tuple[str, list[int], str]:
     """Ask an interpreter for its base, version and folder of packages; StudyError when it does not answer."""
     try:
         done = subprocess.run([python, "-I", "-c", FACTS], capture_output=True, text=True, timeout=60, check=True)
-        return tuple(json.loads(done.stdout))
+        prefix, version, site = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise StudyError(
             f"{python} is no working Python: `make benchmark-env` builds those of the benchmarks"
         ) from None
+    return prefix, version, site
 
 
 def installed(python: str) -> list[str]:
