@@ -371,7 +371,8 @@ def main() -> None:
     sys.path = [folder for folder in sys.path if folder not in ("", os.getcwd())]
     packages, sys.argv = sys.argv[3:], ["harness"]
     cell.preload(packages)
-    tidy()
+    if packages:
+        tidy()
     gc.collect()
     gc.freeze()
     send(control, {"ready": sys.version.split()[0]})
