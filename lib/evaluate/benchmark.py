@@ -4,7 +4,7 @@ To add one, write a module in `lib.evaluate.benchmarks` with a subclass of `Benc
 a row in BENCHMARKS there. Three problems of our own are enough to see all of it:
 
     class Doubles(Benchmark):
-        limits, again = Limits(cpu_seconds=1), False
+        again = False
 
         def prompt(self, task):
             return f"Write a Python program that prints {self.problems[task]['question']}.\n```python\n"
@@ -16,7 +16,9 @@ a row in BENCHMARKS there. Three problems of our own are enough to see all of it
             return {"base": {"code": solution, "tests": None, "stdin": "21", "output": True}}
 
         def meaning(self, task, part, verdict):
-            right = verdict["verdict"] == "ended" and verdict["output"].strip() == self.problems[task]["expected"]
+            if verdict["verdict"] != "ended":
+                return plain(verdict)
+            right = verdict["output"].strip() == self.problems[task]["expected"]
             return Outcome("pass") if right else Outcome("fail", "another output")
 
 What each method is for:
