@@ -7,13 +7,13 @@ outcomes.
 """
 
 from lib.evaluate.asking import ask
-from lib.evaluate.benchmark import RAW_STOP, Benchmark
+from lib.evaluate.benchmark import RAW_STOP, Benchmark, Outcome
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark, named
 from lib.evaluate.data import Missing
-from lib.evaluate.grading import grade
+from lib.evaluate.grading import grade, public
 from lib.evaluate.scoring import score, table
 
 load = load_benchmark  # its earlier name, in scripts written for this package (shared/cases)
 
-__all__ = ["BENCHMARKS", "RAW_STOP", "Benchmark", "Missing", "ask", "grade", "load", "load_benchmark"]
-__all__ += ["named", "score", "table"]
+__all__ = ["BENCHMARKS", "RAW_STOP", "Benchmark", "Missing", "Outcome", "ask", "grade", "load", "load_benchmark"]
+__all__ += ["named", "public", "score", "table"]

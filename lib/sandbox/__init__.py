@@ -16,6 +16,8 @@ do); the environment variable STUDY_SANDBOX (bubblewrap or landlock) forces one 
   changed (the control);
 - `flaky`: passed, but not when it was run again.
 
+A whole program, which has no tests, has none of `pass`, `notest` and `flaky`, but `ended` (`run_programs`).
+
 Time limits are processor time on the machine where REFERENCE_SECONDS was measured: a reference program is timed in a
 box first, and all limits are multiplied by the ratio. A timeout counts when the program hits the limit again in a
 second run, alone (on Ray: alone in its task).

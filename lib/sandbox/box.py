@@ -43,6 +43,8 @@ ENVIRONMENT = {
 class Limits:
     """What one program may use: processor seconds, MiB of memory, processes, KiB of output, MiB of files in /tmp.
 
+    Its memory includes the address space of what its box has imported in advance.
+
     `packages` are installed distributions that it can import (imported in advance); none by default, so that a verdict
     does not depend on what a machine has installed. `python` is another environment's interpreter instead, all of whose
     packages it can import. `preload` names modules that each box imports once, before it forks programs. Without
