@@ -34,7 +34,11 @@ def noise(plan: Plan, out: Path) -> tuple[float, float, str]:
 def power(plan: Plan, path: Path, out: Path, write: bool) -> None:
     """Print what the pools offer and what each question can show; put that into the plan if asked."""
     for name, folder in plan.pools.items():
-        pool = read_pool(ROOT / folder)
+        try:
+            pool = read_pool(ROOT / folder)
+        except StudyError as error:  # a later one may still have to be recorded
+            print(f"{name}: {error}")
+            continue
         solved = sum(count > 0 for count in pool.solved().values())
         said = f"{len(pool.tasks)} tasks, {len(pool.responses)} well-ended responses, {len(pool.named('passing'))} pass"
         print(f"{name}: {said}; {solved} tasks are solved, {len(pool.divided())} have passing and failing ones")

@@ -1,6 +1,7 @@
 """From scored arms to answers: the controls first, then each question beside the paper, in words the plan fixed."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def difference(better: Sequence[Record], worse: Sequence[Record], name: str = ""
     The p-value is that of the bootstrap from which the interval is. StudyError when they answered different problems.
     """
     pairs = max(len(better), len(worse))
-    sides = [[rates(each, name) for each in (*side, *side * pairs)[:pairs]] for side in (better, worse)]
+    sides = [[rates(each, name) for each in islice(cycle(side), pairs)] for side in (better, worse)]
     problems = sorted(sides[0][0])
     if any(sorted(each) != problems for side in sides for each in side):
         raise StudyError(f"{better[0]['name']} and {worse[0]['name']} were asked different problems: score them alike")

@@ -69,8 +69,8 @@ def read_json(path: Path) -> Record:
     """Return the object in a JSON file; StudyError when there is none."""
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{shown(path)} cannot be read ({error}): record it first, or correct its name") from None
+    except (OSError, ValueError):
+        raise StudyError(f"{shown(path)} cannot be read: record it first, or correct its name") from None
 
 
 def read(folder: Path, role: str, file: str) -> list[Record]:
