@@ -288,11 +288,11 @@ def run_with_journal(
         return content_id(*(program.get(field) for field in FIELDS), *([more] if more else []), *here)
 
     keys = [(program["id"], key(program)) for program in programs]
-    for identity, key in keys:
-        if key in journal:
-            yield journal[key] | {"id": identity}
+    for identity, found in keys:
+        if found in journal:
+            yield journal[found] | {"id": identity}
     key_of = dict(keys)
-    missing = [place for place, (_, key) in enumerate(keys) if key not in journal]
+    missing = [place for place, (_, found) in enumerate(keys) if found not in journal]
     for verdict in run(Lazy(missing, lambda place: programs[place]), limits, workers) if missing else ():
         journal.add(verdict | {"id": key_of[verdict["id"]]})
         yield verdict
