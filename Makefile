@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify arms 01 02 03 04 05 fetch test lab doctor reference restamp perf lock clean
+.PHONY: help setup plan study replay verify arms 01 02 03 04 05 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -18,6 +18,7 @@ WHAT ?= curate# a file of perf
 DATA ?=# for WHAT=evaluate: the folder of the benchmarks' files
 ARMS ?=# arms of data/experiments/plan.yaml, with commas, or grid; all of them when empty
 DEVICE ?= $(shell ls "$(VENV)"/.installed-gpu-* >/dev/null 2>&1 && echo gpu || echo cpu)# cpu, or gpu for CUDA
+WHICH ?=# for benchmark-env: ds1000, classeval or canitedit; all when empty
 SLOW ?=# 1: `make test` runs the tests that only add certainty, too
 
 WITHIN := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -29,7 +30,7 @@ CHOICES = $(OPTIONS) $(if $(MODEL),--model "$(MODEL)") $(if $(ENGINE),--engine "
 
 help: ## list the targets
 	@echo "make TARGET [PROFILE=laptop] [MODEL=...] [JUDGE=...] [RUN=...] [ENGINE=vllm|server|...] [DEVICE=cpu|gpu]"
-	@grep -hE '^[a-z0-9 ]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 ]+):.*## ?/  \1|/' | column -t -s '|'
+	@grep -hE '^[a-z0-9 -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9 -]+):.*## ?/  \1|/' | column -t -s '|'
 
 setup: ## make the virtual environment from the lock (once, and again when the lock changes)
 	@$(if $(PYTHON),,echo "no usable Python found: install Python 3.11, 3.12 or 3.13 with its venv module, or give PYTHON=/path/to/python" >&2; exit 1)
@@ -78,8 +79,14 @@ restamp: setup ## take over the hashes of rewritten code into the reference, aft
 perf: setup ## measure speed: WHAT=curate, near_duplicates, generate, sandbox, sft or evaluate (with DATA=)
 	@$(PY) -m "perf.$(WHAT)" $(if $(DATA),--data "$(DATA)")
 
+benchmark-env: ## build the locked interpreters of DS-1000, ClassEval and CanItEdit (Python 3.11; PYTHON311=... names one)
+	@$(if $(PYTHON),"$(PYTHON)",python3) requirements/benchmark_env.py install $(WHICH)
+
 lock: ## resolve requirements/*.in again (maintainers; needs uv)
 	@"$(PYTHON)" requirements/lock.py
+
+benchmark-lock: ## resolve requirements/benchmarks/*.in again (maintainers; needs uv)
+	@"$(PYTHON)" requirements/benchmark_env.py lock $(WHICH)
 
 clean: ## remove the virtual environment and caches of tools; runs and models stay
 	@rm -rf .venv .pytest_cache .ruff_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.core.cli import command
-from lib.core.programs import with_futures_first
 from lib.core.records import Journal, Record, StudyError, write_text
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
 from lib.evaluate.grading import grade_solutions
 from lib.evaluate.scoring import score
 
-PRINTED = ("task_id", "sample", "base", "plus", "failing_input", "detail")
+PRINTED = ("task_id", "sample", "passed", "base", "plus", "failing_input", "detail")
+UNPRINTED = ("id", "solution", "broken_reference", "verdict", "seconds", "tier")
 RESAMPLES, SEED = 10_000, 0
 UTF8 = "utf-8-sig"  # Windows begins a file of UTF-8 with a byte order mark
 KS = (10, 100)  # printed after pass@1 where every task has that many samples (Chen et al. 2021)
@@ -25,8 +25,8 @@ KS = (10, 100)  # printed after pass@1 where every task has that many samples (C
 def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
     """Return (task id, solution) of one line of samples; StudyError when it is malformed.
 
-    A `completion` is appended to the benchmark's own prompt, a `solution` is taken as it is, as EvalPlus does; a
-    `from __future__` behind the prompt is moved to the top.
+    A `solution` is taken as it is; of a `completion` the benchmark makes one: HumanEval and its kind append it to
+    their own prompt, as EvalPlus does.
     """
     try:
         record = json.loads(line)
@@ -44,7 +44,7 @@ def solution(benchmark: Benchmark, line: str, place: str) -> tuple[str, str]:
             if not isinstance(record[field], str):
                 raise StudyError(f"{place}: {field} is not a string; repeat the task_id for several samples")
             if field == "completion" and task in benchmark.problems:
-                return task, with_futures_first(benchmark.problems[task]["prompt"] + record[field])
+                return task, benchmark.completed(task, record[field])
             return task, record[field]
     raise StudyError(f"{place}: {task} has neither solution nor completion; add one of them")
 
@@ -84,15 +84,30 @@ def percent(estimate: Record, k: int = 1) -> str:
     return f"pass@{k} {value} % (95 % interval {low} to {high}, n = {estimate['n']})"
 
 
+def mean(estimate: Record | None) -> str:
+    """Return a measure with its interval; it has none where no sample has a value."""
+    if estimate is None:
+        return "no sample has a value"
+    value, low, high = (f"{estimate[key]:.4g}" for key in ("value", "low", "high"))
+    return f"{value} (95 % interval {low} to {high}, n = {estimate['n']})"
+
+
+def row(sample: Record) -> Record:
+    """Return the line of a sample: PRINTED, None where its benchmark has no such column, and the benchmark's own."""
+    own = {name: sample[name] for name in sample if name not in (*PRINTED, *UNPRINTED)}
+    return {name: sample.get(name) for name in PRINTED} | own
+
+
 def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
     """Return the lines printed at the end: scores with intervals, what is missing, and what was scored."""
     fewest = min(Counter(sample["task_id"] for sample in samples).values())
     ks = [k for k in KS if k <= fewest]
     facts = score(benchmark, samples, RESAMPLES, SEED, [1, *ks])
     lines = [f"base        {percent(facts.get('base pass@1', facts['pass@1']))}"]
-    if "plus" in benchmark.parts:
+    if "base pass@1" in facts:
         lines.append(f"base + plus {percent(facts['pass@1'])}")
     lines += [f"{lines[-1][:12]}{percent(facts[f'pass@{k}'], k)}" for k in ks]
+    lines += [f"{name:11} {mean(facts[name])}" for name in benchmark.measures]
     if facts["broken references"]:
         lines.append(f"broken      the benchmark's own solution failed with {facts['broken references']} samples")
     if tasks := facts.get("unmended", {}).get("tasks"):
@@ -135,7 +150,7 @@ def main() -> None:
         raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
     with partial_journal(given.out, (given.samples, given.data)) as journal:
         samples = grade_solutions(benchmark, known, given.workers, journal)
-    lines = [json.dumps({name: sample.get(name) for name in PRINTED}) for sample in samples]
+    lines = [json.dumps(row(sample)) for sample in samples]
     write_text(given.out, "\n".join(lines) + "\n")
     journal.path.unlink()
     print("\n".join(report(benchmark, samples)))

@@ -1,16 +1,50 @@
-"""A benchmark: its problems, how one becomes an instruction and programs, and what a verdict means for a solution."""
+r"""A benchmark: what it asks, how an answer is read, which programs run it, and what their verdicts mean.
+
+To add one, write a module in `lib.evaluate.benchmarks` with a subclass of `Benchmark` and a function that loads it, and
+a row in BENCHMARKS there. Three problems of our own are enough to see all of it:
+
+    class Doubles(Benchmark):
+        again = False
+
+        def prompt(self, task):
+            return f"Write a Python program that prints {self.problems[task]['question']}.\n```python\n"
+
+        def solution(self, task, completion):
+            return completion.partition("```")[0]
+
+        def programs(self, task, solution, time_scale=1.0):
+            return {"base": {"code": solution, "tests": None, "stdin": "21", "output": True}}
+
+        def meaning(self, task, part, verdict):
+            if verdict["verdict"] != "ended":
+                return plain(verdict)
+            right = verdict["output"].strip() == self.problems[task]["expected"]
+            return Outcome("pass") if right else Outcome("fail", "another output")
+
+What each method is for:
+
+- `prompt`, and `raw_prompt` for a base model, say what is asked, `stop` and `raw_stop` where an answer ends. One that
+  asks several times for a task, with the answers so far, overrides `next_prompts` and `joined`.
+- `solution` reads the graded text out of a completion, `raw_solution` out of a base model's, `completed` out of what a
+  file of samples calls a completion.
+- `programs` names the programs that run a solution (`lib.sandbox.run_programs` says what a program is). Expected
+  values that a solution must not be able to read stay out of them: let the program leave its output, and compare here.
+- `meaning` says what one verdict means, `outcome` what all of a solution's do. More than pass and fail goes into an
+  outcome's `values`, which become columns of the sample; `measures` names those that `lib.evaluate.score` averages.
+- `canonical` returns the benchmark's own solution, which must pass.
+
+`lib.evaluate.data` finds files and checks their hashes, `lib.evaluate.environments` names locked interpreters, and
+`python -m lib.evaluate grade` grades anybody's samples of any benchmark.
+"""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lib.core.markdown import blocks
 from lib.core.programs import parsed
 from lib.core.records import Record, StudyError
-from lib.generate.protocol import stopped
 from lib.sandbox import Limits
-from lib.train.template import render_prompt
 
 # The paper's script, evaluation/text2code_vllm.py of bigcode-project/selfcodealign: a response begins with an open
 # fence and ends at the next fence on its own line.
@@ -23,25 +57,18 @@ RAW_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 
 
 class Outcome(NamedTuple):
-    """What a program's verdict means for a solution: pass, fail, timeout or error; why; the failing input's number.
+    """What verdicts mean for a solution: `status` (pass, fail, timeout or error) and, in one line, why.
 
-    `broken` when it means nothing for it, because the benchmark's own reference failed.
+    `number` is that of the failing input; `broken` when it means nothing for the solution, because the benchmark's own
+    reference failed; `part` the program that decided; `values` are further columns of the sample.
     """
 
     status: str
-    detail: str
+    detail: str = ""
     number: int | None = None
     broken: bool = False
-
-
-def fence(_: Record) -> str:
-    """Return how an answer to any problem begins in the paper's script: with an open fence."""
-    return RESPONSE_PREFIX
-
-
-def unchanged(problem: Record) -> str:
-    """Return a problem's prompt as its file has it."""
-    return problem["prompt"]
+    part: str = ""
+    values: Mapping[str, Any] = {}
 
 
 def plain(seen: Record) -> Outcome:
@@ -50,74 +77,105 @@ def plain(seen: Record) -> Outcome:
     return Outcome(named.get(seen["verdict"], "fail"), seen["detail"])
 
 
-@dataclass(frozen=True)
 class Benchmark:
-    """A benchmark's problems, and how one of them becomes an instruction and programs.
+    """Problems by task id, in the file's order, and how they are asked and graded.
 
-    problems     by task id, in the file's order; each has task_id and prompt
-    instruction  problem -> the instruction that the template is filled with
-    solution     (problem, completion of the template) -> the Python source that is graded
-    program      (problem, solution, part, time_scale) -> what the sandbox runs: code, tests, perhaps entry, and time
-                 where it is not that of `limits`; times are multiplied by `time_scale`
-    parts        a solution passes when its programs of all parts do
-    outcome      the sandbox's verdict on a program -> what it means for the solution
-    inputs       (problem, part) -> the inputs to which an outcome's number refers
-    again        whether the sandbox repeats a pass, also with other expected values (the control)
-    elsewhere    tasks that only another version has: samples of them are excluded
-    anything     tasks whose rule accepts any answer, so that a wrong one passes
-    between      the text between a task's prompt and its canonical solution
-    faults       tasks that the benchmark's own harness gets wrong, and how: there they never pass
-    opening      problem -> what the answer in the template begins with, for the model to continue
-    stop         strings at which such an answer ends
-    raw_prompt   problem -> the prompt that a base model continues
+    limits     of a program that does not have its own
+    again      whether the sandbox repeats a pass, also with other expected values (the control)
+    stop       strings at which an answer ends; `raw_stop` a base model's
+    measures   numeric columns of a sample that are averaged: over a task's samples, then over tasks
+    quotable   whether the licence lets statements, answers and messages of its tests be published
+    elsewhere  tasks that only another version has: samples of them are excluded
+    anything   tasks whose rule accepts any answer, so that a wrong one passes
+    faults     tasks that the benchmark's own harness gets wrong, and how: there they never pass
+    protocols  how it can be asked (PROTOCOL of notebook 05), and `raw_prompts` what a base model can be given
     """
 
-    name: str
-    version: str
-    sha256: str
-    md5: str
-    problems: Mapping[str, Record]
-    instruction: Callable[[Record], str]
-    solution: Callable[[Record, str], str]
-    program: Callable[[Record, str, str, float], Record]
-    limits: Limits
-    parts: tuple[str, ...] = ("base",)
-    outcome: Callable[[Record], Outcome] = plain
-    inputs: Callable[[Record, str], Sequence[Any]] = lambda problem, part: ()
-    again: bool = True
+    limits = Limits()
+    again = True
+    stop: tuple[str, ...] = STOP
+    raw_stop: tuple[str, ...] = RAW_STOP
+    measures: tuple[str, ...] = ()
+    quotable = True
     elsewhere: frozenset[str] = frozenset()
     anything: frozenset[str] = frozenset()
-    between: str = ""
-    faults: Mapping[str, str] = field(default_factory=dict)
-    opening: Callable[[Record], str] = fence
-    stop: tuple[str, ...] = STOP
-    raw_prompt: Callable[[Record], str] = unchanged
+    faults: Mapping[str, str] = {}
+    protocols: tuple[str, ...] = ("paper",)
+    raw_prompts: tuple[str, ...] = ("unstripped",)
 
-    def prompt(self, task: str, raw: bool = False) -> str:
-        """Return the prompt for a task: the study's template, then how the answer begins.
+    def __init__(
+        self, name: str, problems: Mapping[str, Record], version: str = "1", sha256: str = "", md5: str = ""
+    ) -> None:
+        """`version`, `sha256` and `md5` are of the file of problems; "" where there is none."""
+        self.name, self.problems, self.version, self.sha256, self.md5 = name, problems, version, sha256, md5
+        self.choose_prompts("paper", "unstripped")
 
-        With `raw`, for base models, the benchmark's own prompt, to be continued.
-        """
-        problem = self.problems[task]
-        if raw:
-            return self.raw_prompt(problem)
-        return render_prompt(self.instruction(problem)) + self.opening(problem)
+    def choose_prompts(self, protocol: str, raw_prompt: str) -> None:
+        """Set how it is asked; both are of `protocols` and `raw_prompts`."""
+        self.protocol, self.raw_form = protocol, raw_prompt
 
-    def solve(self, task: str, completion: str, raw: bool = False) -> str:
-        """Return the Python source in a completion of `prompt(task, raw)`.
+    # ---- asking
 
-        What continues a raw prompt is put under the file's prompt, whichever of the raw prompts it was asked with, as
-        EvalPlus does.
-        """
-        if not raw:
-            return self.solution(self.problems[task], completion)
-        kept = stopped(completion, RAW_STOP)
-        return self.problems[task]["prompt"] + (completion if kept is None else kept)
+    def prompt(self, task: str) -> str:
+        """Return what an instruction-tuned model is asked."""
+        raise NotImplementedError
+
+    def raw_prompt(self, task: str) -> str:
+        """Return what a base model is asked to continue."""
+        return self.prompt(task)
+
+    def next_prompts(self, task: str, answers: Sequence[str], raw: bool = False) -> list[str]:
+        """Return the prompts that follow once there are these answers, in order; none when all has been asked."""
+        if answers:
+            return []
+        return [self.raw_prompt(task) if raw else self.prompt(task)]
+
+    def joined(self, task: str, answers: Sequence[str]) -> str:
+        """Return one completion for the answers to all prompts of a task."""
+        return answers[-1]
+
+    # ---- reading
+
+    def solution(self, task: str, completion: str) -> str:
+        """Return the text that is graded, usually Python source, in a completion of `prompt`."""
+        raise NotImplementedError
+
+    def raw_solution(self, task: str, completion: str) -> str:
+        """Return the text that is graded in a completion of `raw_prompt`."""
+        return self.solution(task, completion)
+
+    def completed(self, task: str, completion: str) -> str:
+        """Return the text that is graded of a `completion` in a file of samples."""
+        return self.solution(task, completion)
 
     def canonical(self, task: str) -> str:
-        """Return the benchmark's own solution of a task as a whole program, which must pass."""
-        problem = self.problems[task]
-        return problem["prompt"] + self.between + problem["canonical_solution"]
+        """Return the benchmark's own solution of a task, which must pass."""
+        raise StudyError(f"{self.name} has no solution of its own for {task}: leave this check out")
+
+    # ---- grading
+
+    def programs(self, task: str, solution: str, time_scale: float = 1.0) -> dict[str, Record]:
+        """Return the programs of a solution by name: fields as `lib.sandbox.run_programs` says, without id.
+
+        Each has `time` multiplied by `time_scale`, or none for that of `limits`.
+        """
+        raise NotImplementedError
+
+    def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
+        """Return what the sandbox's verdict on one program means."""
+        return plain(verdict)
+
+    def outcome(self, task: str, verdicts: Mapping[str, Record]) -> Outcome:
+        """Return what the verdicts on all programs mean: pass when all do, else the first other one.
+
+        The status of each is a column of the sample.
+        """
+        found = {part: self.meaning(task, part, verdict) for part, verdict in verdicts.items()}
+        decided = next((part for part, one in found.items() if one.status != "pass"), [*found][-1])
+        broken, statuses = any(one.broken for one in found.values()), {part: one.status for part, one in found.items()}
+        return found[decided]._replace(part=decided, broken=broken, values={**statuses, **found[decided].values})
+
+    # ---- choosing
 
     def choose(self, n: int, seed: int) -> list[str]:
         """Return the first n task ids of a seeded shuffle; StudyError when there are fewer."""

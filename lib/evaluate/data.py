@@ -4,11 +4,15 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lib.core import paths
 from lib.core.records import Record, StudyError, replacing
 
 DOWNLOAD_SECONDS = 20
@@ -16,6 +20,7 @@ DOWNLOAD_SECONDS = 20
 EVALPLUS = {"HumanEval+": "HumanEvalPlus", "MBPP": "MbppPlus", "MBPP+": "MbppPlus"}
 EVOEVAL_SETS = ("difficult", "creative", "subtle", "combine", "tool_use")
 UNPINNED = "version unpinned"
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")  # of files of problems, the first that is found
 
 
 class Missing(StudyError):
@@ -91,7 +96,7 @@ def files(folder: Path, stems: Sequence[str]) -> Iterator[Path]:
     folders = [folder, *sorted(inner for inner in folder.iterdir() if inner.is_dir())] if folder.is_dir() else []
     for stem in stems:
         for place in folders:
-            for ending in (".jsonl", ".jsonl.gz"):
+            for ending in ENDINGS:
                 if (file := place / f"{stem}{ending}").is_file():
                     yield file
 
@@ -125,17 +130,111 @@ def release(name: str, version: str) -> str:
     return f"https://github.com/evalplus/{stem.lower()}_release/releases/download/{version}/{stem}.jsonl.gz"
 
 
-def downloaded(url: str, kept: Path) -> Path:
-    """Return the path of a release's unpacked file, downloaded the first time; Missing when that fails."""
+def downloaded(url: str, kept: Path, *more: str) -> Path:
+    """Return the path of a release's unpacked file, downloaded the first time; Missing when that fails.
+
+    `more` are the addresses of further parts of it, which are appended.
+    """
     if not kept.is_file():
-        try:
-            with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
-                data = gzip.decompress(answer.read())
-        except (OSError, EOFError, zlib.error) as error:
-            raise Missing(
-                f"{kept.stem} is not scored: it is neither here nor downloadable ({error}). Get {url}, and name its "
-                "path, or its folder in STUDY_BENCHMARKS"
-            ) from None
         with replacing(kept) as file:
-            file.write(data)
+            for part in (url, *more):
+                copy(part, file, kept.stem)
     return kept
+
+
+def copy(url: str, file: Any, name: str) -> None:
+    """Write what is at an address to an open file, unpacked; Missing when it cannot be had."""
+    try:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer:
+            file.write(gzip.decompress(answer.read())) if url.endswith(".gz") else shutil.copyfileobj(answer, file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Missing(
+            f"{name} is not scored: it is neither here nor downloadable ({error}). Get {url}, and name its "
+            "path, or its folder in STUDY_BENCHMARKS"
+        ) from None
+
+
+# ---- benchmarks whose files differ in form from place to place, and not in what they hold
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a benchmark's problems come from, and how to tell that they are the expected ones.
+
+    stems   names of its file, without ending, the preferred first; each may be any of ENDINGS
+    url     the hub's file, `more` those that continue it; the variable `override` in the environment names a file or
+            folder, too
+    key     the way to a row's id: ("metadata", "problem_id")
+    fields  of a row, all that is read; () for whatever it has
+    pins    `content_sha256` of the rows -> version
+    open    whether other rows are accepted as UNPINNED, because the hub's could not be had to be hashed
+    """
+
+    name: str
+    stems: tuple[str, ...]
+    url: str
+    override: str
+    key: tuple[str, ...]
+    fields: tuple[str, ...]
+    pins: Mapping[str, str]
+    open: bool = False
+    more: tuple[str, ...] = ()
+
+
+def content_sha256(rows: Iterable[Record]) -> str:
+    """Return a hash of rows that their order, the order of their fields and the file's format do not change."""
+    lines = sorted(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def rows_of(path: Path) -> list[Record]:
+    """Return the rows of a file: lines of JSON, a list of JSON, or Parquet; StudyError when it holds none."""
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet  # late: few files are, and it is large
+
+            return pyarrow.parquet.read_table(path).to_pylist()
+        data = unpacked(path)
+        rows = json.loads(data) if ".json" in path.suffixes else [*map(json.loads, data.splitlines())]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise StudyError(f"cannot read the benchmark {path}: {error}; give the path of an intact file") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
+        raise StudyError(f"{path} is not a file of problems: it should hold a JSON object for each")
+    return rows
+
+
+def problems_of(source: Source, path: str | Path | None = None) -> tuple[dict[str, str], dict[str, Record]]:
+    """Return (version and sha256 of the rows, md5 of the file; problems by id), from a path or where `locate` finds it.
+
+    Missing when there is none, StudyError for a damaged file and one of other rows.
+    """
+    kept = paths.cache_folder() / "benchmarks" / f"{source.stems[0]}{ending(source.url)}"
+
+    def otherwise() -> Path:
+        return next(files(kept.parent, source.stems), None) or downloaded(source.url, kept, *source.more)
+
+    place = locate(path, source.stems, source.override, "selfcodealign-study/benchmarks", otherwise)
+    rows = rows_of(place)
+    try:
+        problems = {identity(row, source.key): {name: row[name] for name in source.fields or row} for row in rows}
+    except (KeyError, TypeError) as error:
+        raise StudyError(f"{place} has a task without {error}: it is not a file of {source.name}") from None
+    sha256 = content_sha256(problems.values())
+    if sha256 not in source.pins and not source.open:
+        wanted = " or ".join(f"{pin} ({version})" for pin, version in source.pins.items())
+        raise StudyError(f"{place} has rows of sha256 {sha256}, expected {wanted}: get {source.url} instead")
+    md5 = hashlib.md5(place.read_bytes(), usedforsecurity=False).hexdigest()
+    return {"version": source.pins.get(sha256, UNPINNED), "sha256": sha256, "md5": md5}, problems
+
+
+def ending(url: str) -> str:
+    """Return the ending of the file that a download is kept as: without .gz, as it is unpacked."""
+    return Path(url.removesuffix(".gz")).suffix
+
+
+def identity(row: Record, key: Sequence[str]) -> str:
+    """Return a row's id as text; KeyError or TypeError when it has none."""
+    found: Any = row
+    for name in key:
+        found = found[name]
+    return str(found)

@@ -15,8 +15,9 @@ def score(
 ) -> Record:
     """Return pass@k for each of `ks` with its interval over problems, the verdicts, and what exactly was scored.
 
-    For a benchmark of several parts also pass@1 of its base part; for one with known faults also the pass@1 that its
-    own harness would report. StudyError when a task has fewer than k samples.
+    For one with base and plus inputs also pass@1 of its base ones; for one with known faults also the pass@1 that its
+    own harness would report; for each of its `measures` the mean, over a task's samples that have one, then over tasks
+    that have any. StudyError when a task has fewer than k samples.
     """
     rows: dict[str, list[Record]] = {}
     for sample in samples:
@@ -41,12 +42,16 @@ def score(
         "verdicts": dict(sorted(verdicts.items())),
         "tiers": sorted({sample["tier"] for sample in samples}),
     }
-    if len(benchmark.parts) > 1:
+    if any("plus" in sample for sample in samples):
         facts["base pass@1"] = rate(1, lambda sample: sample["base"] == "pass")
     if benchmark.faults:
         fixed = sorted({sample["task_id"] for sample in samples if sample["passed"]} & set(benchmark.faults))
         as_published = rate(1, lambda sample: sample["passed"] and sample["task_id"] not in fixed)
         facts["unmended"] = {"pass@1": as_published["value"], "tasks": {task: benchmark.faults[task] for task in fixed}}
+    for name in benchmark.measures:
+        known = [[sample[name] for sample in found if sample.get(name) is not None] for found in rows.values()]
+        means = [sum(values) / len(values) for values in known if values]
+        facts[name] = asdict(estimate(means, resamples, seed)) if means else None
     return facts
 
 

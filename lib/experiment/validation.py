@@ -12,6 +12,7 @@ from lib.evaluate.benchmark import Benchmark
 from lib.experiment.pool import Pool
 from lib.overlap.near_duplicates import near_duplicates
 from lib.select.distinct import DEFINITION
+from lib.train.template import render_prompt
 
 NEAR = 0.7  # similarity from which tasks are near-duplicates (minhash_dedup.py), where the pool's selection has none
 
@@ -50,18 +51,31 @@ def apart(pool: Pool, held_out: Collection[str]) -> set[str]:
     return {key[1:] for key in texts if key[0] == "1" and key not in near}
 
 
-def as_benchmark(pool: Pool, held_out: Mapping[str, str]) -> Benchmark:
-    """Return the validation set as a benchmark: the task zero-shot in the template, graded with the pool's tests.
+class Tasks(Benchmark):
+    """Tasks asked zero-shot in the template and graded with the tests of a response that passed.
 
     An answer begins and ends as the model likes, and all its python blocks are its program, as in notebook 03.
     """
+
+    stop = ()
+
+    def prompt(self, task: str) -> str:
+        return render_prompt(self.problems[task]["instruction"])
+
+    def solution(self, task: str, completion: str) -> str:
+        return code_of(completion)
+
+    def programs(self, task: str, solution: str, time_scale: float = 1.0) -> dict[str, Record]:
+        time = self.limits.cpu_seconds * time_scale
+        return {"base": {"code": solution, "tests": self.problems[task]["tests"], "time": time}}
+
+
+def as_benchmark(pool: Pool, held_out: Mapping[str, str]) -> Benchmark:
+    """Return the validation set as a benchmark, with the limits of the pool's programs."""
     problems = {
-        task: {"task_id": task, "prompt": pool.tasks[task]["instruction"], "tests": pool.programs[name]["tests"]}
+        task: {"instruction": pool.tasks[task]["instruction"], "tests": pool.programs[name]["tests"]}
         for task, name in held_out.items()
     }
-    return Benchmark(
-        "validation", version=pool.folder.name, sha256=content_id(problems), md5="", problems=problems,
-        instruction=lambda problem: problem["prompt"], solution=lambda _, completion: code_of(completion),
-        program=lambda problem, solution, *_: {"code": solution, "tests": problem["tests"]}, limits=pool.limits,
-        opening=lambda _: "", stop=(),
-    )  # fmt: skip
+    made = Tasks("validation", problems, pool.folder.name, content_id(problems))
+    made.limits = pool.limits
+    return made

@@ -29,7 +29,7 @@ from lib.runner.console import Console, errors_into, to_go
 from lib.runner.executed import tidied
 from lib.runner.kernel import NAME, own_kernel
 from lib.runner.profiles import settle
-from lib.sandbox.box import package_paths
+from lib.sandbox.interpreters import package_paths
 
 Parameters = dict[str, dict[str, Any]]  # of each stage, by name
 RUN_GIB, REPLAY_GIB = 3, 0.2  # disk that a run takes at most, with a tuned model and without

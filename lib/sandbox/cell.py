@@ -1,7 +1,9 @@
 """The cell: the forked process that runs one program, the response first, then its tests. Standard library only."""
 
+import atexit
 import base64
 import builtins
+import contextlib
 import errno
 import importlib
 import importlib.machinery
@@ -15,6 +17,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import traceback
 import types
 import unittest
@@ -23,6 +26,7 @@ from typing import Any, NoReturn
 
 from lib.sandbox import control, gate, stubs, units
 from lib.sandbox.channel import Message, receive, send
+from lib.sandbox.desk import Desk
 from lib.sandbox.landlock import Walls
 
 # Imported before the first fork: every cell has them from the start, and patches to them can be undone.
@@ -55,16 +59,16 @@ def preload(packages: Iterable[str]) -> None:
                 CLASSES.update({one: dict(vars(one)) for one in callables.values() if isinstance(one, type)})
 
 
-def confine(channel: socket.socket, output: int, limits: Message, walls: Walls | None) -> None:
+def confine(channel: socket.socket, output: int, limits: Message, walls: Walls | None, desk: Desk) -> None:
     """Give up all that this process can: descriptors, session, resources beyond the limits, its `walls` if any."""
+    desk.sit()
     if walls is not None:
         walls.enter()
     else:  # with walls there are no child processes, and without a namespace all of the user's would count
         resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"], limits["processes"]))
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
+    os.dup2(desk.stdin if desk.stdin >= 0 else os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY) if desk.apart else output, 2)
     fd = channel.fileno()
     os.closerange(3, fd)
     os.closerange(fd + 1, 4096)
@@ -273,7 +277,32 @@ def load(code: str, space: dict[str, Any]) -> None:
     exec(compile(source, gate.RESPONSE, "exec", dont_inherit=True), space)
 
 
-def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) -> NoReturn:
+def perform(code: str, space: dict[str, Any]) -> None:
+    """Run a response as a whole program to its end: with the part under its `__main__` guard, threads, exit functions.
+
+    Its output is sent off; `sys.exit(0)` is an end, too.
+    """
+    space |= {"__name__": "__main__", "__file__": os.path.join(os.environ.get("TMPDIR", "/tmp"), "solution.py")}
+    show_source(space, code)
+    atexit._clear()  # of what was imported before
+    try:
+        exec(compile(code, gate.RESPONSE, "exec", dont_inherit=True), space)
+    except SystemExit as left:
+        if left.code not in (None, 0):
+            raise
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    send_off()
+
+
+def send_off() -> None:
+    """Write what is still in the buffers of standard output, a response's own included."""
+    for stream in (sys.stdout, sys.__stdout__):
+        with contextlib.suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]
+
+
+def run(channel: socket.socket, output: int, job: Message, walls: Walls | None, desk: Desk) -> NoReturn:
     """Run a program; never returns. Both halves run from this frame: they have about the same depth of recursion."""
     getpid, leave, tell = os.getpid, os._exit, send  # bound before the response can replace them
     home = getpid()
@@ -297,10 +326,10 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
 
     sys.addaudithook(watch)
     try:
-        confine(channel, output, job["limits"], walls)
+        confine(channel, output, job["limits"], walls, desk)
         sys.argv = ["solution.py"]
         sys.modules["solution"] = sys.modules["__main__"] = module
-        load(code, space)
+        (perform if job.get("script") else load)(code, space)
     except BaseException as error:
         tell(channel, {"failed": verdict_of(error, "error"), "error": describe(error)})
         leave(1)
@@ -320,7 +349,7 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     if second["entry"]:  # for check(candidate), as a helper of the response may have the name `check`, too
         space = dict(space)
     helpers = (checks.tick, checks.missed, checks.expected, checks.enter)
-    ours = dict(zip(second["names"], helpers, strict=True))
+    ours = dict(zip(second["names"], helpers, strict=True)) | second["data"]
     space |= ours | ({second["report"]: report} if second["report"] else {})
 
     def unit(name: str, verdict: str, error: BaseException | None, last: int | None = None) -> None:
@@ -350,6 +379,8 @@ def run(channel: socket.socket, output: int, job: Message, walls: Walls | None) 
     end["changed"] = (
         bool(hooked) or not kept or (passing and not trial and patched(second["imported"], second["assigned"]))
     )
+    if desk.apart:
+        send_off()
     if getpid() == home:
         tell(channel, end)
     leave(0)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.sandbox import landlock
-from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, interpreter, modules, package_paths, unused_uid
+from lib.sandbox.box import ENVIRONMENT, HERE, PARTS, Box, Limits, unused_uid
+from lib.sandbox.interpreters import interpreter, package_paths
 
 PREFIX = "study-box-"  # how their names begin, in the system's temporary folder
 
@@ -84,17 +85,17 @@ class ConfinedBox(Box):
 
     def start(self, control: int) -> subprocess.Popen[bytes]:
         """Start the harness, which confines itself; it shares the lock, so that `sweep` spares its folder."""
-        python, readable = interpreter()
+        found = interpreter(self.limits.python)
         harness, packages, private = self.folder / "harness", self.folder / "packages", str(self.folder / "tmp")
         paths = package_paths(self.limits.packages)
         for name, path in paths.items():
             (packages / name).symlink_to(path)
-        readable += [harness, packages, *paths.values()]
+        readable = [*found.folders, harness, packages, *paths.values(), *([found.site] if found.site else [])]
         walls = {"folder": private, "level": landlock.abi(), "uid": unused_uid(), "readable": [*map(str, readable)]}
-        words = [str(python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), json.dumps(walls)]
+        words = [str(found.python), "-s", "-S", "-B", "-m", "lib.sandbox.harness", str(control), json.dumps(walls)]
         environment = ENVIRONMENT | {"HOME": private, "TMPDIR": private}
-        environment |= {"PYTHONPATH": str(packages)} if paths else {}
-        return self.spawn([*words, *modules(self.limits.packages)], [control, self.lock], str(harness), environment)
+        environment |= {"PYTHONPATH": str(found.site or packages)} if paths or found.site else {}
+        return self.spawn([*words, *self.limits.modules], [control, self.lock], str(harness), environment)
 
     def close(self) -> None:
         """End the box, and remove its folder."""

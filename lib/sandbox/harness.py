@@ -22,6 +22,7 @@ import re
 import resource
 import secrets
 import select
+import shutil
 import signal
 import site
 import socket
@@ -31,6 +32,7 @@ from typing import Any
 
 from lib.sandbox import cell, gate, landlock
 from lib.sandbox.channel import HEADER, Message, receive, send
+from lib.sandbox.desk import Desk
 from lib.sandbox.processes import kill_all, leave, reap, usage
 
 MAX_SOURCE = 256 << 10  # characters of response and of tests; longer ones are refused unread
@@ -53,7 +55,17 @@ class Verdict(Exception):
 class Watch:
     """Waits for a cell's messages and enforces its limits meanwhile."""
 
-    def __init__(self, pid: int, channel: socket.socket, output: int, control: socket.socket, limits: Message):
+    def __init__(
+        self,
+        pid: int,
+        channel: socket.socket,
+        output: int,
+        control: socket.socket,
+        limits: Message,
+        keeps: bool = False,
+    ):
+        """`keeps`: what is written to the output is kept."""
+        self.said, self.keeps, self.open_output = bytearray(), keeps, True
         self.pid, self.cell, self.output, self.control, self.limits = pid, channel, output, control, limits
         self.buffer, self.written, self.start, self.looked, self.open = b"", 0, time.monotonic(), 0.0, True
         self.peak = 0  # KiB, once the cell has ended
@@ -101,10 +113,20 @@ class Watch:
         except BlockingIOError:
             return
         self.written += len(part)
+        if self.keeps:
+            self.said += part
         if self.written > self.limits["output_kb"] << 10:
             raise Verdict("error", f"wrote more than {self.limits['output_kb']} KiB of output")
-        if not part:
+        if not part and self.open_output:
+            self.open_output = False
             self.poll.unregister(self.output)
+
+    def rest(self) -> None:
+        """Read what is left of the output, once no process can write any more."""
+        before = -1
+        while self.keeps and before != self.written:
+            before = self.written
+            self.drain()
 
     def stalled(self) -> float:
         """Seconds for which the cell or the harness was runnable without a core, which are not the program's fault."""
@@ -167,19 +189,20 @@ class Watch:
 
 
 def run_program(control: socket.socket, job: Message) -> Message:
-    """Run one program in a new cell; returns verdict, detail, report, seconds (by the clock), cpu_seconds (all of its
-    processes), memory_mb (peak of the largest process, pages shared with the harness included), and dirty."""
+    """Run one program in a new cell; returns verdict, detail, report, output, left, seconds (by the clock), cpu_seconds
+    (all of its processes), memory_mb (peak of the largest process, pages shared with the harness included), dirty."""
     started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    desk = Desk(writable()[0], job.pop("files", None), job.pop("stdin", None), job.get("output", False))
     empty = left()
     ours, theirs = socket.socketpair()
     output, end = os.pipe()
     pid = os.fork()
     if not pid:
-        cell.run(theirs, end, job, WALLS)
+        cell.run(theirs, end, job, WALLS, desk)
     theirs.close()
     os.close(end)
     ours.settimeout(job["limits"]["wall_seconds"])  # a cell that does not read must not hold process 1
-    watch = Watch(pid, ours, output, control, job["limits"])
+    watch = Watch(pid, ours, output, control, job["limits"], job.get("output", False))
     try:
         verdict = follow(watch, control, job["code"])
     except Verdict as raised:
@@ -190,23 +213,44 @@ def run_program(control: socket.socket, job: Message) -> Message:
     peak = max(kill_all(pid), watch.peak)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    try:
+        watch.rest()
+    except Verdict as flood:
+        verdict = flood if verdict.label == "ended" else verdict
     ours.close()
     os.close(output)
     if WALLS is not None and verdict.clean and (excess := WALLS.exceeded(job["limits"])):
         verdict = Verdict("error", excess)
     dirty = not verdict.clean or not empty or left() != empty
+    kept = desk.left(job.get("keep", ()))
+    dirty = not desk.clear() or dirty
     usage = {"seconds": round(seconds, 3), "cpu_seconds": round(cpu, 3), "memory_mb": peak >> 10}
     found = {"verdict": verdict.label, "detail": one_line(verdict.detail), "report": verdict.report}
     found["units"] = [(one_line(name), label, one_line(why)) for name, (label, why) in watch.units.items()]
+    found |= {"output": watch.said.decode("utf-8", "backslashreplace"), "left": kept}
     return {**found, "ended": watch.ended, "checks": watch.checks, **usage, "dirty": dirty}
 
 
 def left() -> list[tuple[list[str], int]]:
     """What a program could leave behind: files, another mode or attribute of the folders; empty if they are closed."""
     with contextlib.suppress(OSError):
-        folders = WRITABLE if WALLS is None else [WALLS.folder]
-        return [(os.listdir(folder), os.stat(folder).st_ctime_ns) for folder in folders]
+        return [(os.listdir(folder), os.stat(folder).st_ctime_ns) for folder in writable()]
     return []
+
+
+def writable() -> list[str]:
+    """The folders in which a program can write."""
+    return list(WRITABLE) if WALLS is None else [WALLS.folder]
+
+
+def tidy() -> None:
+    """Remove what imported packages have written: a program could change it for the next one."""
+    for folder in writable():
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def one_line(text: str) -> str:
@@ -248,6 +292,8 @@ def follow(watch: Watch, control: socket.socket, code: str) -> Verdict:
         if loaded["failed"] not in FAILURES:
             raise ValueError("no such verdict")
         raise Verdict(loaded["failed"], f"while loading the response: {loaded['error']}", clean=True)
+    if second["tests"] is None:
+        return Verdict("ended", "", clean=True)
     if len(second["tests"]) > MAX_SOURCE:
         raise Verdict("error", "the tests are longer than 256 KiB")
     try:
@@ -271,7 +317,7 @@ def tested(watch: Watch, code: str, second: Message) -> Verdict:
         raise Verdict("error", f"the tests do not parse: {type(error).__name__}: {error}", clean=True) from None
     program = base64.b64encode(marshal.dumps(plan.code)).decode()
     given = vars(plan) | {"code": None, "program": program, "names": dataclasses.astuple(names), "nonce": nonce}
-    send(watch.cell, given | {name: second[name] for name in ("tests", "trial", "entry", "report")})
+    send(watch.cell, given | {name: second[name] for name in ("tests", "trial", "entry", "report", "data")})
     while "unit" in (end := watch.message()):
         watch.heard(end, tests)
     report = reported(end)
@@ -325,6 +371,8 @@ def main() -> None:
     sys.path = [folder for folder in sys.path if folder not in ("", os.getcwd())]
     packages, sys.argv = sys.argv[3:], ["harness"]
     cell.preload(packages)
+    if packages:
+        tidy()
     gc.collect()
     gc.freeze()
     send(control, {"ready": sys.version.split()[0]})

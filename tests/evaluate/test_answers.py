@@ -75,8 +75,8 @@ def test_an_answer_is_a_program_or_a_body_by_its_syntax():
 
 def test_a_body_without_the_prompts_last_newline_goes_on_the_next_line():
     """A prompt may end with the docstring's quotes."""
-    problem = {"prompt": "def same(x):\n    '''Itself.'''", "entry_point": "same"}
-    assert ast.parse(humaneval.solution(problem, "\n    return x\n```"))
+    own = humaneval.HumanEval("Own", {"0": {"prompt": "def same(x):\n    '''Itself.'''", "entry_point": "same"}})
+    assert ast.parse(own.solution("0", "\n    return x\n```"))
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_what_has_no_future_stays_as_it_is():
 
 def test_a_future_may_stand_behind_a_preamble():
     """22 of HumanEval's prompts have one: the answer that begins with a future is a valid program for each of them."""
-    fronted = {task: p for task, p in HUMANEVAL.problems.items() if humaneval.preamble(p)}
+    fronted = {task: p for task, p in HUMANEVAL.problems.items() if humaneval.preamble(p["prompt"])}
     assert len(fronted) >= 22
     answers = {
         task: f"\n{FUTURE}\n{problem['prompt']}{problem['canonical_solution']}```" for task, problem in fronted.items()
     }
     for task, answer in answers.items():
-        compile(HUMANEVAL.solve(task, answer), task, "exec", dont_inherit=True)
+        compile(HUMANEVAL.solution(task, answer), task, "exec", dont_inherit=True)
     assert [s["task_id"] for s in grade(HUMANEVAL, answers) if not s["passed"]] == []
 
 

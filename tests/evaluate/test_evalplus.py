@@ -18,7 +18,7 @@ from lib.core.records import Journal, StudyError
 from lib.evaluate import Missing, data
 from lib.evaluate.__main__ import report
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import BENCHMARKS, evalplus, humaneval, humaneval_plus, load_benchmark, mbpp
+from lib.evaluate.benchmarks import BENCHMARKS, evalplus, humaneval_plus, load_benchmark, mbpp
 from lib.evaluate.grading import grade, grade_solutions, run_programs
 from lib.evaluate.oracles.evoeval import alike, comparison
 from lib.evaluate.scoring import score
@@ -122,19 +122,14 @@ def test_the_task_that_accepts_any_answer_is_named():
     assert [s["passed"] for s in samples] == [False, True]
 
 
-def made(entry="largest", reference=None, base=(), plus=(), atol=0, grading=None) -> Benchmark:
+def made(entry="largest", reference=None, base=(), plus=(), atol=0) -> Benchmark:
     """A benchmark of one task of our own: the largest of some numbers."""
     problem = {
         "task_id": "Own/0", "prompt": f"def {entry}(numbers):\n", "entry_point": entry, "atol": atol,
         "canonical_solution": reference or "    return max(numbers, default=None)\n",
         "base_input": list(base) or [[[1, 2]], [[3, 1]]], "plus_input": list(plus) or [[[5]], [[7, 9, 8]], [[]]],
     }  # fmt: skip
-
-    def program(problem, solution, part, time_scale):
-        return evalplus.program(problem, solution, problem[evalplus.PARTS[part]], None, time_scale)
-
-    how = {"instruction": humaneval.instruction, "solution": humaneval.solution, "program": program}
-    return Benchmark("Own", "1", "", "", {"Own/0": problem}, **how, **evalplus.GRADING | (grading or {}))
+    return humaneval_plus.HumanEvalPlus("Own", {"Own/0": problem})
 
 
 RIGHT = "def largest(numbers):\n    return max(numbers, default=None)"
@@ -306,8 +301,10 @@ def test_answers_are_compared_as_evalplus_compares_them(dataset, entry, given, e
     reference = canonical.replace("inf", "float('inf')").replace("nan", "float('nan')")
     problem = {"prompt": f"def {entry}(*given):\n", "canonical_solution": f"    return {reference}\n"}
     problem |= {"task_id": f"{dataset}/0", "entry_point": entry, "base_input": [given], "atol": atol}
-    program = mbpp.program if dataset == "mbpp" else humaneval_plus.program
-    (seen,) = run_programs([{"id": "0", **program(problem, code, "base", 1.0)}], evalplus.LIMITS, again=False)
+    own = {"mbpp": mbpp.Mbpp, "humaneval": humaneval_plus.HumanEvalPlus}[dataset]("Own", {"0": problem})
+    own.parts = ("base",)
+    program = own.programs("0", code)["base"]
+    (seen,) = run_programs([{"id": "0", **program}], evalplus.LIMITS, again=False)
     assert evalplus.outcome(seen).status == theirs, seen["detail"]
 
 
@@ -339,18 +336,19 @@ def test_inputs_get_the_types_that_evalplus_gives_them(version):
 def test_mbpp_is_asked_by_its_sentence_and_one_assertion():
     """A period, a blank line, the assertion; the program is the last block; MBPP runs the base inputs only."""
     scored = benchmark("MBPP+ v0.2.0")
-    asked = scored.instruction(scored.problems["Mbpp/3"])
+    asked = scored.instruction("Mbpp/3")
     assert asked == (
         "Write a python function to identify non-prime numbers.\n\n```python\nassert is_not_prime(2) == False\n```"
     )
     added = 0
-    for problem in benchmark("MBPP+ v0.1.0").problems.values():
-        text, _, block = scored.instruction(problem).partition("\n\n```python\n")
+    all_tasks = benchmark("MBPP+ v0.1.0")
+    for task, problem in all_tasks.problems.items():
+        text, _, block = all_tasks.instruction(task).partition("\n\n```python\n")
         ast.parse(block.removesuffix("\n```"))
         assert text.endswith(".") and "assert" not in text and '"""' not in text and "\n\n" not in text
         added += f"{text}\n" not in problem["prompt"]
     assert added == 23
-    assert scored.solve("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "y = 2\n"
+    assert scored.solution("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "y = 2\n"
     plain = load_benchmark("mbpp", SHARED / FILES["MBPP+ v0.2.0"][1])
     (sample,) = grade_solutions(plain, [("Mbpp/3", "def is_not_prime(n):\n    return n in (1, 10, 35)")])
     assert sample["passed"] and sample["base"] == "pass" and "plus" not in sample and plain.name == "MBPP"
@@ -408,18 +406,15 @@ def test_mbpps_other_prompts():
     file = SHARED / FILES["MBPP+ v0.1.0"][1]
     older = load_benchmark("mbpp+", file, protocol="starcoder2")
     text = "Write a python function to identify non-prime numbers.\n"
-    assert (
-        older.instruction(older.problems["Mbpp/3"])
-        == f"{text}\n{mbpp.SENTENCE}\n```python\nassert is_not_prime(2) == False\n```"
-    )
+    assert older.instruction("Mbpp/3") == f"{text}\n{mbpp.SENTENCE}\n```python\nassert is_not_prime(2) == False\n```"
     assert older.prompt("Mbpp/3").endswith("### Response\n\n```python") and older.stop == ("\n```",)
-    assert older.solve("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "x = 1\n"
+    assert older.solution("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "x = 1\n"
     official = load_benchmark("mbpp+", file, raw_prompt="official")
-    assert official.prompt("Mbpp/3", raw=True) == f"\n{text}assert is_not_prime(2) == False\n"
+    assert official.raw_prompt("Mbpp/3") == f"\n{text}assert is_not_prime(2) == False\n"
     for task, problem in official.problems.items():
-        asked = official.prompt(task, raw=True)
-        assert f'"""{asked}"""\n' == problem["prompt"] == older.prompt(task, raw=True)
-        assert official.solve(task, "x = 1\ndef f():", raw=True) == f"{problem['prompt']}x = 1"
+        asked = official.raw_prompt(task)
+        assert f'"""{asked}"""\n' == problem["prompt"] == older.raw_prompt(task)
+        assert official.raw_solution(task, "x = 1\ndef f():") == f"{problem['prompt']}x = 1"
 
 
 @pytest.mark.shared
@@ -511,7 +506,7 @@ def test_evoeval_is_graded_by_its_rules_and_called_unpinned(tmp_path):
     samples = grade_solutions(scored, codes)
     assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail", "pass", "pass", "pass"]
     assert samples[3]["failing_input"] == "[1, 2], 3"
-    assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.prompt("EvoEval/10", raw=True)
+    assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.raw_prompt("EvoEval/10")
     with pytest.raises(StudyError, match="without canonical_solution"):
         kept.write_text('{"task_id": "EvoEval/1", "prompt": "", "entry_point": "f"}\n')
         load_benchmark("evoeval-difficult", kept)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -39,22 +40,23 @@ def test_every_canonical_solution_passes_and_every_stub_fails():
 
 def test_what_a_solution_may_look_like():
     """Only the last block counts, the task's helpers are included, and a bare body is put under the signature."""
-    first, encoded, filled = (HUMANEVAL.problems[f"HumanEval/{n}"] for n in (0, 38, 115))
+    first, encoded = (HUMANEVAL.problems[f"HumanEval/{n}"] for n in (0, 38))
     talk = "\nx = 1\n```\nBetter:\n```python\ndef has_close_elements(n: List[float], t):\n    return True\n```\nDone."
-    code = humaneval.solution(first, talk)
+    code = HUMANEVAL.solution("HumanEval/0", talk)
     assert code == "from typing import List\n\ndef has_close_elements(n: List[float], t):\n    return True\n"
-    bare = humaneval.solution(first, "\n" + first["canonical_solution"] + "\n```")
+    bare = HUMANEVAL.solution("HumanEval/0", "\n" + first["canonical_solution"] + "\n```")
     assert bare.startswith(first["prompt"]) and "```" not in bare
     alone = "def decode_cyclic(s):\n" + encoded["canonical_solution"]
-    assert "def encode_cyclic" in humaneval.solution(encoded, alone)
-    assert humaneval.solution(filled, "def max_fill(grid, capacity): pass").startswith("import math\n")
+    assert "def encode_cyclic" in HUMANEVAL.solution("HumanEval/38", alone)
+    assert HUMANEVAL.solution("HumanEval/115", "def max_fill(grid, capacity): pass").startswith("import math\n")
     samples = grade(HUMANEVAL, {"HumanEval/0": bare.removeprefix(first["prompt"]), "HumanEval/38": alone})
     assert [s["verdict"] for s in samples] == ["pass", "pass"]
 
 
 def test_bad_solutions_do_not_pass():
     """A loop, a syntax error, an early exit and a missing function do not pass, and each says why."""
-    quick = replace(HUMANEVAL, limits=replace(HUMANEVAL.limits, cpu_seconds=1.0))
+    quick = copy(HUMANEVAL)
+    quick.limits = replace(HUMANEVAL.limits, cpu_seconds=1.0)
     texts = {
         "HumanEval/0": "def has_close_elements(numbers, threshold):\n    while True: pass",
         "HumanEval/1": "def separate_paren_groups(s:\n    return",
@@ -70,7 +72,7 @@ def test_prompt_is_the_training_template_with_an_open_fence():
     """Evaluation and training must render one template."""
     prompt = HUMANEVAL.prompt("HumanEval/0")
     problem = HUMANEVAL.problems["HumanEval/0"]
-    assert prompt == render_prompt(humaneval.instruction(problem)) + RESPONSE_PREFIX
+    assert prompt == render_prompt(HUMANEVAL.instruction("HumanEval/0")) + RESPONSE_PREFIX
     assert prompt.endswith("```python") and problem["prompt"].strip() in prompt
     assert problem["canonical_solution"].strip() not in prompt
 
@@ -79,8 +81,8 @@ def test_starcoder2s_protocol_leaves_the_body_to_write():
     """A line break, an open fence and the prompt without its last one; what follows the next fence is not graded."""
     for task, problem in HUMANEVAL.problems.items():
         opened = f"\n```python\n{problem['prompt'].strip()}"
-        assert STARCODER2.prompt(task) == render_prompt(humaneval.instruction(problem)) + opened
-        assert STARCODER2.prompt(task, raw=True) == problem["prompt"]
+        assert STARCODER2.prompt(task) == render_prompt(HUMANEVAL.instruction(task)) + opened
+        assert STARCODER2.raw_prompt(task) == problem["prompt"]
     some = dict(list(HUMANEVAL.problems.items())[::20])
     answers = {task: f"\n{problem['canonical_solution']}```\nassert False\n```" for task, problem in some.items()}
     assert [s["task_id"] for s in grade(STARCODER2, answers) if not s["passed"]] == []
@@ -91,8 +93,8 @@ def test_starcoder2s_protocol_leaves_the_body_to_write():
 def test_the_official_raw_prompt_has_no_line_breaks_around_it():
     """And its continuation is put under the prompt as it is in the file: nothing else differs."""
     for task, problem in HUMANEVAL.problems.items():
-        asked = OFFICIAL.prompt(task, raw=True)
-        assert asked == problem["prompt"].strip() and asked + "\n" == HUMANEVAL.prompt(task, raw=True).lstrip()
+        asked = OFFICIAL.raw_prompt(task)
+        assert asked == problem["prompt"].strip() and asked + "\n" == HUMANEVAL.raw_prompt(task).lstrip()
         assert OFFICIAL.prompt(task) == HUMANEVAL.prompt(task)
     text = "\n" + HUMANEVAL.problems["HumanEval/0"]["canonical_solution"]
     (sample,) = grade(OFFICIAL, {"HumanEval/0": text + "\ndef main():\n    return 1 /"}, raw=True)
@@ -174,7 +176,7 @@ def test_a_base_model_continues_the_prompt():
     """Its completion is put under the signature, up to the next top-level statement."""
     problem = HUMANEVAL.problems["HumanEval/0"]
     text = problem["canonical_solution"] + "\ndef main():\n    return 1 /"
-    solution = HUMANEVAL.solve("HumanEval/0", text, raw=True)
+    solution = HUMANEVAL.raw_solution("HumanEval/0", text)
     assert solution == problem["prompt"] + problem["canonical_solution"]
     samples = grade(HUMANEVAL, {"HumanEval/0": [text, "    return\n"]}, raw=True)
     assert [(s["id"], s["sample"], s["passed"]) for s in samples] == [

@@ -14,6 +14,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,7 +110,8 @@ class World:
             for body in bodies or [row["code"]]:
                 tests = row.get("tests", "got = f(2)\nassert got == 4, got\n")
                 padding = f"padding = {'x' * row['padding']!r}\n" if "padding" in row else ""
-                fields = {"code": TOOLS + self.known() + body, "tests": tests + padding, "time": row.get("time")}
+                fields = {"code": TOOLS + self.known() + body, "tests": tests + padding}
+                fields |= {name: row[name] for name in ("time", "stdin", "files") if name in row}
                 made.append({"id": row["id"], **fields})
         return made
 
@@ -201,6 +203,15 @@ def wrong(rows: list[dict[str, Any]], verdicts: Iterator[dict[str, Any]]) -> lis
 def test_corpus_of_escapes(tier: str, world: World) -> None:
     rows = of(ESCAPES, tier)
     found = wrong(rows, sandbox.run_programs(world.programs(rows), SHORT, again=False))
+    assert not found and world.untouched()
+
+
+@in_both_tiers
+def test_corpus_of_escapes_with_another_interpreter(tier: str, world: World) -> None:
+    """Whose packages lie in a folder that the box gets whole."""
+    rows = [row for row in of(ESCAPES, tier) if "time" not in row]
+    other = dataclasses.replace(SHORT, python=sys.executable)
+    found = wrong(rows, sandbox.run_programs(world.programs(rows), other, again=False))
     assert not found and world.untouched()
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from lib import sandbox
 from lib.core.records import Journal, Lazy, StudyError
 from lib.sandbox import Limits, box, control, gate, landlock, tiers
+from lib.sandbox.interpreters import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "sandbox" / "programs.jsonl"
@@ -701,7 +702,7 @@ def test_no_sandbox_no_run(found: list[str], forget: None, monkeypatch: pytest.M
 def with_interpreter(*words: str) -> list[str]:
     """A command line before this test's Python: any user can enter the folders above it, root's home included."""
     command = [str(next(box.candidates())), "--dev-bind", "/", "/"]
-    _, folders = box.interpreter()
+    folders = interpreter().folders
     for above in {Path("/", *folder.parts[1:2]) for folder in folders}:
         command += ["--perms", "0755", "--tmpfs", str(above)]
     made: set[Path] = set()

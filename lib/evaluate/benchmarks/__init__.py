@@ -1,14 +1,13 @@
 """The benchmarks by name, one module each, and the two protocols by which they are asked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
+from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.data import EVOEVAL_SETS
 
 # name -> the function that loads it, given a path or None
@@ -37,11 +36,13 @@ def load_benchmark(
     StudyError) when there is none.
     """
     plain, version = named(name)
-    family = mbpp if plain.startswith("mbpp") else humaneval  # EvoEval's problems have HumanEval's form
-    asked = chosen("PROTOCOL", protocol, family.PROTOCOLS)
-    raw = chosen("RAW_PROMPT", raw_prompt, family.RAW_PROMPTS)
+    check("PROTOCOL", protocol, Functions.protocols)  # before a file is looked for
+    check("RAW_PROMPT", raw_prompt, Functions.raw_prompts)
     found = BENCHMARKS[plain](path, version) if version else BENCHMARKS[plain](path)
-    return replace(found, **asked, raw_prompt=raw)
+    check("PROTOCOL", protocol, found.protocols)
+    check("RAW_PROMPT", raw_prompt, found.raw_prompts)
+    found.choose_prompts(protocol, raw_prompt)
+    return found
 
 
 def named(name: str) -> tuple[str, str]:
@@ -56,8 +57,7 @@ def named(name: str) -> tuple[str, str]:
     return plain, version
 
 
-def chosen(parameter: str, value: str, choices: Mapping[str, Any]) -> Any:
-    """Return what a parameter of notebook 05 stands for; StudyError for none of its choices."""
+def check(parameter: str, value: str, choices: Sequence[str]) -> None:
+    """Raise StudyError when a parameter of notebook 05 is none of the choices."""
     if value not in choices:
         raise StudyError(f"{parameter}={value!r} is unknown; choose {' or '.join(choices)}")
-    return choices[value]

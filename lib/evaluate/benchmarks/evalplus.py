@@ -20,6 +20,7 @@ from typing import Any
 from lib.core.records import Record
 from lib.evaluate.answers import unused, with_own_function
 from lib.evaluate.benchmark import Outcome, plain
+from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.oracles import evalplus as oracle
 from lib.sandbox import Limits
 
@@ -95,12 +96,25 @@ def outcome(seen: Record) -> Outcome:
     return plain(seen)
 
 
-def inputs(problem: Record, part: str) -> list:
-    """Return a task's inputs as in the file."""
-    return problem[PARTS[part]] or []
+class EvalPlus(Functions):
+    """Functions graded on many inputs, in one program for each of `parts`."""
 
+    limits, again, faults = LIMITS, False, FAULTS
+    parts: tuple[str, ...] = tuple(PARTS)
+    own = ""  # the module of `lib.evaluate.oracles` that compares instead of EvalPlus's
 
-# The fields of `Benchmark` that all benchmarks graded here share.
-GRADING: dict[str, Any] = {
-    "limits": LIMITS, "parts": tuple(PARTS), "inputs": inputs, "outcome": outcome, "again": False, "faults": FAULTS,
-}  # fmt: skip
+    def inputs(self, task: str, part: str) -> list[Any]:
+        return self.problems[task][PARTS[part]] or []
+
+    def rule(self, task: str) -> str | None:
+        """Return the name of the task's rule of comparison, if it has one."""
+        return None
+
+    def programs(self, task: str, solution: str, time_scale: float = 1.0) -> dict[str, Record]:
+        """The solution, then its answers to a part's inputs one after the other."""
+        how = self.rule(task), time_scale, self.own, self.between
+        problem = self.problems[task]
+        return {part: program(problem, solution, self.inputs(task, part), *how) for part in self.parts}
+
+    def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
+        return outcome(verdict)

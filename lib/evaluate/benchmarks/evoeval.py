@@ -8,22 +8,22 @@ may leave it at a negative index. Call limits are those of the command evoeval.e
 times the reference's time.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lib.core.paths import cache_folder
 from lib.core.records import Record, StudyError
-from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import evalplus, humaneval
+from lib.evaluate.benchmarks.evalplus import EvalPlus
+from lib.evaluate.benchmarks.humaneval import HumanEval
 from lib.evaluate.data import downloaded, locate, read_pinned
 from lib.evaluate.oracles.evoeval import RULES
 
 FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "inputs")
-BETWEEN = "\n"  # a reference begins on the line after the prompt: some are whole functions
 RELEASE = "https://github.com/evo-eval/evoeval_release/releases/download/v0.1.0"
 
 
-def load(path: str | Path | None = None, *, which: str) -> Benchmark:
+def load(path: str | Path | None = None, *, which: str) -> "EvoEval":
     """Return one of the five sets, from a path or from where `lib.evaluate.data.locate` finds it.
 
     Missing when it is nowhere, StudyError when the file is damaged or lacks one of EvoEval's fields.
@@ -39,21 +39,21 @@ def load(path: str | Path | None = None, *, which: str) -> Benchmark:
     facts, problems = read_pinned(place, {})
     if lacking := next((name for row in problems.values() for name in FIELDS if name not in row), None):
         raise StudyError(f"{place} has a task without {lacking}: it is not a file of {stem}")
-    problems = {task: {**row, "set": which} for task, row in problems.items()}
-    return Benchmark(
-        f"EvoEval {which}", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
-        program=program, between=BETWEEN, **evalplus.GRADING | {"parts": ("base",), "faults": {}, "inputs": inputs},
-    )  # fmt: skip
+    return EvoEval(which, problems, **facts)
 
 
-def inputs(problem: Record, part: str) -> list[Any]:
-    """Return a task's inputs, each the source text of a call's arguments."""
-    return problem["inputs"]
+class EvoEval(EvalPlus, HumanEval):
+    """One of the sets, graded by EvoEval's rules; an input is the source text of a call's arguments."""
 
+    parts, faults, own, between = ("base",), {}, "evoeval", "\n"  # a reference begins on the line after the prompt
 
-def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
-    """Return the program that runs a solution on a task's inputs."""
-    rule = f"{problem['set']}/{problem['task_id'].rpartition('/')[2]}"
-    return evalplus.program(
-        problem, solution, problem["inputs"], rule if rule in RULES else None, time_scale, "evoeval", BETWEEN
-    )
+    def __init__(self, which: str, problems: Mapping[str, Record], **facts: str) -> None:
+        super().__init__(f"EvoEval {which}", problems, **facts)
+        self.which = which
+
+    def inputs(self, task: str, part: str) -> list[Any]:
+        return self.problems[task]["inputs"]
+
+    def rule(self, task: str) -> str | None:
+        name = f"{self.which}/{task.rpartition('/')[2]}"
+        return name if name in RULES else None

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from lib.core.records import Record
-from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import evalplus, humaneval
+from lib.evaluate.benchmarks.evalplus import EvalPlus
+from lib.evaluate.benchmarks.humaneval import HumanEval
 from lib.evaluate.data import from_evalplus
 
 # sha256 of the uncompressed file, the newest version first. The paper scored v0.1.9; evalplus 0.3.1 has v0.1.10.
@@ -14,20 +13,17 @@ PINS = {
 }
 
 
-def load(path: str | Path | None = None, version: str = "") -> Benchmark:
+def load(path: str | Path | None = None, version: str = "") -> "HumanEvalPlus":
     """Return HumanEval+ of a version ("": any) from a path, or from where `lib.evaluate.data.locate` finds it.
 
     Missing when it is nowhere, StudyError when the file is damaged or of another version.
     """
     facts, problems = from_evalplus(path, "HumanEval+", PINS, version)
-    return Benchmark(
-        "HumanEval+", **facts, problems=problems, instruction=humaneval.instruction, solution=humaneval.solution,
-        program=program, **evalplus.GRADING,
-    )  # fmt: skip
+    return HumanEvalPlus("HumanEval+", problems, **facts)
 
 
-def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
-    """Return the program that runs a solution on a task's base or plus inputs."""
-    rule = "find_zero" if problem["entry_point"] == "find_zero" else None
-    inputs = problem[evalplus.PARTS[part]]
-    return evalplus.program(problem, solution, inputs, rule, time_scale)
+class HumanEvalPlus(EvalPlus, HumanEval):
+    """HumanEval's tasks, graded on base and plus inputs."""
+
+    def rule(self, task: str) -> str | None:
+        return "find_zero" if self.problems[task]["entry_point"] == "find_zero" else None

@@ -4,13 +4,13 @@ Both are read from EvalPlus's file: MBPP is its base inputs, MBPP+ these and man
 399 tasks of v0.1.0; v0.2.0, which evalplus 0.3.1 uses, has 378 of them, so that scores on the two are not comparable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lib.core.records import Record
-from lib.evaluate.benchmark import RESPONSE_PREFIX, STARCODER2_STOP, Benchmark, last_block, unchanged
-from lib.evaluate.benchmarks import evalplus
+from lib.evaluate.benchmark import RESPONSE_PREFIX, last_block
+from lib.evaluate.benchmarks.evalplus import PARTS, EvalPlus
 from lib.evaluate.data import from_evalplus
 from lib.evaluate.oracles.evalplus import RULES
 
@@ -28,77 +28,62 @@ SENTENCE = "This assertion must hold for your code:"  # the study's wording
 Change = Callable[[Any], Any]
 
 
-def load(path: str | Path | None = None, version: str = "", *, plus: bool = True) -> Benchmark:
+def load(path: str | Path | None = None, version: str = "", *, plus: bool = True) -> "MbppPlus":
     """Return MBPP+ or MBPP of a version ("": any), from a path or from where `lib.evaluate.data.locate` finds it.
 
     Missing when it is nowhere, StudyError when the file is damaged or of another version.
     """
     name = "MBPP+" if plus else "MBPP"
     facts, problems = from_evalplus(path, name, PINS, version)
-    grading = evalplus.GRADING | ({} if plus else {"parts": ("base",), "faults": {}})
-    return Benchmark(
-        name, **facts, problems=problems, instruction=instruction, solution=solution, program=program,
-        elsewhere=DROPPED - set(problems), anything=ANYTHING & set(problems), **grading,
-    )  # fmt: skip
+    return (MbppPlus if plus else Mbpp)(name, problems, **facts)
 
 
-def unquoted(problem: Record) -> str:
-    """Return the text between the quotes of a task's prompt, with the line breaks inside them."""
-    return problem["prompt"].partition(QUOTES)[2].rpartition(QUOTES)[0]
+class MbppPlus(EvalPlus):
+    """Tasks that are a sentence and an assertion, graded on base and plus inputs."""
+
+    def __init__(self, name: str, problems: Mapping[str, Record], **facts: str) -> None:
+        super().__init__(name, problems, **facts)
+        self.elsewhere, self.anything = DROPPED - set(problems), ANYTHING & set(problems)
+
+    def official_prompt(self, task: str) -> str:
+        """Return the text between the quotes of a task's prompt, with the line breaks inside them."""
+        return self.problems[task]["prompt"].partition(QUOTES)[2].rpartition(QUOTES)[0]
+
+    def instruction(self, task: str) -> str:
+        """The sentence with a final period, a blank line, the fenced assertion, as in the paper's script.
+
+        In StarCoder2-Instruct's a sentence stands above the assertion.
+        """
+        text, _, assertion = self.official_prompt(task).partition("assert")
+        above = f"{SENTENCE}\n" if self.protocol == "starcoder2" else ""
+        return f"{text.strip().removesuffix('.')}.\n\n{above}```python\nassert{assertion.rstrip()}\n```"
+
+    def opening(self, task: str) -> str:
+        """With an open fence; in StarCoder2-Instruct's script a line break before it."""
+        return f"\n{RESPONSE_PREFIX}" if self.protocol == "starcoder2" else RESPONSE_PREFIX
+
+    def solution(self, task: str, completion: str) -> str:
+        """Return the last python block; in StarCoder2-Instruct's script all up to the first fence."""
+        older = self.protocol == "starcoder2"
+        return (completion.partition("```")[0].strip("\n") if older else last_block(completion)) + "\n"
+
+    def inputs(self, task: str, part: str) -> list[Any]:
+        return inputs(self.problems[task], part)
+
+    def rule(self, task: str) -> str | None:
+        entry = self.problems[task]["entry_point"]
+        return entry if entry in RULES else None
 
 
-def stated(problem: Record) -> tuple[str, str]:
-    """Return a task's sentence, which ends with a period, and its assertion in a fence."""
-    text, _, assertion = unquoted(problem).partition("assert")
-    return f"{text.strip().removesuffix('.')}.", f"```python\nassert{assertion.rstrip()}\n```"
+class Mbpp(MbppPlus):
+    """Graded on base inputs alone."""
 
-
-def instruction(problem: Record) -> str:
-    """Return the task as in the paper's script: its sentence, a blank line, its assertion."""
-    return "\n\n".join(stated(problem))
-
-
-def solution(problem: Record, completion: str) -> str:
-    """Return the program text in a completion: its last python block."""
-    return last_block(completion) + "\n"
-
-
-def starcoder2_instruction(problem: Record) -> str:
-    """Return the task as in StarCoder2-Instruct's script, where a sentence stands above the assertion."""
-    text, assertion = stated(problem)
-    return f"{text}\n\n{SENTENCE}\n{assertion}"
-
-
-def starcoder2_opening(problem: Record) -> str:
-    """Return how an answer begins in StarCoder2-Instruct's script, which has a line break before the fence."""
-    return f"\n{RESPONSE_PREFIX}"
-
-
-def starcoder2_solution(problem: Record, completion: str) -> str:
-    """Return the program text in a completion of StarCoder2-Instruct's script: all up to the first fence."""
-    return completion.partition("```")[0].strip("\n") + "\n"
-
-
-# What PROTOCOL of notebook 05 changes in how problems are asked and answers read; and the raw prompts, by RAW_PROMPT.
-PROTOCOLS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "starcoder2": {
-        "instruction": starcoder2_instruction, "opening": starcoder2_opening, "stop": STARCODER2_STOP,
-        "solution": starcoder2_solution,
-    },
-}  # fmt: skip
-RAW_PROMPTS = {"official": unquoted, "unstripped": unchanged}
-
-
-def program(problem: Record, solution: str, part: str, time_scale: float) -> Record:
-    """Return the program that runs a solution on a task's base or plus inputs."""
-    rule = problem["entry_point"] if problem["entry_point"] in RULES else None
-    return evalplus.program(problem, solution, inputs(problem, part), rule, time_scale)
+    parts, faults = ("base",), {}
 
 
 def inputs(problem: Record, part: str) -> list[Any]:
     """Return a task's inputs, each the arguments of one call, with the types that JSON cannot represent."""
-    given = problem[evalplus.PARTS[part]] or []  # Mbpp/793 has no plus inputs, but an empty dictionary
+    given = problem[PARTS[part]] or []  # Mbpp/793 has no plus inputs, but an empty dictionary
     change = TYPES.get(problem["task_id"].removeprefix("Mbpp/"))
     return [change(arguments) for arguments in given] if change else given
 
