@@ -45,7 +45,9 @@ def pairs(benchmark: Benchmark, samples: Path | None, count: int | None) -> Pair
     if samples is None:
         return [(task, benchmark.canonical(task)) for task in benchmark.problems][:count]
     rows = [json.loads(line) for line in unpacked(samples).splitlines()]
-    return [(row["task_id"], benchmark.raw_prompt(row["task_id"]) + row["completion"]) for row in rows][:count]
+    return [(row["task_id"], benchmark.raw_prompt(row["task_id"], "unstripped") + row["completion"]) for row in rows][
+        :count
+    ]
 
 
 def ours(benchmark: Benchmark, wanted: Pairs) -> tuple[float, Verdicts]:

@@ -134,8 +134,8 @@ CONSTANTS = [
     # 05 evaluation
     ("answers to a problem", "05_evaluation: SAMPLES", 1, "the paper's checklist, item 7: greedy"),
     ("temperature", "05_evaluation: TEMPERATURE", 0.0, "the paper's checklist, item 7: greedy"),
-    ("problems, 0 for all", "05_evaluation: N_PROBLEMS", 0, "Table 1"),
-    ("the base model's own prompt", "05_evaluation: RAW", True, "evaluation/text2code_vllm.py"),
+    ("fewer problems of", "05_evaluation: N_PROBLEMS", {}, "Table 1"),
+    ("the base model's own prompt", "05_evaluation: RAW_PROMPTS", ["official"], "evaluation/text2code_vllm.py"),
     ("start of an answer", "evaluate.benchmark: RESPONSE_PREFIX", "```python", "evaluation/text2code_vllm.py"),
     ("stop", "evaluate.benchmark: STOP", ("\n```\n",), "evaluation/text2code_vllm.py"),
     ("stop, older", "evaluate.benchmark: STARCODER2_STOP", ("\n```",), "evaluation/text2code.py, older"),
@@ -264,10 +264,9 @@ def test_the_judge_is_greedy_and_answers_in_a_few_tokens_of_one_line(cache) -> N
 def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
     values, engine = load_profile("paper")["05_evaluation"], Asked("    return 1")
-    chosen = {"protocol": values["PROTOCOL"], "raw_prompt": values["RAW_PROMPT"]}
-    benchmark = evaluate.load_benchmark("humaneval", **chosen)
+    benchmark = evaluate.load_benchmark("humaneval", protocol=values["PROTOCOL"])
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
-    for raw in (False, True):
+    for raw in ("", *values["RAW_PROMPTS"]):
         evaluate.ask(engine, benchmark, ["HumanEval/0"], values["MAX_TOKENS"], cache, "asked", raw=raw, **how)
     tuned, base = engine.requests
     assert (tuned.temperature, tuned.max_tokens, tuned.stop, tuned.seed) == (0.0, 1024, ("\n```\n",), None)

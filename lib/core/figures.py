@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -122,6 +123,31 @@ def scores(rows: Sequence[Record], title: str) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.7)
     axes.set_xlim(0, max(10.0, *(115 * row["pass@1"]["high"] for row in rows)))
     axes.set_xlabel("pass@1 (%), with 95 % bootstrap interval")
+    axes.set_title(title)
+    return figure
+
+
+def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], title: str) -> Figure:
+    """Draw pass@1 (fractions) from label to label, each bar from the one before it to its own.
+
+    `steps` are the 95 % intervals (fractions) of the changes to all labels but the first.
+    """
+    labels, values = list(ends), [100 * value for value in ends.values()]
+    figure, axes = subplots(figsize=(7.5, 1.1 + 0.5 * len(values)))
+    axes.barh(0, values[0], color=PALETTE["grey"], height=0.55)
+    axes.text(values[0] + 0.8, 0, f"{values[0]:.1f}", va="center", fontsize=9)
+    for place, (before, after) in enumerate(pairwise(values), 1):
+        low, high = (100 * end for end in steps[place - 1])
+        axes.barh(place, after - before, left=before, color=PALETTE["main"], height=0.55)
+        axes.errorbar(
+            after, place, xerr=[[after - before - low], [high - after + before]], color="black", capsize=4, lw=1.5
+        )
+        axes.text(before + max(high, 0.0) + 0.8, place, f"{after - before:+.1f} → {after:.1f}", va="center", fontsize=9)
+        axes.plot([before, before], [place - 1, place], color=PALETTE["grey"], lw=1, ls=":")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(10.0, 1.25 * max(values)))
+    axes.set_xlabel("pass@1 (%); lines: 95 % intervals of the changes, over problems")
     axes.set_title(title)
     return figure
 

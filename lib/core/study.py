@@ -44,16 +44,14 @@ class Stage:
         return self.name[:2]
 
 
-EXEMPLARS = ("data/exemplars", "data/exemplars/full", "data/exemplars/terse")
-
 # In an order in which they can run.
 STAGES = (
     Stage("01_seed_curation", (), ("data/corpora", "data/benchmarks", "data/judge"), ("study", "curation")),
-    Stage("02_self_oss_instruct", ("01_seed_curation",), EXEMPLARS, ("study", "synthesis")),
+    Stage("02_self_oss_instruct", ("01_seed_curation",), ("data/exemplars",), ("study", "synthesis")),
     Stage(
         "03_execution_filtering",
         ("01_seed_curation", "02_self_oss_instruct"),
-        (*EXEMPLARS, "data/benchmarks"),
+        ("data/exemplars", "data/benchmarks"),
         ("study", "filtering"),
     ),
     Stage(
@@ -116,9 +114,9 @@ def reads(name: str) -> dict[str, str]:
 
 
 def data_hashes(stage: Stage) -> dict[str, str]:
-    """Return {path: hash} of the data files that a stage reads."""
+    """Return {path: hash} of the data files that a stage reads, those in folders of its folders included."""
     places = [ROOT / place for place in stage.reads]
-    files = [file for place in places for file in (place.iterdir() if place.is_dir() else [place]) if file.is_file()]
+    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
     return {file.relative_to(ROOT).as_posix(): file_sha256(file)[:16] for file in sorted(files)}
 
 

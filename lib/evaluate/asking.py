@@ -22,10 +22,11 @@ def ask(
     samples: int = 1,
     temperature: float = 0.0,
     top_p: float = 1.0,
-    raw: bool = False,
+    raw: str = "",
     seed: int = 0,
 ) -> dict[str, list[Record]]:
-    """Return `samples` completion records per task, by task id; `raw` asks with the prompt for base models.
+    """Return `samples` completion records per task, by task id; `raw` names the form of the prompt for base models
+    with which they are asked, "" means the template.
 
     The defaults (one greedy sample) are the paper's evaluation script's; the stop strings are those of the benchmark's
     protocol. At a temperature above 0 each sample has its own seed, derived from `seed`, the benchmark, the task and

@@ -108,11 +108,11 @@ class Benchmark:
     ) -> None:
         """`version`, `sha256` and `md5` are of the file of problems; "" where there is none."""
         self.name, self.problems, self.version, self.sha256, self.md5 = name, problems, version, sha256, md5
-        self.choose_prompts("paper", "unstripped")
+        self.choose_protocol("paper")
 
-    def choose_prompts(self, protocol: str, raw_prompt: str) -> None:
-        """Set how it is asked; both are of `protocols` and `raw_prompts`."""
-        self.protocol, self.raw_form = protocol, raw_prompt
+    def choose_protocol(self, protocol: str) -> None:
+        """Set how it is asked, one of `protocols`."""
+        self.protocol = protocol
 
     # ---- asking
 
@@ -120,15 +120,18 @@ class Benchmark:
         """Return what an instruction-tuned model is asked."""
         raise NotImplementedError
 
-    def raw_prompt(self, task: str) -> str:
-        """Return what a base model is asked to continue."""
+    def raw_prompt(self, task: str, form: str) -> str:
+        """Return what a base model is asked to continue; `form` is one of `raw_prompts`."""
         return self.prompt(task)
 
-    def next_prompts(self, task: str, answers: Sequence[str], raw: bool = False) -> list[str]:
-        """Return the prompts that follow once there are these answers, in order; none when all has been asked."""
+    def next_prompts(self, task: str, answers: Sequence[str], raw: str = "") -> list[str]:
+        """Return the prompts that follow once there are these answers, in order; none when all has been asked.
+
+        `raw` is the form of the raw prompt, "" for `prompt`.
+        """
         if answers:
             return []
-        return [self.raw_prompt(task) if raw else self.prompt(task)]
+        return [self.raw_prompt(task, raw) if raw else self.prompt(task)]
 
     def joined(self, task: str, answers: Sequence[str]) -> str:
         """Return one completion for the answers to all prompts of a task."""

@@ -10,13 +10,13 @@ from lib.core import markdown
 from lib.core.paths import ROOT
 from lib.core.records import Record
 from lib.evaluate.data import EVALPLUS, EVOEVAL_SETS, release
+from lib.evaluate.steps import RAW as RAW_LABELS
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 HOLDS, FAILS, INCONCLUSIVE = "holds", "does not hold", "inconclusive"
 PAIR = ["before", "after"]  # the models of a comparison that names none
-RAW = "before, raw prompt"  # how the paper asks a base model
-# How runs asked that were recorded before these parameters of notebook 05.
-ASKED = {"PROTOCOL": "paper", "RAW_PROMPT": "unstripped"}
+RAW = RAW_LABELS["official"]  # how the paper asks a base model
+OWN, OTHERS = "own", "others"  # whose data the model was tuned on: what it wrote itself, or another model
 # The paper's EvoEval value is the mean of these five sets' (Table 3; Xia et al. 2024).
 EVOEVAL = tuple(f"EvoEval {which}" for which in EVOEVAL_SETS)
 
@@ -32,8 +32,8 @@ def judge_claims(paper: Record, scores: Record, model: str, examples: int | None
 
     `scores` is scores.json of stage 05: `scores` has rows with model (a label), benchmark, version and pass@1 (value,
     low, high, n); `comparisons` has paired records (difference, low, high, n, perhaps detectable) by benchmark; one
-    that does not compare before with after has `benchmark` and `models` [worse, better]; `asked` has the values of
-    notebook 05's PROTOCOL and RAW_PROMPT.
+    that does not compare before with after has `benchmark` and `models` [worse, better]; `asked` has the value of
+    notebook 05's PROTOCOL, and as DATA whether the model wrote its own examples (OWN or OTHERS).
 
     A claim that one model is better than another holds when the 95 % interval of the paired difference lies above 0,
     does not hold when it lies below, and is inconclusive otherwise: it is about the direction, which any model can
@@ -126,9 +126,10 @@ def _ends(value: Record) -> str:
 
 def _asked_otherwise(claim: Record, scores: Record) -> str:
     """Why a claim's models are not those that were asked, "" when they are."""
-    asked = scores.get("asked", ASKED)
-    needed = [f"{name}={value}" for name, value in claim.get("needs", {}).items() if asked[name] != value]
-    return f"needs {' and '.join(needed)} in notebook 05" if needed else ""
+    needed = {name: value for name, value in claim.get("needs", {}).items() if scores["asked"].get(name) != value}
+    if whose := needed.pop("DATA", ""):
+        return f"is about models tuned on data of {'their own' if whose == OWN else 'another model'}"
+    return f"needs {' and '.join(f'{name}={value}' for name, value in needed.items())} in notebook 05" if needed else ""
 
 
 def _other_version(claim: Record, name: str, versions: Record, row: Record | None) -> str:
@@ -188,7 +189,7 @@ def _value(
 def _unscored(labels: list[str], name: str, scores: Record) -> str:
     """Why there is no verdict for these labels on a benchmark."""
     if RAW in labels and all(row["model"] != RAW for row in scores["scores"]):
-        return "the model before was not asked with the raw prompt, as the paper asks it (RAW in notebook 05)"
+        return "the model before was not asked with the raw prompt, as the paper asks it (RAW_PROMPTS in notebook 05)"
     return f"{' and '.join(map(repr, labels))} {'are not both' if len(labels) > 1 else 'is not'} scored on {name}"
 
 

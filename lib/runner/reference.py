@@ -14,10 +14,10 @@ from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
 from lib.core.study import only, read_manifest, stage_of, undone, with_role
 from lib.evaluate import claims
+from lib.runner.pace import PACE, REFERENCES, seconds
 from lib.runner.profiles import settle
 from lib.runner.verify import WRONG, unfinished, verify
 
-REFERENCES = ROOT / "data" / "reference"
 KEPT = (
     "*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md",
     "model/training.json",
@@ -63,26 +63,27 @@ def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ())
         copy(source / "manifest.json", fresh / stage / "manifest.json")
     if target.exists():
         shutil.rmtree(target)
+    write_text(fresh / PACE, json.dumps({"seconds": round(seconds(), 4)}) + "\n")
     fresh.rename(target)
     if target.name == "laptop":
         copy_figures(run, names)
     return target
 
 
-def restamp(run: str, profile: str) -> list[str]:
-    """Take over from a finished replay which code and data the reference's stages read; return what that changed.
+def restamp(run: str, name: str) -> list[str]:
+    """Take over from a finished replay which code and data a reference's stages read; return what that changed.
 
     For code that has been rewritten without changing any record. Raises StudyError when the replay is not finished or
     any of its checks against the reference is wrong.
     """
-    reference = REFERENCES / Path(profile).stem
+    reference = REFERENCES / name
     wrong = [check for check in verify(run_folder(run), reference) if check.mark == WRONG]
     if missing := unfinished(run_folder(run), reference):
         raise StudyError(f"run {run!r} has not finished {', '.join(missing)}: run `make replay` first")
     if wrong:
         raise StudyError(f"{wrong[0].stage}, {wrong[0].what}: {wrong[0].said}; the reference must be recorded anew")
     changed: set[str] = set()
-    for stage in with_role("study"):
+    for stage in (stage for stage in with_role("study") if (reference / stage.name).is_dir()):
         path = reference / stage.name / "manifest.json"
         manifest, reads = json.loads(path.read_text()), (read_manifest(run, stage.name) or {})["reads"]
         before = manifest.get("reads", {})
@@ -212,7 +213,8 @@ def main() -> None:
     parser.add_argument("--restamp", action="store_true", help="take over the code's stamps from an equal replay")
     arguments = parser.parse_args()
     if arguments.restamp:
-        changed = restamp(arguments.run or f"{Path(arguments.profile).stem}-replay", arguments.profile)
+        profile = Path(arguments.profile).stem
+        changed = restamp(arguments.run or f"{profile}-replay", arguments.name or profile)
         print(f"{len(changed)} stamps changed")
         return
     numbers = [number for number in arguments.stages.split(",") if number]

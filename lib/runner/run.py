@@ -25,6 +25,7 @@ from lib.core.paths import ROOT, run_folder, shown
 from lib.core.progress import clock
 from lib.core.records import StudyError, write_text
 from lib.core.study import STAGES, Stage, read_manifest, source_of, undone, with_ancestors, with_role
+from lib.runner import pace
 from lib.runner.console import Console, errors_into, to_go
 from lib.runner.executed import tidied
 from lib.runner.kernel import NAME, own_kernel
@@ -109,18 +110,6 @@ def explained(name: str, partial: Path, log: Path, console: Console) -> Iterator
         ) from error
 
 
-def expected_minutes(name: str, profile: str) -> float | None:
-    """Return the minutes the reference run of this profile took for a notebook, or None when there is none."""
-    path = ROOT / "data" / "reference" / profile / name / "manifest.json"
-    return json.loads(path.read_text())["seconds"] / 60 if path.is_file() else None
-
-
-def outlook(names: list[str], profile: str) -> float | None:
-    """Return the minutes that the given notebooks took in the reference run, or None when it lacks one of them."""
-    minutes = [expected_minutes(name, profile) for name in names]
-    return None if None in minutes else sum(value for value in minutes if value is not None)
-
-
 def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
     """Do what must not fail late: kernel environment, other runs, disk space, the sandbox, the models' weights."""
     os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
@@ -157,8 +146,9 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
     parameters = settle(profile, options)
     wanted = with_ancestors(stages)
     run = parameters[wanted[0].name]["RUN"]
+    replay = options.get("ENGINE") == "replay"
     with locked(run_folder(run)):
-        prepared = False
+        prepared, slower = False, 1.0
         for number, stage in enumerate(wanted, 1):
             name, place = stage.name, f"[{number}/{len(wanted)}]"
             reason = undone(run, name, parameters[name])
@@ -168,9 +158,11 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
             left = wanted[number - 1 :]
             if not prepared:
                 prepare(parameters, left)
-                prepared = True
+                prepared, slower = True, 1.0 if replay else pace.beside(profile)
             ahead = [each.name for each in left if each is stage or undone(run, each.name, parameters[each.name])]
-            minutes = None if options.get("ENGINE") == "replay" else outlook(ahead, profile)
+            minutes = None if replay else pace.outlook(ahead, profile, slower)
+            if ahead == [each.name for each in wanted] and minutes:
+                print(pace.in_words(minutes, slower), flush=True)
             print(f"{place} {name} ({reason}) · {to_go(minutes)}", flush=True)
             run_notebook(name, parameters[name], f"notebook {number} of {len(wanted)}", minutes)
     report(run, wanted)

@@ -46,7 +46,7 @@ OWN.limits = Limits(cpu_seconds=0.3)
 def test_the_guides_example_is_a_whole_benchmark() -> None:
     """Its right answers pass, wrong ones fail, and none that leaves, looks for the answer or forges an end."""
     asked = OWN.prompt("double")
-    assert "prints the double of its input" in asked and OWN.raw_prompt("double") == asked
+    assert "prints the double of its input" in asked and OWN.raw_prompt("double", "unstripped") == asked
     samples = grade(OWN, RIGHT)
     assert [(s["passed"], s["base"], s["verdict"]) for s in samples] == [(True, "pass", "pass")] * 3
     wrong = {
@@ -73,10 +73,10 @@ class Steps(Benchmark):
     def prompt(self, task: str) -> str:
         return f"{task}: first"
 
-    def raw_prompt(self, task: str) -> str:
+    def raw_prompt(self, task: str, form: str) -> str:
         return f"{task}: raw"
 
-    def next_prompts(self, task: str, answers: Any, raw: bool = False) -> list[str]:
+    def next_prompts(self, task: str, answers: Any, raw: str = "") -> list[str]:
         steps = self.problems[task]["steps"]
         if self.parallel:
             return [] if answers else [f"{task}: step {n}" for n in range(steps)]
@@ -161,7 +161,7 @@ def test_top_p_and_the_stops_of_the_benchmark_are_asked_with(cache: Journal) -> 
     assert [(one.top_p, one.sample, one.stop) for one in echo.asked] == [(0.95, 0, ("a",)), (0.95, 1, ("a",))]
     ask(echo, OWN, ["double"], 8, cache, "greedy")
     assert (echo.asked[-1].top_p, echo.asked[-1].stop) == (1.0, STOP)
-    ask(echo, OWN, ["square"], 8, cache, "raw", raw=True)
+    ask(echo, OWN, ["square"], 8, cache, "raw", raw="unstripped")
     assert echo.asked[-1].stop == RAW_STOP
 
 

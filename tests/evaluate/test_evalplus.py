@@ -409,12 +409,12 @@ def test_mbpps_other_prompts():
     assert older.instruction("Mbpp/3") == f"{text}\n{mbpp.SENTENCE}\n```python\nassert is_not_prime(2) == False\n```"
     assert older.prompt("Mbpp/3").endswith("### Response\n\n```python") and older.stop == ("\n```",)
     assert older.solution("Mbpp/3", "\nx = 1\n```\nor\n```python\ny = 2\n```\n") == "x = 1\n"
-    official = load_benchmark("mbpp+", file, raw_prompt="official")
-    assert official.raw_prompt("Mbpp/3") == f"\n{text}assert is_not_prime(2) == False\n"
-    for task, problem in official.problems.items():
-        asked = official.raw_prompt(task)
-        assert f'"""{asked}"""\n' == problem["prompt"] == older.raw_prompt(task)
-        assert official.raw_solution(task, "x = 1\ndef f():") == f"{problem['prompt']}x = 1"
+    plain = load_benchmark("mbpp+", file)
+    assert plain.raw_prompt("Mbpp/3", "official") == f"\n{text}assert is_not_prime(2) == False\n"
+    for task, problem in plain.problems.items():
+        asked = plain.raw_prompt(task, "official")
+        assert f'"""{asked}"""\n' == problem["prompt"] == older.raw_prompt(task, "unstripped")
+        assert plain.raw_solution(task, "x = 1\ndef f():") == f"{problem['prompt']}x = 1"
 
 
 @pytest.mark.shared
@@ -506,7 +506,9 @@ def test_evoeval_is_graded_by_its_rules_and_called_unpinned(tmp_path):
     samples = grade_solutions(scored, codes)
     assert [s["base"] for s in samples] == ["pass", "fail", "pass", "fail", "pass", "pass", "pass"]
     assert samples[3]["failing_input"] == "[1, 2], 3"
-    assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.raw_prompt("EvoEval/10")
+    assert score(scored, samples, 10, 0)["version"] == "version unpinned" and scored.raw_prompt(
+        "EvoEval/10", "unstripped"
+    )
     with pytest.raises(StudyError, match="without canonical_solution"):
         kept.write_text('{"task_id": "EvoEval/1", "prompt": "", "entry_point": "f"}\n')
         load_benchmark("evoeval-difficult", kept)

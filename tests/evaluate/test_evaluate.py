@@ -18,7 +18,6 @@ from lib.train.template import render_prompt
 
 HUMANEVAL = humaneval.load()
 STARCODER2 = load_benchmark("humaneval", protocol="starcoder2")
-OFFICIAL = load_benchmark("humaneval", raw_prompt="official")
 
 
 def answer(problem, body=None):
@@ -82,7 +81,7 @@ def test_starcoder2s_protocol_leaves_the_body_to_write():
     for task, problem in HUMANEVAL.problems.items():
         opened = f"\n```python\n{problem['prompt'].strip()}"
         assert STARCODER2.prompt(task) == render_prompt(HUMANEVAL.instruction(task)) + opened
-        assert STARCODER2.raw_prompt(task) == problem["prompt"]
+        assert STARCODER2.raw_prompt(task, "unstripped") == problem["prompt"]
     some = dict(list(HUMANEVAL.problems.items())[::20])
     answers = {task: f"\n{problem['canonical_solution']}```\nassert False\n```" for task, problem in some.items()}
     assert [s["task_id"] for s in grade(STARCODER2, answers) if not s["passed"]] == []
@@ -93,11 +92,11 @@ def test_starcoder2s_protocol_leaves_the_body_to_write():
 def test_the_official_raw_prompt_has_no_line_breaks_around_it():
     """And its continuation is put under the prompt as it is in the file: nothing else differs."""
     for task, problem in HUMANEVAL.problems.items():
-        asked = OFFICIAL.raw_prompt(task)
-        assert asked == problem["prompt"].strip() and asked + "\n" == HUMANEVAL.raw_prompt(task).lstrip()
-        assert OFFICIAL.prompt(task) == HUMANEVAL.prompt(task)
+        asked = HUMANEVAL.raw_prompt(task, "official")
+        assert asked == problem["prompt"].strip()
+        assert asked + "\n" == HUMANEVAL.raw_prompt(task, "unstripped").lstrip()
     text = "\n" + HUMANEVAL.problems["HumanEval/0"]["canonical_solution"]
-    (sample,) = grade(OFFICIAL, {"HumanEval/0": text + "\ndef main():\n    return 1 /"}, raw=True)
+    (sample,) = grade(HUMANEVAL, {"HumanEval/0": text + "\ndef main():\n    return 1 /"}, raw=True)
     assert sample["passed"] and sample["solution"] == HUMANEVAL.problems["HumanEval/0"]["prompt"] + text
 
 
@@ -105,7 +104,6 @@ def test_the_official_raw_prompt_has_no_line_breaks_around_it():
     ("name", "how", "complaint"),
     [
         ("humaneval", {"protocol": "paperr"}, "PROTOCOL='paperr' is unknown; choose paper or starcoder2"),
-        ("humaneval", {"raw_prompt": ""}, "RAW_PROMPT='' is unknown; choose official or unstripped"),
         ("humaneval@v0.1.9", {}, "humaneval@v0.1.9: humaneval has one version only; leave out @v0.1.9"),
         ("humaneval+@v9", {}, "humaneval\\+ has no version 'v9'; choose v0.1.10 or v0.1.9"),
         ("mbpp@0.1.0", {}, "mbpp has no version '0.1.0'; choose v0.2.0 or v0.1.0"),
@@ -148,7 +146,7 @@ def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
         ] * 2
         one = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "greedy")["HumanEval/0"][0]["text"]
         assert one.startswith(f"0 at 0.0 until {STOP}") and one.endswith(RESPONSE_PREFIX)
-        raw = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw=True)["HumanEval/0"][0]["text"]
+        raw = ask(Parrot(), HUMANEVAL, tasks, 8, cache, "raw", raw="unstripped")["HumanEval/0"][0]["text"]
         assert str(RAW_STOP) in raw and raw.endswith(HUMANEVAL.problems["HumanEval/0"]["prompt"][-20:])
         older = ask(Parrot(), STARCODER2, tasks, 8, cache, "older")["HumanEval/0"][0]["text"]
         assert f"until {STARCODER2_STOP} after" in older

@@ -25,7 +25,8 @@ from lib.runner.plan import hardware, known, memory, prompts, work
 from lib.runner.profiles import FOLDER, load_profile
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-AT_HOME = ("smoke", "laptop", "experiments", "experiments-full", "experiments-teacher")  # the profiles whose models need no hub and no GPU
+# The profiles whose models need no hub and no GPU.
+AT_HOME = ("smoke", "laptop", "experiments", "experiments-full", "experiments-teacher")
 ELSEWHERE = "the hub does not answer"
 SYNTHESIS, FILTERING, TRAINING, EVALUATION = "02_self_oss_instruct", "03_execution_filtering", "04_sft", "05_evaluation"
 
@@ -62,7 +63,7 @@ def test_every_profile_is_planned_here_and_says_what_stops_it(profile: str, caps
     plan = planned(profile)
     command.show(plan, 2.5)
     said = capsys.readouterr().out
-    for name in dict.fromkeys(one.name for models in plan.models.values() for one in models):
+    for name in dict.fromkeys(one.name for loaded in plan.models.values() for one in loaded):
         assert f"{name}: {shape_of(published()[name]['config']).parameters / 1e9:.2f} B parameters" in said
     assert "read in data/models.yaml" in said and "estimated, 3 characters each" in said
     assert all(f" {kind} " in said for kind in ("concepts", "instruction", "response", "evaluation", "judge"))
@@ -93,7 +94,7 @@ def test_a_teacher_answers_the_tasks_and_writes_none() -> None:
     assert [known.name for known in taught.models[SYNTHESIS]] == [
         f"qwen2.5-coder-{size}b-instruct" for size in ("0.5", "1.5")
     ]
-    slower = {name: taught_one / rates["experiments"][name] for name, taught_one in rates["experiments-teacher"].items()}
+    slower = {name: rate / rates["experiments"][name] for name, rate in rates["experiments-teacher"].items()}
     assert slower["concepts"] == slower["instruction"] == 1 and slower["response"] > 2
 
 

@@ -133,13 +133,16 @@ def test_the_reference_replays_to_its_own_records(runner, problems):
     """The recorded study, tuned model and evaluation included, comes out again without a model."""
     evaluation = only("evaluation")
     # What tests are worth is not compared.
-    sections = {only("filtering"): {"MUTANTS": 0}, evaluation: {"N_PROBLEMS": problems}}
+    sections = {
+        only("filtering"): {"MUTANTS": 0},
+        evaluation: {"N_PROBLEMS": dict.fromkeys(("humaneval", "humaneval+", "mbpp+"), problems)},
+    }
     profile = runner.profile("again", sections)
     runner.run("study", "--profile", profile, "--engine", "replay", "--run", "again")
     checks = {(check.stage, check.what): check for check in verify(runner.runs / "again", LAPTOP)}
     assert not [check for check in checks.values() if check.mark == WRONG]
     compared = [key for key in checks if key[1].endswith(".jsonl") or key[1] in ("completions", "files", "funnel")]
-    assert len(compared) == 5 + 5 + 3 + 6 + 3  # a check gone silent would be none
+    assert len(compared) == 5 + 5 + 3 + 6 + 9  # a check gone silent would be none
     if problems:  # then the evaluation has fewer completions and another funnel: its verdicts are compared alone
         compared = [key for key in compared if key[0] != evaluation or key[1].startswith("samples")]
     assert [checks[key].said for key in compared if checks[key].mark != OK] == []

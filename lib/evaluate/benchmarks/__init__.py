@@ -1,6 +1,6 @@
 """The benchmarks by name, one module each, and the two protocols by which they are asked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,26 +22,21 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
 VERSIONED: dict[str, Mapping[str, str]] = {"humaneval+": humaneval_plus.PINS, "mbpp": mbpp.PINS, "mbpp+": mbpp.PINS}
 
 
-def load_benchmark(
-    name: str, path: str | Path | None = None, protocol: str = "paper", raw_prompt: str = "unstripped"
-) -> Benchmark:
+def load_benchmark(name: str, path: str | Path | None = None, protocol: str = "paper") -> Benchmark:
     """Return the benchmark of this name, from a path or from where it is found (`lib.evaluate.data.locate`).
 
     A name may have a version, such as humaneval+@v0.1.9; without it the newest that is found is taken. `protocol` says
     how the benchmark is asked in the template, and how an answer is read: "paper", or "starcoder2" as the authors
-    of StarCoder2-Instruct did. `raw_prompt` says what a base model continues: the "official" text, in which HumanEval's
-    prompt has no line breaks around it and MBPP's no quotes, or the "unstripped" one of the file.
+    of StarCoder2-Instruct did.
 
-    StudyError for an unknown name, version, protocol or raw prompt and a file that is not the pinned one, Missing (a
+    StudyError for an unknown name, version or protocol and a file that is not the pinned one, Missing (a
     StudyError) when there is none.
     """
     plain, version = named(name)
-    check("PROTOCOL", protocol, Functions.protocols)  # before a file is looked for
-    check("RAW_PROMPT", raw_prompt, Functions.raw_prompts)
+    check_protocol(protocol, Functions)  # before a file is looked for
     found = BENCHMARKS[plain](path, version) if version else BENCHMARKS[plain](path)
-    check("PROTOCOL", protocol, found.protocols)
-    check("RAW_PROMPT", raw_prompt, found.raw_prompts)
-    found.choose_prompts(protocol, raw_prompt)
+    check_protocol(protocol, found)
+    found.choose_protocol(protocol)
     return found
 
 
@@ -57,7 +52,7 @@ def named(name: str) -> tuple[str, str]:
     return plain, version
 
 
-def check(parameter: str, value: str, choices: Sequence[str]) -> None:
-    """Raise StudyError when a parameter of notebook 05 is none of the choices."""
-    if value not in choices:
-        raise StudyError(f"{parameter}={value!r} is unknown; choose {' or '.join(choices)}")
+def check_protocol(protocol: str, asked: Benchmark | type[Benchmark]) -> None:
+    """Raise StudyError when a benchmark, or a kind of them, cannot be asked by a protocol."""
+    if protocol not in asked.protocols:
+        raise StudyError(f"PROTOCOL={protocol!r} is unknown; choose {' or '.join(asked.protocols)}")

@@ -26,9 +26,9 @@ class Functions(Benchmark):
     protocols, raw_prompts = ("paper", "starcoder2"), ("official", "unstripped")
     between = ""
 
-    def choose_prompts(self, protocol: str, raw_prompt: str) -> None:
+    def choose_protocol(self, protocol: str) -> None:
         """Also set where an answer ends."""
-        super().choose_prompts(protocol, raw_prompt)
+        super().choose_protocol(protocol)
         self.stop = STARCODER2_STOP if protocol == "starcoder2" else STOP
 
     def instruction(self, task: str) -> str:
@@ -46,8 +46,8 @@ class Functions(Benchmark):
     def prompt(self, task: str) -> str:
         return render_prompt(self.instruction(task)) + self.opening(task)
 
-    def raw_prompt(self, task: str) -> str:
-        return self.official_prompt(task) if self.raw_form == "official" else self.problems[task]["prompt"]
+    def raw_prompt(self, task: str, form: str) -> str:
+        return self.official_prompt(task) if form == "official" else self.problems[task]["prompt"]
 
     def raw_solution(self, task: str, completion: str) -> str:
         """What continues a raw prompt is put under the file's prompt, whichever was asked with, as EvalPlus does."""

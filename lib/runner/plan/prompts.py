@@ -109,8 +109,7 @@ def dealt(exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> l
 
 def evaluation(values: Mapping[str, Any]) -> Kind:
     """Return the prompts of HumanEval, which stand for those of all benchmarks: the others may not be at hand."""
-    how = {name.lower(): values[name] for name in ("PROTOCOL", "RAW_PROMPT")}
-    benchmark = evaluate.load_benchmark("humaneval", values["DATA"] or None, **how)
+    benchmark = evaluate.load_benchmark("humaneval", values["DATA"] or None, values["PROTOCOL"])
     asked = [benchmark.prompt(task) for task in benchmark.problems]
     answers = [f"\n{benchmark.canonical(task)}\n```\n" for task in benchmark.problems]
     return Kind(only("evaluation"), "evaluation", asked, answers, values["MAX_TOKENS"])
