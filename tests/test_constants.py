@@ -1,6 +1,6 @@
 """The constants of the paper and of its official code: whoever changes one fails a test that names its source.
 
-The profiles' values are in test_profiles.py.
+The profiles' values are in runner/test_bases.py.
 """
 
 import importlib
@@ -134,8 +134,6 @@ CONSTANTS = [
     # 05 evaluation
     ("answers to a problem", "05_evaluation: SAMPLES", 1, "the paper's checklist, item 7: greedy"),
     ("temperature", "05_evaluation: TEMPERATURE", 0.0, "the paper's checklist, item 7: greedy"),
-    ("fewer problems of", "05_evaluation: N_PROBLEMS", {}, "Table 1"),
-    ("the base model's own prompt", "05_evaluation: RAW_PROMPTS", ["official"], "evaluation/text2code_vllm.py"),
     ("start of an answer", "evaluate.benchmark: RESPONSE_PREFIX", "```python", "evaluation/text2code_vllm.py"),
     ("stop", "evaluate.benchmark: STOP", ("\n```\n",), "evaluation/text2code_vllm.py"),
     ("stop, older", "evaluate.benchmark: STARCODER2_STOP", ("\n```",), "evaluation/text2code.py, older"),
@@ -265,6 +263,7 @@ def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
     values, engine = load_profile("paper")["05_evaluation"], Asked("    return 1")
     benchmark = evaluate.load_benchmark("humaneval", protocol=values["PROTOCOL"])
+    assert values["RAW_PROMPTS"] == ["official"] and values["N_PROBLEMS"] == 0  # all
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
     for raw in ("", *values["RAW_PROMPTS"]):
         evaluate.ask(engine, benchmark, ["HumanEval/0"], values["MAX_TOKENS"], cache, "asked", raw=raw, **how)

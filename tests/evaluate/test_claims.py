@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from lib.core.notebooks import parameter_defaults
 from lib.core.paths import ROOT
 from lib.evaluate import claims, data
 from lib.evaluate.benchmarks import BENCHMARKS
+from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.claims import FAILS, HOLDS, INCONCLUSIVE, RAW
 
 PAPER = claims.read_claims()
@@ -254,13 +254,13 @@ def test_the_reference_is_judged_and_printed():
 
 
 def test_every_claim_is_well_formed():
-    assert claims.ASKED.keys() <= parameter_defaults("05_evaluation").keys()
+    choices = {"PROTOCOL": Functions.protocols, "DATA": (claims.OWN, claims.OTHERS)}
     assert PAPER["versions"].keys() <= data.EVALPLUS.keys()
     for claim in PAPER["claims"]:
         assert claim.keys() <= {"id", "claim", "table", "better", "worse", "needs", "untested", "values"}
         assert ("untested" in claim) != ("better" in claim)
         assert claim["values"] or claim["table"] == "not in the paper"
-        assert claim.get("needs", {}).keys() <= claims.ASKED.keys()
+        assert all(value in choices[name] for name, value in claim.get("needs", {}).items())
         of_tuned = claim["id"].endswith("-value") and claim.get("better") == "after"
         for value in claim["values"]:
             sides = value.keys() - {"model", "base", "benchmark", "examples"}

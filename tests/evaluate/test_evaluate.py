@@ -216,8 +216,9 @@ def test_the_chosen_part_is_fixed_and_nested():
     """A smaller part of the benchmark is the beginning of a larger one; the seed decides which."""
     assert HUMANEVAL.choose(164, 0)[:40] == HUMANEVAL.choose(40, 0) != HUMANEVAL.choose(40, 1)
     assert sorted(HUMANEVAL.choose(164, 3)) == sorted(HUMANEVAL.problems)
+    assert HUMANEVAL.choose(165, 3) == HUMANEVAL.choose(164, 3)  # one bound for benchmarks of several sizes
     with pytest.raises(StudyError, match="1 to 164"):
-        HUMANEVAL.choose(165, 0)
+        HUMANEVAL.choose(0, 0)
 
 
 def test_an_altered_benchmark_is_refused_with_both_hashes(tmp_path):

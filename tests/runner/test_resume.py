@@ -128,14 +128,14 @@ def test_stage_03_resumes_after_each_signal_with_identical_records(runner):
 
 
 @pytest.mark.longest
-@pytest.mark.parametrize("problems", [40, pytest.param(0, marks=pytest.mark.slow)])  # 0: all
+@pytest.mark.parametrize("problems", [40, pytest.param(164, marks=pytest.mark.slow)])  # 164: all that are recorded
 def test_the_reference_replays_to_its_own_records(runner, problems):
     """The recorded study, tuned model and evaluation included, comes out again without a model."""
     evaluation = only("evaluation")
     # What tests are worth is not compared.
     sections = {
         only("filtering"): {"MUTANTS": 0},
-        evaluation: {"N_PROBLEMS": dict.fromkeys(("humaneval", "humaneval+", "mbpp+"), problems)},
+        evaluation: {"N_PROBLEMS": problems},
     }
     profile = runner.profile("again", sections)
     runner.run("study", "--profile", profile, "--engine", "replay", "--run", "again")
@@ -143,7 +143,7 @@ def test_the_reference_replays_to_its_own_records(runner, problems):
     assert not [check for check in checks.values() if check.mark == WRONG]
     compared = [key for key in checks if key[1].endswith(".jsonl") or key[1] in ("completions", "files", "funnel")]
     assert len(compared) == 5 + 5 + 3 + 6 + 9  # a check gone silent would be none
-    if problems:  # then the evaluation has fewer completions and another funnel: its verdicts are compared alone
+    if problems == 40:  # then the evaluation has fewer completions and another funnel: its verdicts are compared alone
         compared = [key for key in compared if key[0] != evaluation or key[1].startswith("samples")]
     assert [checks[key].said for key in compared if checks[key].mark != OK] == []
     for stage in STAGES:

@@ -60,13 +60,9 @@ def judged(values: Mapping[str, Any]) -> float:
 
 def evaluated(values: Mapping[str, Any]) -> float:
     """Return how many prompts the benchmarks have for the models before and after, and the raw ones."""
-    asked: dict[str, int] = {}  # HumanEval+ asks what HumanEval asks
-    bounds = {name.partition("@")[0]: n for name, n in values["N_PROBLEMS"].items()}
-    for name in (name.partition("@")[0] for name in values["BENCHMARKS"]):
-        plain = name.removesuffix("+")
-        of = PROBLEMS.get(plain, EVOEVAL)
-        asked[plain] = max(asked.get(plain, 0), min(of, bounds.get(name) or of))
-    return (2 + len(values["RAW_PROMPTS"])) * sum(asked.values())
+    names = {name.partition("@")[0].removesuffix("+") for name in values["BENCHMARKS"]}
+    problems = [PROBLEMS.get(name, EVOEVAL) for name in names]
+    return (2 + len(values["RAW_PROMPTS"])) * sum(min(n, values["N_PROBLEMS"] or n) for n in problems)
 
 
 def examples(seeds: float) -> float:
