@@ -1,10 +1,10 @@
-"""The command of experiments: `python -m lib.experiment plan|run|choose|compare [--plan FILE] [--out FOLDER]`."""
+"""The commands of experiments: `python -m lib.experiment plan`, `run`, `choose`, `compare`, `record` or `verify`."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lib.core.cli import command
+from lib.core.cli import FAILED, command
 from lib.core.paths import ROOT, runs_folder, shown
 from lib.core.records import StudyError, write_text
 from lib.experiment.compare import VALIDATION, arms_of, compare, in_words, rates, scores_of
@@ -14,6 +14,7 @@ from lib.experiment.plan import UNTRAINED, Plan
 from lib.experiment.plan_file import PLAN, fill, read_plan
 from lib.experiment.pool import read_pool
 from lib.experiment.power import detectable, spread, within
+from lib.experiment.records import record, verify
 from lib.experiment.run import run
 
 
@@ -82,10 +83,19 @@ def answer(plan: Plan, out: Path) -> None:
     print(said)
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Do what the command line says."""
+def agreement(out: Path) -> int:
+    """Print whether the arms run here agree with the recorded ones, one line per check; return the exit status."""
+    checks = verify(out)
+    for check in checks:
+        print(f"{'ok' if check.fits else '!!'}  {check.arm:<22}  {check.what}: {check.said}")
+    print(f"{len(checks)} checks of arms in {shown(out)} against the recorded ones")
+    return FAILED if not all(check.fits for check in checks) else 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lib.experiment", description=__doc__)
-    parser.add_argument("what", choices=("plan", "run", "choose", "compare"))
+    parser.add_argument("what", choices=("plan", "run", "choose", "compare", "record", "verify"))
     parser.add_argument("--plan", type=Path, default=PLAN)
     parser.add_argument("--out", type=Path, help=f"by default {shown(runs_folder())}/experiments/arms")
     parser.add_argument("--arms", default="", help="names of the plan, with commas, or grid; all when left out")
@@ -102,6 +112,11 @@ def main(words: Sequence[str] | None = None) -> None:
             answer(plan, out)
         case "run":
             run(plan, [name for name in given.arms.split(",") if name], out, given.keep_weights)
+        case "record":
+            print(*map(shown, record(out)), sep="\n")
+        case "verify":
+            return agreement(out)
+    return 0
 
 
 if __name__ == "__main__":

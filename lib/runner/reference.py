@@ -63,9 +63,9 @@ def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ())
         copy(source / "manifest.json", fresh / stage / "manifest.json")
     if target.exists():
         shutil.rmtree(target)
-    write_text(fresh / PACE, json.dumps({"seconds": round(seconds(), 4)}) + "\n")
     fresh.rename(target)
     if target.name == "laptop":
+        write_text(target / PACE, json.dumps({"seconds": round(seconds(), 4)}) + "\n")
         copy_figures(run, names)
     return target
 

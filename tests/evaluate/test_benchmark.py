@@ -207,7 +207,8 @@ def test_anybodys_samples_of_any_benchmark_are_graded(
     """A completion is read as the benchmark reads a model's; measures are printed, columns written."""
     monkeypatch.setitem(benchmarks.BENCHMARKS, "own", lambda path: OWN)
     monkeypatch.setitem(benchmarks.BENCHMARKS, "steps", lambda path: STEPS)
-    rows = [{"task_id": "double", "completion": RIGHT["double"]}, {"task_id": "square", "solution": RIGHT["double"]}]
+    doubled = RIGHT["double"].partition("```")[0]
+    rows = [{"task_id": "double", "completion": RIGHT["double"]}, {"task_id": "square", "solution": doubled}]
     said, lines = graded("own", rows, tmp_path, monkeypatch, capsys)
     assert [(line["task_id"], line["passed"], line["base"]) for line in lines] == [
         ("double", True, "pass"),

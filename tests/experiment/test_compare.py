@@ -1,16 +1,18 @@
 """Comparisons: pairing, Holm, verdicts by the plan's words, controls first, the untrained arm, the figure."""
 
 import json
+import shutil
 
 import pytest
 import yaml
 
-from lib.core.records import StudyError
+from lib.core.records import StudyError, write_records
 from lib.experiment.__main__ import choose
 from lib.experiment.compare import compare, controls_in_words, difference, in_words
 from lib.experiment.figures import differences
 from lib.experiment.plan import Cell
 from lib.experiment.plan_file import fill, read_plan
+from lib.experiment.records import record, verify
 
 STYLE = {"words": 20.0, "comments": 0.5, "docstrings": 0.25}
 
@@ -53,6 +55,40 @@ def test_the_controls_come_first_then_each_question_beside_the_paper(plan, tmp_p
     assert "- Do passing ones? Yes." in said and "+33.3, +30.0" in said
     figure = differences([result["controls"], first], "Differences")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["teacher − shuffled", "passing − failing"]
+
+
+def test_arms_are_recorded_without_texts_and_a_second_run_is_held_against_them(tmp_path) -> None:
+    out, target = tmp_path / "arms", tmp_path / "recorded"
+    with pytest.raises(StudyError, match="has no scored arm: run `make arms` first"):
+        record(out, target)
+    for seed, count in ((1, 40), (2, 41), (3, 42)):
+        write_scores(out, "passing", seed, count)
+        rows = [{"id": "0", "held_out_loss": 1.0}, {"id": "1", "held_out_loss": 0.5}]
+        write_records(out / "passing" / str(seed) / "log.jsonl", rows)
+        (out / "passing" / str(seed) / "completions.jsonl").write_text("{}\n")
+    write_records(out / "validation.jsonl", [{"id": "task", "tests": "a"}])
+    assert [path.name for path in record(out, target)] == ["1", "2", "3"]
+    kept = {path.name for path in (target / "passing" / "1").iterdir()}
+    assert kept == {"arm.json", "scores.json", "log.jsonl.gz"}
+    first = [(check.arm, check.what, check.fits) for check in verify(out, target)]
+    assert first == [(f"passing/{n}", what, True) for n in (1, 2, 3) for what in ("held-out loss", "solved")]
+
+    for folder in (out / "passing" / str(seed) for seed in (1, 2, 3)):
+        shutil.rmtree(folder)
+    write_scores(out, "passing", 1, 20)  # solves far fewer
+    write_scores(out, "passing", 2, 41)
+    write_records(out / "passing" / "2" / "log.jsonl", [{"id": "1", "held_out_loss": 0.52}])
+    write_scores(out, "passing", 3, 42)
+    (out / "passing" / "3" / "arm.json").write_text(json.dumps({"id": "another"}))
+    write_scores(out, "failing", 1, 3)  # not recorded
+    again = {(check.arm, check.what): check.fits for check in verify(out, target)}
+    assert again == {
+        ("passing/1", "solved"): False, ("passing/2", "held-out loss"): False, ("passing/2", "solved"): True,
+        ("passing/3", "arm"): False,
+    }  # fmt: skip
+    write_records(out / "validation.jsonl", [{"id": "task", "tests": "b"}])
+    with pytest.raises(StudyError, match="is another validation set: delete the records of its arms first"):
+        record(out, target)
 
 
 def test_controls_that_do_not_part_are_said_before_all_else(plan, tmp_path) -> None:

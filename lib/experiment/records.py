@@ -1,0 +1,92 @@
+"""The recorded arms in `data/reference/arms`: what is kept of an arm, and whether a second run of it agrees."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from lib.core.paths import ROOT, shown
+from lib.core.records import Record, StudyError, read_records, write_records
+from lib.experiment.compare import VALIDATION, difference
+from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES
+from lib.experiment.pool import read_json
+
+RECORDED = ROOT / "data" / "reference" / "arms"
+WHOLE = (ARM, "training.json", SCORES)  # copied as they are; tables are gzipped
+TABLES = (DATASET, "log.jsonl", "verdicts.jsonl")
+LOSS = 0.02  # by which a held-out loss may differ, as a fraction: sums are in another order on another processor
+
+
+class Check(NamedTuple):
+    """One line: whether `what` of an arm is as recorded, and its figures."""
+
+    fits: bool
+    arm: str
+    what: str
+    said: str
+
+
+def scored(out: Path) -> list[Path]:
+    """Return the folders of the arms that are scored, in the order of their names."""
+    return sorted(path.parent for path in out.glob(f"*/*/{SCORES}"))
+
+
+def record(out: Path, target: Path = RECORDED) -> list[Path]:
+    """Copy the records of all scored arms, without weights and texts of answers; return the arms' folders there.
+
+    StudyError when none is scored, and when another validation set is recorded: arms on two of them cannot be compared.
+    """
+    found = scored(out)
+    if not found:
+        raise StudyError(f"{shown(out)} has no scored arm: run `make arms` first")
+    held_out = read_records(out / HELD_OUT)
+    recorded = target / f"{HELD_OUT}.gz"
+    if recorded.is_file() and read_records(recorded) != held_out:
+        raise StudyError(f"{shown(recorded)} is another validation set: delete the records of its arms first")
+    write_records(recorded, held_out)
+    for folder in found:
+        place = target / folder.relative_to(out)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in (name for name in TABLES if (folder / name).is_file()):
+            write_records(place / f"{name}.gz", read_records(folder / name))
+        for name in (name for name in WHOLE if (folder / name).is_file()):
+            shutil.copyfile(folder / name, place / name)
+    return [target / folder.relative_to(out) for folder in found]
+
+
+def last_loss(folder: Path) -> float | None:
+    """Return an arm's last loss on held-out examples; None where nothing was trained."""
+    log = next((path for path in (folder / "log.jsonl", folder / "log.jsonl.gz") if path.is_file()), None)
+    losses = [row["held_out_loss"] for row in read_records(log) if "held_out_loss" in row] if log else []
+    return losses[-1] if losses else None
+
+
+def verify(out: Path, recorded: Path = RECORDED) -> list[Check]:
+    """Return the checks of every scored arm that is also recorded.
+
+    It must be the same arm; its last held-out loss must be within LOSS of the recorded one; and what it solves more or
+    less on the benchmarks (a cell of the grid: on the validation set) must have an interval that includes 0.
+    """
+    checks = []
+    for folder in scored(out):
+        name = folder.relative_to(out).as_posix()
+        there = recorded / name
+        if not (there / SCORES).is_file():
+            continue
+        if read_json(folder / ARM)["id"] != read_json(there / ARM)["id"]:
+            checks.append(Check(False, name, "arm", f"is of another plan, pool or model than {shown(there)}"))
+            continue
+        if (loss := last_loss(folder)) is not None:
+            theirs = last_loss(there) or 0.0
+            fits = abs(loss - theirs) <= LOSS * theirs
+            checks.append(Check(fits, name, "held-out loss", f"{loss:.4f}, {theirs:.4f} there"))
+        checks.append(solved(name, read_json(folder / SCORES), read_json(there / SCORES)))
+    return checks
+
+
+def solved(name: str, ours: Record, theirs: Record) -> Check:
+    """Return the check of what an arm solved, problem by problem, against the recorded one."""
+    found = difference([ours], [theirs], VALIDATION if list(ours["sets"]) == [VALIDATION] else "")
+    said = f"{100 * found['difference']:+.1f} points ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
+    return Check(
+        found["low"] <= 0 <= found["high"], name, "solved", f"{said} beside the recorded run, n = {found['n']}"
+    )
