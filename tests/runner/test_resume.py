@@ -16,6 +16,7 @@ from lib.core.paths import ROOT
 from lib.core.study import STAGES, only
 from lib.runner.verify import OK, WRONG, verify
 
+SHARED = ROOT.parent / "shared"
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 
@@ -127,10 +128,12 @@ def test_stage_03_resumes_after_each_signal_with_identical_records(runner):
         assert (folder / name).read_bytes() == (whole / name).read_bytes() != b""
 
 
+@pytest.mark.shared
 @pytest.mark.longest
 @pytest.mark.parametrize("problems", [40, pytest.param(164, marks=pytest.mark.slow)])  # 164: all that are recorded
-def test_the_reference_replays_to_its_own_records(runner, problems):
+def test_the_reference_replays_to_its_own_records(runner, problems, monkeypatch):
     """The recorded study, tuned model and evaluation included, comes out again without a model."""
+    monkeypatch.setenv("STUDY_BENCHMARKS", str(SHARED / "benchmarks"))  # a user has these files from the hub
     evaluation = only("evaluation")
     # What tests are worth is not compared.
     sections = {
