@@ -44,8 +44,10 @@ def python() -> str:
     """Return a Python of the wanted version; exits with what to do when there is none."""
     for found in (os.environ.get("PYTHON311"), sys.executable, shutil.which(f"python{WANTED}")):
         asked = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
-        if found and subprocess.run([found, "-c", asked], capture_output=True, text=True).stdout.strip() == WANTED:
-            return found
+        if found and shutil.which(found):
+            said = subprocess.run([found, "-c", asked], capture_output=True, text=True).stdout
+            if said.strip() == WANTED:
+                return found
     sys.exit(f"benchmark-env: the locks have wheels for Python {WANTED}, and there is none here: {REMEDY}")
 
 

@@ -139,9 +139,8 @@ def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], t
     for place, (before, after) in enumerate(pairwise(values), 1):
         low, high = (100 * end for end in steps[place - 1])
         axes.barh(place, after - before, left=before, color=PALETTE["main"], height=0.55)
-        axes.errorbar(
-            after, place, xerr=[[after - before - low], [high - after + before]], color="black", capsize=4, lw=1.5
-        )
+        arms = [[max(0.0, after - before - low)], [max(0.0, high - after + before)]]
+        axes.errorbar(after, place, xerr=arms, color="black", capsize=4, lw=1.5)
         axes.text(before + max(high, 0.0) + 0.8, place, f"{after - before:+.1f} → {after:.1f}", va="center", fontsize=9)
         axes.plot([before, before], [place - 1, place], color=PALETTE["grey"], lw=1, ls=":")
     axes.set_yticks(range(len(labels)), labels)

@@ -62,7 +62,7 @@ STAGES = (
     ),
     Stage(
         "05_evaluation",
-        ("03_execution_filtering", "04_sft"),
+        ("02_self_oss_instruct", "03_execution_filtering", "04_sft"),
         ("data/benchmarks", "data/claims.yaml"),
         ("study", "evaluation"),
     ),

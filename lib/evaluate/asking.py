@@ -33,12 +33,14 @@ def ask(
     the sample's number, and each token is drawn from the likeliest that together have the probability `top_p`. Where a
     benchmark asks several times, all tasks are asked their first prompts, then their next, and a record is `together`.
 
-    StudyError for several samples at temperature 0, which would all be equal.
+    StudyError for several samples at temperature 0, which would all be equal, and for an unknown raw prompt.
     """
     if samples < 1 or (samples > 1 and temperature <= 0):
         raise StudyError(
             f"{samples} samples at temperature {temperature}: ask for 1, or for more at a temperature above 0"
         )
+    if raw and raw not in benchmark.raw_prompts:
+        raise StudyError(f"{benchmark.name} has no raw prompt {raw!r}; choose {' or '.join(benchmark.raw_prompts)}")
     stop = benchmark.raw_stop if raw else benchmark.stop
     answers: dict[Place, list[Record]] = {(task, sample): [] for task in tasks for sample in range(samples)}
 

@@ -183,7 +183,7 @@ class Benchmark:
     def choose(self, n: int, seed: int) -> list[str]:
         """Return the first n task ids of a seeded shuffle, all where there are fewer; StudyError for none."""
         if n < 1:
-            raise StudyError(f"N_PROBLEMS={n}: {self.name} has 1 to {len(self.problems)} problems to score")
+            raise StudyError(f"N_PROBLEMS={n}: score 1 or more of {self.name}'s {len(self.problems)} problems; 0: all")
         tasks = sorted(self.problems)
         random.Random(seed).shuffle(tasks)
         return tasks[:n]

@@ -22,21 +22,17 @@ def raw_labels(forms: Sequence[str]) -> dict[str, str]:
     return {RAW[form]: form for form in RAW if form in forms}
 
 
-def in_words(benchmark: str, start: float, steps: Sequence[Step]) -> str:
-    """Return what each step changed, from the pass@1 at the start (a fraction), and what the training's share is."""
+def in_words(benchmark: str, first: str, start: float, changes: Sequence[Step]) -> str:
+    """Return what each step changed, from the label `first` with its pass@1 (a fraction), and the training's share."""
     said = [
         f"{CHANGES[label]} {100 * step.difference:+.1f} (95 % interval {100 * step.low:+.1f} to {100 * step.high:+.1f})"
-        for label, step in steps
+        for label, step in changes
     ]
-    total, (_, training) = sum(step.difference for _, step in steps), steps[-1]
-    words = (
-        f"{benchmark}, pass@1 in percent: {100 * start:.1f}; {'; '.join(said)}; in the end {100 * (start + total):.1f}."
-    )
-    unclear = training.low <= 0 <= training.high
-    own = f"cannot be told from none with {training.n} problems" if unclear else f"is {100 * training.difference:+.1f}"
-    if len(steps) == 1:
-        return f"{words} The effect of the training {own}."
-    return (
-        f"{words} First against last, as the paper compares, makes {100 * total:+.1f} points; asked alike before and "
-        f"after, the effect of the training {own}."
-    )
+    total, (_, training) = sum(step.difference for _, step in changes), changes[-1]
+    end = 100 * (start + total)
+    words = f"{benchmark}, pass@1 in percent: {100 * start:.1f}; {'; '.join(said)}; in the end {end:.1f}."
+    if first == RAW["official"]:
+        words += f" The paper's comparison, of the first with the last, says {100 * total:+.1f} points."
+    if training.low <= 0 <= training.high:
+        return f"{words} What the training did is inconclusive with {training.n} problems."
+    return f"{words} The training itself is responsible for {100 * training.difference:+.1f} points."

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lib.core.paths import ROOT, shown
 from lib.core.records import Record, StudyError, read_records, write_records
+from lib.core.statistics import CONFIDENCE, holm
 from lib.experiment.compare import VALIDATION, difference
 from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES
 from lib.experiment.pool import read_json
@@ -64,9 +65,10 @@ def verify(out: Path, recorded: Path = RECORDED) -> list[Check]:
     """Return the checks of every scored arm that is also recorded.
 
     It must be the same arm; its last held-out loss must be within LOSS of the recorded one; and what it solves more or
-    less on the benchmarks (a cell of the grid: on the validation set) must have an interval that includes 0.
+    less on the benchmarks (a cell of the grid: on the validation set) must be inconclusive, by Holm's p over all arms.
+    StudyError when no scored arm is recorded.
     """
-    checks = []
+    checks, differences = list[Check](), dict[str, Record]()
     for folder in scored(out):
         name = folder.relative_to(out).as_posix()
         there = recorded / name
@@ -79,14 +81,16 @@ def verify(out: Path, recorded: Path = RECORDED) -> list[Check]:
             theirs = last_loss(there) or 0.0
             fits = abs(loss - theirs) <= LOSS * theirs
             checks.append(Check(fits, name, "held-out loss", f"{loss:.4f}, {theirs:.4f} there"))
-        checks.append(solved(name, read_json(folder / SCORES), read_json(there / SCORES)))
-    return checks
+        ours, theirs = read_json(folder / SCORES), read_json(there / SCORES)
+        differences[name] = difference([ours], [theirs], VALIDATION if list(ours["sets"]) == [VALIDATION] else "")
+    if not checks and not differences:
+        raise StudyError(f"{shown(out)} has no scored arm that is recorded: run one of {shown(recorded)} first")
+    adjusted = holm([found["p"] for found in differences.values()])
+    return checks + [solved(name, found, p) for (name, found), p in zip(differences.items(), adjusted, strict=True)]
 
 
-def solved(name: str, ours: Record, theirs: Record) -> Check:
+def solved(name: str, found: Record, p: float) -> Check:
     """Return the check of what an arm solved, problem by problem, against the recorded one."""
-    found = difference([ours], [theirs], VALIDATION if list(ours["sets"]) == [VALIDATION] else "")
     said = f"{100 * found['difference']:+.1f} points ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
-    return Check(
-        found["low"] <= 0 <= found["high"], name, "solved", f"{said} beside the recorded run, n = {found['n']}"
-    )
+    said += f", p = {p:.3f} (Holm) beside the recorded run, n = {found['n']}"
+    return Check(p > 1 - CONFIDENCE, name, "solved", said)

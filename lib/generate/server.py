@@ -101,8 +101,8 @@ class Server:
                 served = portal.call(self._models, url)
                 if self.model not in served:
                     raise StudyError(
-                        f"{url} serves {', '.join(served) or 'nothing'}; set MODEL (JUDGE in notebook 01) "
-                        f"to that, or serve {self.model!r} there"
+                        f"{url} serves {', '.join(served) or 'nothing'}; set MODEL (JUDGE in notebook 01, TEACHER "
+                        f"in 02 where there is one) to that, or serve {self.model!r} there"
                     )
                 if fault := changed(portal.call(self._round_trips, url)):
                     raise StudyError(

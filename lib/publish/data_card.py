@@ -37,11 +37,11 @@ CHOSEN = {
     "failing": "for each task, one answer is here that did not pass its own tests",
 }
 # Texts that the card and the Croissant metadata share; all others are in the template.
-TAGS = ["code", "python", "synthetic", "self-alignment"]
-MADE = """A model was shown pieces of real Python code. It named the concepts in each, made up a task from them (with
-DIRECT, from the code itself), and answered each task several times, with tests. A sandbox ran answers and tests."""
+TAGS = ["code", "python", "synthetic", "instruction-tuning"]
+MADE = """A model was shown pieces of real Python code. It named the concepts in each and made up a task from them (with
+DIRECT, from the code itself). Each task was answered several times, with tests. A sandbox ran answers and tests."""
 LIMITS = (
-    "Nobody has read the examples. Tests and answer are the same model's: the tests can be as wrong as the code.",
+    "Nobody has read the examples. Tests and answer are one model's: the tests can be as wrong as the code.",
     "English instructions and Python code only.",
     "The tasks resemble what their source code does. Category and difficulty are what was asked for, not assessed.",
     "The examples were not searched for personal data.",
@@ -53,22 +53,26 @@ SIZES = (
 )  # fmt: skip
 
 
-def writer(upstream: Mapping[str, Record]) -> str:
-    """Return the name of the model that answered the tasks."""
+def writers(upstream: Mapping[str, Record]) -> tuple[str, str]:
+    """Return the names of the model that wrote the tasks and of the one that answered them: itself or a teacher."""
     metrics = upstream[SYNTHESIS]["metrics"]
-    return metrics.get("teacher", metrics["model"])["name"]
+    return metrics["model"]["name"], metrics.get("teacher", metrics["model"])["name"]
 
 
 def title(upstream: Mapping[str, Record]) -> str:
     """Return the name of the data set."""
-    return f"Self-aligned Python tasks of {writer(upstream)}"
+    author, answering = writers(upstream)
+    if author == answering:
+        return f"Self-aligned Python tasks of {author}"
+    return f"Python tasks of {author}, answered by {answering}"
 
 
 def summary(n: int, upstream: Mapping[str, Record]) -> str:
     """Return a sentence on what the data are."""
-    name = writer(upstream)
+    author, answering = writers(upstream)
+    by = author if author == answering else f"{answering}; the tasks are by {author}"
     choice = CHOSEN[upstream[FILTERING]["parameters"]["CHOICE"]]
-    return f"{n:,} Python tasks with answers and tests, written by {name}; {choice}."
+    return f"{n:,} Python tasks with answers and tests, written by {by}; {choice}."
 
 
 def decontaminated(parameters: Record) -> bool:
@@ -122,7 +126,8 @@ def method(examples: Sequence[Record], model: Model, upstream: Mapping[str, Reco
     """Return which model wrote the examples and every parameter of SHOWN, each a row of a table."""
     revisions = sorted({example["model"] for example in examples})
     origin = {
-        "model": writer(upstream),
+        "model that wrote the tasks": writers(upstream)[0],
+        "model that answered them": writers(upstream)[1],
         "its revision": ", ".join(revisions),
         "its licence": model.licence if revisions == [model.revision] else "see the model's own card",
         "engine": ", ".join(sorted({example["engine"] for example in examples})),

@@ -1,6 +1,8 @@
-"""How long a reference's stages take on this machine, half or twice as fast as the one that recorded it perhaps."""
+"""How long a run takes on this machine, judged by the reference's run and by how fast both machines are."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -29,23 +31,32 @@ def seconds() -> float:
     return min(once() for _ in range(3))
 
 
-def beside(profile: str) -> float:
-    """Return how many times as long this machine takes as a profile's reference did; 1 where that is not known."""
+def beside(profile: str) -> float | None:
+    """Return how many times as long this machine takes as a profile's reference did; None where that is not known."""
     path = REFERENCES / profile / PACE
-    return seconds() / json.loads(path.read_text())["seconds"] if path.is_file() else 1.0
+    if not path.is_file():
+        return None
+    measure = [sys.executable, "-c", "from lib.runner.pace import seconds; print(seconds())"]  # torch goes with it
+    try:
+        here = subprocess.run(measure, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (subprocess.SubprocessError, OSError):
+        return None
+    return float(here) / json.loads(path.read_text())["seconds"]
 
 
-def outlook(names: Sequence[str], profile: str, slower: float) -> float | None:
+def outlook(names: Sequence[str], profile: str, slower: float | None) -> float | None:
     """Return the minutes that notebooks take here, `slower` times the reference's; None when it lacks one of them."""
     paths = [REFERENCES / profile / name / "manifest.json" for name in names]
     if not all(path.is_file() for path in paths):
         return None
-    return slower * sum(json.loads(path.read_text())["seconds"] for path in paths) / 60
+    return (slower or 1.0) * sum(json.loads(path.read_text())["seconds"] for path in paths) / 60
 
 
-def in_words(minutes: float, slower: float) -> str:
+def in_words(minutes: float, slower: float | None) -> str:
     """Say how long a whole run takes here, and what to do where that is longer than it is meant to be."""
-    said = f"about {minutes:.0f} min in all, {slower:.1f} times what it took where the reference was recorded"
+    said = f"about {minutes:.0f} min in all"
+    if slower is not None:
+        said += f", {slower:.1f} times what it took where the reference was recorded"
     if minutes <= LIMIT:
         return said
     return f"{said}; to stay below {LIMIT} min, close other programs, or lower N_SEEDS in a profile with BASE: laptop"

@@ -148,7 +148,7 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
     run = parameters[wanted[0].name]["RUN"]
     replay = options.get("ENGINE") == "replay"
     with locked(run_folder(run)):
-        prepared, slower = False, 1.0
+        prepared, slower = False, None
         for number, stage in enumerate(wanted, 1):
             name, place = stage.name, f"[{number}/{len(wanted)}]"
             reason = undone(run, name, parameters[name])
@@ -158,7 +158,7 @@ def run_stages(stages: Sequence[Stage], profile: str, options: dict[str, str]) -
             left = wanted[number - 1 :]
             if not prepared:
                 prepare(parameters, left)
-                prepared, slower = True, 1.0 if replay else pace.beside(profile)
+                prepared, slower = True, None if replay else pace.beside(profile)
             ahead = [each.name for each in left if each is stage or undone(run, each.name, parameters[each.name])]
             minutes = None if replay else pace.outlook(ahead, profile, slower)
             if ahead == [each.name for each in wanted] and minutes:

@@ -118,6 +118,11 @@ def test_changed_code_or_data_makes_a_stage_stale_and_is_named(runs, copy, file,
     assert undone("t", SEEDS, parameters(SEEDS)) == f"stale: {file} changed"
 
 
+def test_data_in_the_folders_of_a_stages_folder_is_read_by_it():
+    pools = {path.split("/")[2] for path in study.data_hashes(stage_of(TASKS)) if path.startswith("data/exemplars/")}
+    assert pools == {"full", "terse", "system.md"}
+
+
 def test_comments_docstrings_and_layout_make_nothing_stale(runs, copy):
     finished(SEEDS)
     path = copy / "lib/curate/order.py"

@@ -61,6 +61,8 @@ def test_arms_are_recorded_without_texts_and_a_second_run_is_held_against_them(t
     out, target = tmp_path / "arms", tmp_path / "recorded"
     with pytest.raises(StudyError, match="has no scored arm: run `make arms` first"):
         record(out, target)
+    with pytest.raises(StudyError, match="has no scored arm that is recorded: run one of"):
+        verify(out, target)
     for seed, count in ((1, 40), (2, 41), (3, 42)):
         write_scores(out, "passing", seed, count)
         rows = [{"id": "0", "held_out_loss": 1.0}, {"id": "1", "held_out_loss": 0.5}]
@@ -70,8 +72,8 @@ def test_arms_are_recorded_without_texts_and_a_second_run_is_held_against_them(t
     assert [path.name for path in record(out, target)] == ["1", "2", "3"]
     kept = {path.name for path in (target / "passing" / "1").iterdir()}
     assert kept == {"arm.json", "scores.json", "log.jsonl.gz"}
-    first = [(check.arm, check.what, check.fits) for check in verify(out, target)]
-    assert first == [(f"passing/{n}", what, True) for n in (1, 2, 3) for what in ("held-out loss", "solved")]
+    first = {(check.arm, check.what): check.fits for check in verify(out, target)}
+    assert first == {(f"passing/{n}", what): True for n in (1, 2, 3) for what in ("held-out loss", "solved")}
 
     for folder in (out / "passing" / str(seed) for seed in (1, 2, 3)):
         shutil.rmtree(folder)

@@ -139,6 +139,18 @@ def test_the_card_claims_no_passed_tests_and_no_licence_that_it_cannot_know(
     assert "| its licence | see the model's own card |" in (tmp_path / "dataset/README.md").read_text()
 
 
+def test_the_card_names_the_model_that_wrote_the_tasks_and_the_teacher_that_answered_them(tmp_path: Path) -> None:
+    second = UPSTREAM[STAGES[1]]
+    taught = second | {"metrics": second["metrics"] | {"teacher": {"name": "the-teacher", "revision": "r"}}}
+    write_dataset(tmp_path / "dataset", EXAMPLES, HELD_OUT, MODEL, UPSTREAM | {STAGES[1]: taught})
+    author = second["metrics"]["model"]["name"]
+    card, croissant = ((tmp_path / "dataset" / file).read_text() for file in ("README.md", "croissant.json"))
+    assert f"| model that wrote the tasks | {author} |" in card
+    assert "| model that answered them | the-teacher |" in card
+    for text in (card, croissant):
+        assert f"written by the-teacher; the tasks are by {author}" in text and "Self-aligned" not in text
+
+
 @pytest.mark.parametrize("options", [{}, {"decontaminate": False}])
 def test_the_card_says_whether_benchmarks_were_compared_by_the_parameters_alone(options: dict, tmp_path: Path) -> None:
     """The names of the funnel's steps are for readers and may change."""

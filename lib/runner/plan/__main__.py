@@ -167,7 +167,8 @@ def memory_rows(plan: Plan) -> list[list[str]]:
             cached = float(tokens * known.shape.cache_bytes(engines.parts))
             parts = [memory.engine_weights(known.shape, engines), 0.0, 0.0, cached, float(memory.ENGINE_SPARE)]
             what = f"engines: {engines.count} x {engines.parts}, cache of {tokens:,} tokens"
-        rows.append([stage, what, *(f"{part / GIB:.1f}" if part else "" for part in (*parts, sum(parts)))])
+        sizes = (f"{part / GIB:.1f}" if part else "" for part in (*parts, sum(parts)))
+        rows.append([stage, f"{known.name}: {what}", *sizes])
     return rows
 
 

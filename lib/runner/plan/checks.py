@@ -15,6 +15,7 @@ from lib.core.records import StudyError
 from lib.core.study import only
 from lib.corpora import HUB
 from lib.corpora.hub import NAME
+from lib.evaluate import steps
 from lib.generate.engines import ENGINES
 from lib.runner.doctor import existing
 from lib.runner.plan import memory
@@ -66,6 +67,7 @@ def check_names(parameters: Parameters, found: Findings) -> None:
         found.stops.append(f"{only('training')}: METHOD={training['METHOD']!r} is unknown; choose {', '.join(METHODS)}")
     for name in parameters[only("evaluation")]["BENCHMARKS"]:
         found.tried(evaluate.named, name)
+    found.tried(steps.raw_labels, parameters[only("evaluation")]["RAW_PROMPTS"])
 
 
 def check_engines(stage: str, known: Known, plan: Engines, where: Hardware, found: Findings) -> None:
