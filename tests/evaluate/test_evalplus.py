@@ -401,6 +401,15 @@ def test_humaneval_plus_is_found_in_evalpluss_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.shared
+def test_a_failing_input_that_json_has_no_type_for_is_text():
+    """The arguments of Mbpp/124 are complex numbers."""
+    scored = load_benchmark("mbpp+", SHARED / FILES["MBPP+ v0.2.0"][1])
+    (sample,) = grade(scored, {"Mbpp/124": "```python\ndef angle_complex(a, b):\n    return 'no'\n```"})
+    assert not sample["passed"] and sample["failing_input"].startswith("(") and "j" in sample["failing_input"]
+    json.dumps(sample)
+
+
+@pytest.mark.shared
 def test_mbpps_other_prompts():
     """StarCoder2-Instruct's has a sentence above the assertion; a base model gets the docstring without its quotes."""
     file = SHARED / FILES["MBPP+ v0.1.0"][1]

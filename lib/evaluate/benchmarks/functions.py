@@ -67,10 +67,14 @@ class Functions(Benchmark):
         return []
 
     def outcome(self, task: str, verdicts: Mapping[str, Record]) -> Outcome:
-        """Also with the failing input: None when it is not known, a long one's beginning as text."""
+        """Also with the failing input: None when it is not known, as text where JSON has no such type or it is long."""
         found = super().outcome(task, verdicts)
         given = self.inputs(task, found.part)
         failing = given[found.number] if found.number is not None and found.number < len(given) else None
-        if len(text := json.dumps(failing)) > INPUT_CHARACTERS:
+        try:
+            text = json.dumps(failing)
+        except TypeError:  # a complex number, a set
+            failing = text = repr(failing)
+        if len(text) > INPUT_CHARACTERS:
             failing = f"{text[:INPUT_CHARACTERS]} ..."
         return found._replace(values={**found.values, "failing_input": failing})
