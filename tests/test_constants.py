@@ -1,6 +1,6 @@
 """The constants of the paper and of its official code: whoever changes one fails a test that names its source.
 
-The profiles' values are in runner/test_bases.py.
+The profiles' values are in test_profiles.py.
 """
 
 import importlib
@@ -263,7 +263,6 @@ def test_a_benchmark_is_asked_greedily_in_the_training_template(cache) -> None:
     """evaluation/text2code_vllm.py; a base model gets the benchmark's own prompt."""
     values, engine = load_profile("paper")["05_evaluation"], Asked("    return 1")
     benchmark = evaluate.load_benchmark("humaneval", protocol=values["PROTOCOL"])
-    assert values["RAW_PROMPTS"] == ["official"] and values["N_PROBLEMS"] == 0  # all
     how = {"samples": values["SAMPLES"], "temperature": values["TEMPERATURE"]}
     for raw in ("", *values["RAW_PROMPTS"]):
         evaluate.ask(engine, benchmark, ["HumanEval/0"], values["MAX_TOKENS"], cache, "asked", raw=raw, **how)

@@ -537,7 +537,7 @@ def test_loading_names_what_is_wrong_with_each_url(rogue):
     server, gone = rogue(), rogue()
     gone.die()
     Server("m", 2, [server.url, server.url]).load()
-    with pytest.raises(StudyError, match=rf"{server.url} serves m, n; set MODEL \(JUDGE in notebook 01\).*'other'"):
+    with pytest.raises(StudyError, match=rf"{server.url} serves m, n; set MODEL \(JUDGE in notebook 01, .*'other'"):
         Server("other", 2, server.url).load()
     with pytest.raises(StudyError, match=rf"{gone.url} does not list its models \(.*connect.*start"):
         Server("m", 2, [server.url, gone.url]).load()
