@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from lib.core.paths import ROOT
+from lib.runner.verify.finished import REFERENCES
 
-REFERENCES = ROOT / "data" / "reference"
 PACE = "pace.json"  # of a reference: {"seconds": what `seconds` was on the machine that recorded it}
 LIMIT = 45  # minutes that `make study` may take
 TOKENS, WIDTH, HIDDEN, LAYERS = 128, 896, 4864, 64  # of a batch and of the embedded 0.5B's largest matrices

@@ -14,9 +14,10 @@ from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
 from lib.core.study import only, read_manifest, stage_of, undone, with_role
 from lib.evaluate import claims
-from lib.runner.pace import PACE, REFERENCES, seconds
+from lib.runner.pace import PACE, seconds
 from lib.runner.profiles import settle
 from lib.runner.verify import WRONG, unfinished, verify
+from lib.runner.verify.finished import REFERENCES
 
 KEPT = (
     "*.jsonl", "scores.json", "README.md", "dataset/README.md", "dataset/croissant.json", "adapter/README.md",

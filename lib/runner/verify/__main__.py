@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lib.core.cli import FAILED, REFUSED, command
-from lib.core.paths import ROOT, run_folder, shown
+from lib.core.paths import run_folder, shown
 from lib.runner.verify import OK, UNDECIDED, WRONG, unfinished, verify
-
-REFERENCES = ROOT / "data" / "reference"
+from lib.runner.verify.finished import REFERENCES
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -5,9 +5,11 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.core.paths import ROOT
 from lib.core.records import Record, StudyError, file_sha256, read_records
 from lib.core.study import OPERATIONAL, STAGES, Stage, only, source_of
 
+REFERENCES = ROOT / "data" / "reference"  # a folder for each recorded run
 OK, WRONG, UNDECIDED = "ok", "!!", "--"
 # What reading an altered file can raise.
 DAMAGE = (StudyError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error)
