@@ -36,7 +36,7 @@ from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, last_blo
 from lib.evaluate.benchmarks.evalplus import sources
 from lib.evaluate.data import UNPINNED, content_sha256, downloaded, files, locate
 from lib.evaluate.oracles.livecodebench import DIGEST, beginning, printed, returned
-from lib.evaluate.sources import LIVECODEBENCH, LIVECODEBENCH_V5, Source
+from lib.evaluate.sources import LIVECODEBENCH, LIVECODEBENCH_V5
 from lib.generate.protocol import stopped
 from lib.sandbox import Limits
 
@@ -50,7 +50,11 @@ FIELDS = (
     "public_test_cases", "metadata",
 )  # fmt: skip
 SECONDS = 6.0  # for an input (lcb_runner/runner/parser.py)
-# For all: one second more for each and five at the end (compute_code_generation_metrics.py). Memory: its comment's.
+SLACK = (
+    1.0,
+    5.0,
+)  # seconds more for each input, and for all (lcb_runner/evaluation/compute_code_generation_metrics.py)
+# Memory as a comment of testing_util.py has it.
 LIMITS = Limits(cpu_seconds=SECONDS, memory_mb=4096, output_kb=1024, files_mb=256, packages=("numpy",))
 STARTER = "Begin with this code, keep its names, and put the whole solution into one block:"
 STDIN = "Read the input from standard input, write the answer to standard output, and put the program into one block:"
@@ -138,7 +142,9 @@ def read(places: Sequence[Path]) -> tuple[list[Record], dict[str, Record], str]:
                 sha256 = hashlib.sha256(packed.encode()).hexdigest()
                 made = problem_of(row)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise StudyError(f"{place}: the line at byte {at} is no problem of LiveCodeBench: {error!r:.80}") from None
+                raise StudyError(
+                    f"{place}: the line at byte {at} is no problem of LiveCodeBench: {error!r:.80}"
+                ) from None
             if packed:
                 row["private_test_cases"] = sha256
                 made |= {"private": {"path": place, "at": at, "sha256": sha256}, "graded_on": "private"}
@@ -203,7 +209,7 @@ def private_tests(packed: str) -> list[Test]:
             data = zlib.decompress(base64.b64decode(packed, validate=True))
             packed = Text(io.BytesIO(data)).load()
         return pairs(json.loads(packed))
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, zlib.error, pickle.UnpicklingError) as error:
+    except Exception as error:  # of damaged data, pickle raises whatever comes of it
         raise StudyError(f"private tests of LiveCodeBench cannot be read ({error!s:.80}): get the file again") from None
 
 
@@ -217,7 +223,8 @@ class LiveCodeBench(Benchmark):
     a hundred more) or "sample" (those of the statement alone, on which scores are too high).
     """
 
-    limits, again, quotable, raw_stop, seconds = LIMITS, False, False, ("###",), SECONDS
+    limits, again, quotable, raw_stop = LIMITS, False, False, ("###",)
+    seconds, slack = SECONDS, SLACK
 
     def __init__(self, name: str, problems: Mapping[str, Record], *facts: str) -> None:
         super().__init__(name, problems, *facts)
@@ -274,9 +281,14 @@ class LiveCodeBench(Benchmark):
         spot = problem.get("private")
         if spot is None:
             return problem["tests"]
-        with opened(spot["path"]) as file:
-            file.seek(spot["at"])
-            packed = json.loads(file.readline())["private_test_cases"]
+        try:
+            with opened(spot["path"]) as file:
+                file.seek(spot["at"])
+                packed = json.loads(file.readline())["private_test_cases"]
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+            packed = ""
+        if hashlib.sha256(packed.encode()).hexdigest() != spot["sha256"]:
+            raise StudyError(f"{spot['path']} has changed since it was loaded: begin anew")
         return problem["tests"] + private_tests(packed)
 
     def read_expected(self, task: str) -> list[tuple[str, str]]:
@@ -295,7 +307,7 @@ class LiveCodeBench(Benchmark):
             "tests": TESTS.format(sources=sources("evalplus", "livecodebench"), job=job),
             "data": {"_inputs": json.dumps(inputs)},
             "report": "_report",
-            "time": ((self.seconds + 1) * len(inputs) + 5) * time_scale,
+            "time": ((self.seconds + self.slack[0]) * len(inputs) + self.slack[1]) * time_scale,
         }
         return {"base": program}
 
@@ -312,7 +324,9 @@ class LiveCodeBench(Benchmark):
                 found = plain(verdict)
                 return found._replace(status="fail" if found.status == "pass" else found.status, values=kind)
         given = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
-        wrong = next((n for n, (one, (digest, _)) in enumerate(zip(given, expected, strict=False)) if one != digest), None)
+        wrong = next(
+            (n for n, (one, (digest, _)) in enumerate(zip(given, expected, strict=False)) if one != digest), None
+        )
         if wrong is not None:
             shown = str(heads[wrong]) if wrong < len(heads) else "another output"
             detail = f"test {wrong + 1} of {len(expected)}: {shown} is not {expected[wrong][1]}"
@@ -320,7 +334,9 @@ class LiveCodeBench(Benchmark):
         if verdict["verdict"] == "pass" and len(given) == len(expected):
             return Outcome("pass", values=kind)
         named = "timeout" if status == "timeout" and verdict["verdict"] == "fail" else "fail"
-        return Outcome(named, f"test {len(given) + 1} of {len(expected)}: {why or verdict['detail']}", len(given), values=kind)
+        return Outcome(
+            named, f"test {len(given) + 1} of {len(expected)}: {why or verdict['detail']}", len(given), values=kind
+        )
 
 
 def unanswered(problem: Record) -> str:

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from decimal import Decimal
 from types import CodeType, ModuleType
-from typing import Any
+from typing import IO, Any
 
 from lib.evaluate.oracles.evalplus import Late, Silence, called
 
@@ -66,7 +66,12 @@ def prepare() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(nothing, fd)
-    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), Silence(), Silence()  # type: ignore[assignment]
+    sys.stdin, sys.stdout, sys.stderr = stream(0, "r"), Silence(), Silence()  # type: ignore[assignment]
+
+
+def stream(fd: int, mode: str) -> IO[str]:
+    """Return a descriptor as a file of text."""
+    return open(fd, mode, encoding="utf-8", closefd=False)
 
 
 def loaded(source: str, method: str | None) -> Callable[[str], Any]:
@@ -104,8 +109,8 @@ def performed(code: CodeType, names: dict[str, Any], given: str) -> str:
         read.seek(0)
         os.dup2(read.fileno(), 0)
         os.dup2(written.fileno(), 1)
-        sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
-        sys.stdout = sys.__stdout__ = out = open(1, "w", encoding="utf-8", closefd=False)
+        sys.stdin = sys.__stdin__ = stream(0, "r")
+        sys.stdout = sys.__stdout__ = out = stream(1, "w")
         main = started(names | {"stdin": sys.stdin, "stdout": out})
         atexit._clear()
         with contextlib.suppress(SystemExit):  # LiveCodeBench takes any for an end
@@ -114,8 +119,8 @@ def performed(code: CodeType, names: dict[str, Any], given: str) -> str:
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join()
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, out):
-            stream.flush()
+        for file in (sys.stdout, out):
+            file.flush()
         written.seek(0)
         return written.read().decode("utf-8", "replace")
 
