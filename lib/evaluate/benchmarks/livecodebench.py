@@ -13,6 +13,8 @@ repeated alone with twice the time. The words of the prompts and the one-shot ex
 The hub's file has all tests, thousands of characters to many MiB a problem: they stay in the file until they are run.
 The derived files, with which the study was tested, have the tests of the statements and, for some problems of LeetCode,
 a hundred more: what a score rests on is part of its version.
+
+The paper asks greedily; the official harness draws ten samples at temperature 0.2 and `top_p` 0.95, of 2,000 tokens.
 """
 
 import base64
@@ -90,8 +92,6 @@ def load(path: str | Path | None = None, version: str = "") -> "LiveCodeBench":
     label = pins.get(sha256) or ", ".join(filter(None, (sized, UNPINNED)))
     if version and sized != version:
         raise StudyError(f"{places[0]} has {len(problems)} problems, {version} has {SIZES[version]}: get {release}'s")
-    alone = Counter(problem["graded_on"] for problem in problems.values())["sample"]
-    label += f" ({alone} of {len(problems)} tasks on sample tests alone)" if alone else ""
     return LiveCodeBench("LiveCodeBench", problems, label, sha256, md5)
 
 
@@ -226,8 +226,14 @@ class LiveCodeBench(Benchmark):
     limits, again, quotable, raw_stop = LIMITS, False, False, ("###",)
     seconds, slack = SECONDS, SLACK
 
-    def __init__(self, name: str, problems: Mapping[str, Record], *facts: str) -> None:
-        super().__init__(name, problems, *facts)
+    def __init__(
+        self, name: str, problems: Mapping[str, Record], release: str, sha256: str = "", md5: str = ""
+    ) -> None:
+        """Its version is the `release`, and what part of its tasks has sample tests alone."""
+        alone = Counter(problem["graded_on"] for problem in problems.values())["sample"]
+        label = f" ({alone} of {len(problems)} tasks on sample tests alone)" if alone else ""
+        super().__init__(name, problems, release + label, sha256, md5)
+        self.release = release
         # A task's programs are asked for in a row, and its tests can be large; what is expected of them is small.
         self.tests: Callable[[str], list[Test]] = lru_cache(maxsize=1)(self.read_tests)
         self.expected: Callable[[str], list[Test]] = lru_cache(maxsize=None)(self.read_expected)
@@ -268,10 +274,26 @@ class LiveCodeBench(Benchmark):
     def canonical(self, task: str) -> str:
         return self.problems[task].get("canonical_solution") or super().canonical(task)
 
-    def window(self, start: str, end: str = "") -> list[str]:
-        """Return the tasks of contests from `start` on (a date, 2023-09-01), until `end` if it is given."""
+    def window(self, start: str, end: str = "") -> "LiveCodeBench":
+        """Return the part of contests from `start` on (a date, 2023-09-01), until `end` if it is given.
+
+        Named as the paper's claims name it; StudyError when there is no such contest.
+        """
         dates = {task: problem["contest_date"] for task, problem in self.problems.items()}
-        return [task for task, date in dates.items() if start <= date and (not end or date <= end)]
+        name = f"{self.name} from {start}" + (f" to {end}" if end else "")
+        kept = [task for task, date in dates.items() if start <= date and (not end or date <= end)]
+        if not kept:
+            raise StudyError(f"{name}: the contests are of {min(dates.values()):.10} to {max(dates.values()):.10}")
+        return self.part(name, kept)
+
+    def tested(self) -> "LiveCodeBench":
+        """Return the part whose tasks have more than sample tests, on which a score means most."""
+        kept = [task for task, problem in self.problems.items() if problem["graded_on"] != "sample"]
+        return self.part(f"{self.name}, tasks with more than sample tests", kept)
+
+    def part(self, name: str, tasks: Sequence[str]) -> "LiveCodeBench":
+        """Return the benchmark of some of its tasks."""
+        return LiveCodeBench(name, {task: self.problems[task] for task in tasks}, self.release, self.sha256, self.md5)
 
     # ---- grading
 
