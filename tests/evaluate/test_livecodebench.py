@@ -19,7 +19,7 @@ from lib.core.paths import ROOT
 from lib.core.records import StudyError
 from lib.core.template import render_prompt
 from lib.evaluate.benchmark import RESPONSE_PREFIX
-from lib.evaluate.benchmarks import livecodebench, load_benchmark
+from lib.evaluate.benchmarks import livecodebench, livecodebench_data, load_benchmark
 from lib.evaluate.benchmarks.livecodebench import LiveCodeBench, own, own_problems
 from lib.evaluate.grading import grade, grade_solutions, public
 from lib.evaluate.oracles.livecodebench import NOTHING, printed, returned
@@ -329,7 +329,7 @@ def test_a_problem_in_the_hubs_form_is_graded_on_all_its_tests(tmp_path):
     plain = made(tmp_path, [], private_test_cases=json.dumps([{"input": "1", "output": "1", "testtype": "stdin"}]))
     assert plain.tests("x") == [("1", "1")]
     with pytest.raises(StudyError, match=r"made.jsonl has changed since it was loaded: begin anew"):
-        scored.read_tests("x")
+        livecodebench_data.tests_of(scored.problems["x"])
 
 
 class Evil:
@@ -353,7 +353,7 @@ def test_private_tests_that_are_no_text_are_refused(text):
     with pytest.raises(
         StudyError, match="^private tests of LiveCodeBench cannot be read .*: get the file again$"
     ) as refused:
-        livecodebench.private_tests(text)
+        livecodebench_data.private_tests(text)
     assert "\n" not in str(refused.value) and not Path("/tmp/evil_livecodebench").exists()
 
 

@@ -17,45 +17,26 @@ a hundred more: what a score rests on is part of its version.
 The paper asks greedily; the official harness draws ten samples at temperature 0.2 and `top_p` 0.95, of 2,000 tokens.
 """
 
-import base64
-import gzip
-import hashlib
-import io
 import json
-import os
-import pickle
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
 
-from lib.core import paths
 from lib.core.records import Record, StudyError
 from lib.core.template import render_prompt
 from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, last_block, plain
 from lib.evaluate.benchmarks.evalplus import sources
-from lib.evaluate.data import UNPINNED, content_sha256, downloaded, files, locate
+from lib.evaluate.benchmarks.livecodebench_data import RELEASES, Test, read, release_of, tests_of
 from lib.evaluate.oracles.livecodebench import DIGEST, beginning, printed, returned
-from lib.evaluate.sources import LIVECODEBENCH, LIVECODEBENCH_V5
 from lib.generate.protocol import stopped
 from lib.sandbox import Limits
 
-RELEASES = {"release_v1": LIVECODEBENCH, "release_v5": LIVECODEBENCH_V5}
 VERSIONS = {name: name for name in RELEASES}
-SIZES = {"release_v1": 400, "release_v5": 880}  # problems, by the official README
 WINDOWS = ("2023-09-01", "2023-07-01", "2023-05-01")  # the first days of the paper's windows (table 2)
 OWN = Path(__file__).parent / "own" / "livecodebench.jsonl"
-FIELDS = (
-    "question_id", "question_title", "question_content", "platform", "contest_date", "starter_code", "difficulty",
-    "public_test_cases", "metadata",
-)  # fmt: skip
 SECONDS = 6.0  # for an input (lcb_runner/runner/parser.py)
-SLACK = (
-    1.0,
-    5.0,
-)  # seconds more for each input, and for all (lcb_runner/evaluation/compute_code_generation_metrics.py)
+SLACK = (1.0, 5.0)  # seconds more for each, and for all (lcb_runner/evaluation/compute_code_generation_metrics.py)
 # Memory as a comment of testing_util.py has it.
 LIMITS = Limits(cpu_seconds=SECONDS, memory_mb=4096, output_kb=1024, files_mb=256, packages=("numpy",))
 STARTER = "Begin with this code, keep its names, and put the whole solution into one block:"
@@ -71,10 +52,6 @@ def _graded(source):
     return found["status"] == "ended"
 assert _graded(_answer)
 """
-Test = tuple[str, str]  # an input and the expected output
-
-
-# ---- data
 
 
 def load(path: str | Path | None = None, version: str = "") -> "LiveCodeBench":
@@ -83,16 +60,8 @@ def load(path: str | Path | None = None, version: str = "") -> "LiveCodeBench":
     A path may be the hub's folder, too. Missing when there is none, StudyError when a file is damaged or is not of the
     release that is asked for.
     """
-    release = version or "release_v1"
-    places = parts(release, path)
-    rows, problems, md5 = read(places)
-    sha256 = content_sha256(rows)
-    pins = {**LIVECODEBENCH.pins, **LIVECODEBENCH_V5.pins}
-    sized = next((name for name, size in SIZES.items() if size == len(problems)), "")
-    label = pins.get(sha256) or ", ".join(filter(None, (sized, UNPINNED)))
-    if version and sized != version:
-        raise StudyError(f"{places[0]} has {len(problems)} problems, {version} has {SIZES[version]}: get {release}'s")
-    return LiveCodeBench("LiveCodeBench", problems, label, sha256, md5)
+    problems, facts = release_of(path, version)
+    return LiveCodeBench("LiveCodeBench", problems, *facts)
 
 
 def own() -> "LiveCodeBench":
@@ -107,113 +76,6 @@ def own() -> "LiveCodeBench":
 def own_problems() -> dict[str, Record]:
     """Return the study's own problems: two are the examples of the one-shot prompt, the others are asked."""
     return read([OWN])[1]
-
-
-def parts(release: str, path: str | Path | None) -> list[Path]:
-    """Return the files of a release: in a folder the hub's own, one after the other, else what `locate` finds."""
-    source = RELEASES[release]
-    names = [Path(url).name for url in (source.url, *source.more)]
-    for folder in filter(None, (path, os.environ.get(source.override))):
-        hub = [Path(folder).expanduser() / name for name in names]
-        if hub[0].is_file() and (lacking := next((file for file in hub if not file.is_file()), None)):
-            raise StudyError(f"{folder} has no {lacking.name}, and {release} is {' + '.join(names)}: get it, too")
-        if hub[0].is_file():
-            return hub
-    kept = paths.cache_folder() / "benchmarks" / f"{source.stems[0]}.jsonl"
-
-    def otherwise() -> Path:
-        return next(files(kept.parent, source.stems), None) or downloaded(source.url, kept, *source.more)
-
-    return [locate(path, source.stems, source.override, "selfcodealign-study/benchmarks", otherwise)]
-
-
-def read(places: Sequence[Path]) -> tuple[list[Record], dict[str, Record], str]:
-    """Return the rows of files of JSON lines, their problems by id, and the md5 of all their bytes.
-
-    Private tests stay in the file: in a row stands their hash, in a problem where they are.
-    """
-    rows, problems, md5 = list[Record](), dict[str, Record](), hashlib.md5(usedforsecurity=False)
-    for place in places:
-        for at, line in numbered(place):
-            md5.update(line)
-            try:
-                row = json.loads(line)
-                packed = row.get("private_test_cases") or ""
-                sha256 = hashlib.sha256(packed.encode()).hexdigest()
-                made = problem_of(row)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise StudyError(
-                    f"{place}: the line at byte {at} is no problem of LiveCodeBench: {error!r:.80}"
-                ) from None
-            if packed:
-                row["private_test_cases"] = sha256
-                made |= {"private": {"path": place, "at": at, "sha256": sha256}, "graded_on": "private"}
-            rows.append(row)
-            problems[made["question_id"]] = made
-    if not problems:
-        raise StudyError(f"{places[0]} holds no problem of LiveCodeBench: give the path of an intact file")
-    return rows, problems, md5.hexdigest()
-
-
-def opened(place: Path) -> IO[bytes]:
-    """Open a file, unpacked when its name ends in .gz."""
-    return gzip.open(place) if place.suffix == ".gz" else place.open("rb")  # type: ignore[return-value]
-
-
-def numbered(place: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (where it begins, line) for every line of a file that is not blank; StudyError when it cannot be read."""
-    at = 0
-    try:
-        with opened(place) as lines:
-            for line in lines:
-                if line.strip():
-                    yield at, line
-                at += len(line)
-    except (OSError, EOFError, zlib.error) as error:
-        raise StudyError(f"cannot read the benchmark {place}: {error}; give the path of an intact file") from None
-
-
-def problem_of(row: Record) -> Record:
-    """Return a problem: FIELDS, the tests that the row itself holds, and what they are; KeyError and the like."""
-    made = {name: row[name] for name in FIELDS}
-    for name in ("public_test_cases", "metadata"):
-        if isinstance(made[name], str):
-            made[name] = json.loads(made[name])
-    extra = row.get("extra_test_cases") or []
-    made["tests"] = pairs(extra or made.pop("public_test_cases"))
-    made["method"] = made.pop("metadata").get("func_name")
-    made["graded_on"] = "extra" if extra else "sample"
-    return made | {name: row[name] for name in ("canonical_solution", "one_shot") if name in row}
-
-
-def pairs(tests: Sequence[Mapping[str, Any]]) -> list[Test]:
-    """Return (input, expected output) of tests."""
-    return [(str(test["input"]), str(test["output"])) for test in tests]
-
-
-class Text(pickle.Unpickler):
-    """Unpickles texts only: an object could run code."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Refuse any object."""
-        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
-
-
-def private_tests(packed: str) -> list[Test]:
-    """Return the tests in the hub's text: JSON, or base64 of zlib of a pickled text of JSON.
-
-    StudyError when it is neither.
-    """
-    try:
-        if packed[:1] != "[":
-            data = zlib.decompress(base64.b64decode(packed, validate=True))
-            packed = Text(io.BytesIO(data)).load()
-        return pairs(json.loads(packed))
-    except Exception as error:  # of damaged data, pickle raises whatever comes of it
-        raise StudyError(f"private tests of LiveCodeBench cannot be read ({error!s:.80}): get the file again") from None
-
-
-# ---- the benchmark
 
 
 class LiveCodeBench(Benchmark):
@@ -235,8 +97,8 @@ class LiveCodeBench(Benchmark):
         super().__init__(name, problems, release + label, sha256, md5)
         self.release = release
         # A task's programs are asked for in a row, and its tests can be large; what is expected of them is small.
-        self.tests: Callable[[str], list[Test]] = lru_cache(maxsize=1)(self.read_tests)
-        self.expected: Callable[[str], list[Test]] = lru_cache(maxsize=None)(self.read_expected)
+        self.tests: Callable[[str], list[Test]] = lru_cache(maxsize=1)(lambda task: tests_of(self.problems[task]))
+        self.expected: Callable[[str], list[tuple[str, str]]] = lru_cache(maxsize=None)(self.read_expected)
 
     def prompt(self, task: str) -> str:
         return render_prompt(self.instruction(task)) + RESPONSE_PREFIX
@@ -297,22 +159,6 @@ class LiveCodeBench(Benchmark):
 
     # ---- grading
 
-    def read_tests(self, task: str) -> list[Test]:
-        """Return a task's tests, the private ones from the hub's file; StudyError when it has changed."""
-        problem = self.problems[task]
-        spot = problem.get("private")
-        if spot is None:
-            return problem["tests"]
-        try:
-            with opened(spot["path"]) as file:
-                file.seek(spot["at"])
-                packed = json.loads(file.readline())["private_test_cases"]
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
-            packed = ""
-        if hashlib.sha256(packed.encode()).hexdigest() != spot["sha256"]:
-            raise StudyError(f"{spot['path']} has changed since it was loaded: begin anew")
-        return problem["tests"] + private_tests(packed)
-
     def read_expected(self, task: str) -> list[tuple[str, str]]:
         """Return (digest, beginning) of each expected output of a task."""
         outputs = [output for _, output in self.tests(task)]
@@ -334,31 +180,37 @@ class LiveCodeBench(Benchmark):
         return {"base": program}
 
     def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
-        """A pass has the digest of every expected output; the first other one is a failure, whatever came after it."""
-        expected, report = self.expected(task), verdict.get("report")
+        """See `judged`."""
         kind = {"graded_on": self.problems[task]["graded_on"]}
-        if not expected:
-            return Outcome("fail", "the task has no tests: no program can pass", values=kind)
-        match report:
-            case {"status": str(status), "why": str(why), "digests": str(digests), "heads": list(heads)}:
-                pass
-            case _:
-                found = plain(verdict)
-                return found._replace(status="fail" if found.status == "pass" else found.status, values=kind)
-        given = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
-        wrong = next(
-            (n for n, (one, (digest, _)) in enumerate(zip(given, expected, strict=False)) if one != digest), None
-        )
-        if wrong is not None:
-            shown = str(heads[wrong]) if wrong < len(heads) else "another output"
-            detail = f"test {wrong + 1} of {len(expected)}: {shown} is not {expected[wrong][1]}"
-            return Outcome("fail", " ".join(detail.split())[:300], wrong, values=kind)
-        if verdict["verdict"] == "pass" and len(given) == len(expected):
-            return Outcome("pass", values=kind)
-        named = "timeout" if status == "timeout" and verdict["verdict"] == "fail" else "fail"
-        return Outcome(
-            named, f"test {len(given) + 1} of {len(expected)}: {why or verdict['detail']}", len(given), values=kind
-        )
+        return judged(self.expected(task), verdict)._replace(values=kind)
+
+
+def judged(expected: Sequence[tuple[str, str]], verdict: Record) -> Outcome:
+    """Return what a verdict and its report mean, given (digest, beginning) of each expected output.
+
+    A pass needs the digest of every one; the first other digest is a failure, whatever came after it.
+    """
+    if not expected:
+        return Outcome("fail", "the task has no tests: no program can pass")
+    match verdict.get("report"):
+        case {"status": str(status), "why": str(why), "digests": str(digests), "heads": list(heads)}:
+            given = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
+        case _:
+            found = plain(verdict)
+            return Outcome("fail", "reported no outputs") if found.status == "pass" else found
+    for number, ((digest, wanted), got) in enumerate(zip(expected, given, strict=False)):
+        if got != digest:
+            shown = heads[number] if number < len(heads) else "another output"
+            return failed("fail", number, len(expected), f"{shown} is not {wanted}")
+    if verdict["verdict"] == "pass" and len(given) == len(expected):
+        return Outcome("pass")
+    named = "timeout" if status == "timeout" and verdict["verdict"] == "fail" else "fail"
+    return failed(named, len(given), len(expected), why or verdict["detail"] or "reported other outputs")
+
+
+def failed(status: str, number: int, tests: int, why: str) -> Outcome:
+    """Return the outcome of a solution whose test of this number, from 0, does not hold."""
+    return Outcome(status, " ".join(f"test {number + 1} of {tests}: {why}".split())[:300], number)
 
 
 def unanswered(problem: Record) -> str:
