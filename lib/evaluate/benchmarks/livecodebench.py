@@ -5,10 +5,11 @@ Codeforces'). A solution passes when it gives the expected output for every inpu
 in one program, and the expected outputs stay out of it (`lib.evaluate.oracles.livecodebench`, which has the rules of
 comparison, too).
 
-Departures from the official harness (LiveCodeBench/LiveCodeBench, 28fef95), each of which only ever helps a right
-solution: a program is run as the program that it is, while there it is the body of a function, in which `global`
-names, `sys.stdin` under another name and threads that are not waited for do not work; a run that is too slow is
-repeated alone with twice the time. The words of the prompts and the one-shot examples are the study's own.
+Departures from the official harness (LiveCodeBench/LiveCodeBench, 28fef95): a program is run as the program that it is,
+while there it is the body of a function, in which `global` names, `sys.stdin` under another name and threads that are
+not waited for do not work, but code outside of functions runs faster; a run that is too slow is repeated alone with
+twice the time; memory is limited; a solution that replaces built-in functions fails. The words of the prompts and the
+one-shot examples are the study's own.
 
 The hub's file has all tests, thousands of characters to many MiB a problem: they stay in the file until they are run.
 The derived files, with which the study was tested, have the tests of the statements and, for some problems of LeetCode,
