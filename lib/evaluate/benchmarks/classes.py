@@ -5,6 +5,7 @@ Where a script's rule would spoil a right answer, the comment says what is done 
 
 import ast
 import re
+from textwrap import dedent
 
 from lib.core.programs import parsed
 
@@ -51,25 +52,46 @@ def class_in(text: str) -> str:
 def method_in(text: str, name: str) -> str:
     """Return the method of this name in an answer, indented as in a class; empty when there is none.
 
-    It goes from the line with its `def` to the next line that is not indented further. Without `self` or `cls` it is
-    static; a docstring that does not end is closed.
+    Without `self` or `cls` in its `def` line it is static. Where the answer is Python, the method is what Python takes
+    for it, with its decorators: the script's own rule (`method_by_lines`), which is for other answers here, ends it at
+    a text in quotes that is indented less, and drops `@classmethod`.
     """
     answer = answer_in(text)
     block = fenced_in(answer)
-    lines = ["" if line in ("```", "\r") else line for line in (answer if block is None else block).split("\n")]
+    code = answer if block is None else block
+    method = method_by_syntax(code, name) or method_by_lines(code, name)
+    if method and not bound(signature(method)) and STATIC not in method[0]:
+        method.insert(0, " " * INDENT + STATIC)
+    return "\n".join(method).rstrip() + "\n" if method else ""
+
+
+def method_by_syntax(code: str, name: str) -> list[str]:
+    """Return the lines of the first function of this name, from its decorators on; none when the code is no Python."""
+    for text in (code, dedent(code)):
+        for node in ast.walk(parsed(text) or ast.Module([], [])):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                start = min(part.lineno for part in (node, *node.decorator_list))
+                return moved(text.split("\n")[start - 1 : node.end_lineno], INDENT)
+    return []
+
+
+def method_by_lines(code: str, name: str) -> list[str]:
+    """Return the lines from the one with the `def` to the next that is not indented further.
+
+    A docstring that does not end is closed.
+    """
+    lines = ["" if line in ("```", "\r") else line for line in code.split("\n")]
     start = next((place for place, line in enumerate(lines) if f"def {name}(" in line), None)
     if start is None:
-        return ""
+        return []
     first, *rest = lines[start:]
     if rest and indent(rest[0]) - indent(first) > INDENT:  # the answer continues a line of the prompt
         first = " " * INDENT + first
     end = next((place for place, line in enumerate(rest) if line and indent(line) <= indent(first)), len(rest))
     method = moved([first, *rest[:end]], INDENT)
-    if not bound(first):
-        method.insert(0, " " * INDENT + STATIC)
     if sum(line in (f"{' ' * INDENT}{DOCSTRING}", f"{' ' * 2 * INDENT}{DOCSTRING}") for line in method) % 2:
         method += [" " * 2 * INDENT + DOCSTRING, " " * 2 * INDENT + "pass"]
-    return "\n".join(method).rstrip() + "\n"
+    return method
 
 
 def with_static_methods(code: str) -> str:
@@ -106,6 +128,8 @@ def indent(line: str) -> int:
 def moved(lines: list[str], to: int) -> list[str]:
     """Return lines moved sideways so that the first one has this indentation; none goes beyond the margin."""
     shift = to - indent(lines[0]) if lines else 0
+    if not shift:
+        return lines
     return [" " * max(0, indent(line) + shift) + line.lstrip() if line.strip() else "" for line in lines]
 
 

@@ -22,14 +22,14 @@ Two solutions stay that do not pass here, and why is in UNREACHABLE.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from packaging.utils import canonicalize_name
 
 from lib.core.programs import parsed
-from lib.core.records import Record
+from lib.core.records import Record, StudyError
 from lib.core.statistics import Estimate
 from lib.evaluate import environments
 from lib.evaluate.benchmark import RESPONSE_PREFIX, STOP, Benchmark, Outcome, plain
@@ -37,14 +37,19 @@ from lib.evaluate.benchmarks.classes import class_in, described, method_in, sign
 from lib.evaluate.data import problems_of
 from lib.evaluate.sources import CLASSEVAL
 from lib.sandbox import Limits
+from lib.sandbox.interpreters import installed
 from lib.train.template import render_prompt
 
 OWN = Path(__file__).parent / "own" / "classeval.json"
 UNIT_SECONDS = 5.0  # for a test class: classeval_evaluation/test_pipeline.py, there by the clock
 MAX_TOKENS = 2048  # of an answer; in the official script, of prompt and answer together
 LIMITS = Limits(cpu_seconds=UNIT_SECONDS, memory_mb=4096, output_kb=1024)
-# What the benchmark's own solutions and tests import besides the standard library.
-PRELOAD = ("numpy", "pandas", "gensim", "nltk", "bs4", "lxml", "PIL.Image", "openpyxl", "docx", "PyPDF2", "reportlab.pdfgen.canvas")
+# What the benchmark's own solutions and tests import besides the standard library: distribution -> module.
+PACKAGES = {
+    "numpy": "numpy", "pandas": "pandas", "gensim": "gensim", "nltk": "nltk", "beautifulsoup4": "bs4", "lxml": "lxml",
+    "pillow": "PIL.Image", "openpyxl": "openpyxl", "python-docx": "docx", "pypdf2": "PyPDF2",
+    "reportlab": "reportlab.pdfgen.canvas",
+}  # fmt: skip
 FAULTS = {
     "ClassEval_17": "a test takes 2 January 2024 for the future",
     "ClassEval_69": "a fixture without tests counts as a failed test class",
@@ -96,9 +101,10 @@ class ClassEval(Benchmark):
     measures = ("succeeded", "test_classes")
     faults = FAULTS
 
-    def __init__(self, name: str, problems: Mapping[str, Record], **facts: str) -> None:
-        super().__init__(name, problems, **facts)
-        self.limits = replace(LIMITS, python=environments.python("classeval"), preload=PRELOAD)
+    @cached_property
+    def limits(self) -> Limits:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """With the interpreter that has ClassEval's packages; StudyError when it is missing, or one of them is."""
+        return replace(LIMITS, python=equipped(environments.python_of("classeval")), preload=(*PACKAGES.values(),))
 
     # ---- asking
 
@@ -231,10 +237,18 @@ STRATEGIES: dict[str, type[ClassEval]] = {
 UNCHECKED: frozenset[str] = frozenset()
 
 
+def equipped(python: str) -> str:
+    """Return an interpreter that has all PACKAGES; StudyError names those that it lacks."""
+    names = {canonicalize_name(stem.partition("-")[0]) for stem in installed(python)}
+    if lacking := sorted(PACKAGES.keys() - names):
+        raise StudyError(f"{python} lacks {', '.join(lacking)}, which ClassEval's tests need: run `make benchmark-env`")
+    return python
+
+
 @cache
 def units(task: str, source: str) -> dict[str, str]:
     """Return a task's tests by test class, mended where they are out of date."""
-    return test_classes(source.replace(*MENDED.get(task, ("", ""))) if task in MENDED else source)
+    return test_classes(source.replace(*MENDED[task]) if task in MENDED else source)
 
 
 def method_level(samples: Sequence[Record], resamples: int, seed: int) -> Record:
