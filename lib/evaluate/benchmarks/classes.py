@@ -15,6 +15,7 @@ FENCED = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (r"```(?:python|Python|py)\b(.*?)```", r"```\w*\n(.*?)```", r"\[PYTHON\](.*?)\[/PYTHON\]")
 )
+OPEN = "```python"
 INDENT = 4  # of a method
 STATIC = "@staticmethod"
 DOCSTRING = '"""'
@@ -31,16 +32,19 @@ def fenced_in(text: str) -> str | None:
     return next((found[1] for pattern in FENCED if (found := pattern.search(text))), None)
 
 
-def class_in(text: str) -> str:
+def class_in(text: str, strict: bool = False) -> str:
     """Return the class that an answer holds, with its imports.
 
     The first fenced block; without one, all from the first line that begins a class, with the imports above it, moved
     to the left where the class is indented. An answer that is Python as a whole is kept as it is: the script would
-    drop constants and functions above the class.
+    drop constants and functions above the class. A block of Python that does not end is nothing to the script, and
+    with `strict`; else what there is of it is graded.
     """
     answer = answer_in(text.rstrip())
     if (block := fenced_in(answer)) is not None:
         return block
+    if strict and OPEN in answer:
+        return ""
     if parsed(answer) is not None:
         return answer
     lines = answer.split("\n")

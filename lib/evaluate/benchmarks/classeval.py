@@ -119,15 +119,15 @@ class ClassEval(Benchmark):
     # ---- reading
 
     def solution(self, task: str, completion: str) -> str:
-        """Return the class in a completion, as ClassEval's script finds it."""
+        """Return the class in a completion, where ClassEval's script looks for it."""
         return class_in(completion)
 
     def raw_solution(self, task: str, completion: str) -> str:
         return completion.partition("```")[0]
 
     def completed(self, task: str, completion: str) -> str:
-        """Return the class in a published output, which may repeat the prompt."""
-        return class_in(completion)
+        """Return the class in a published output, read as strictly as its authors' script does."""
+        return class_in(completion, strict=True)
 
     def canonical(self, task: str) -> str:
         return self.problems[task]["solution_code"]
