@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from conftest import SHARED
 
-from lib.core.records import StudyError
+from lib.core.records import Journal, StudyError
 from lib.evaluate import environments, grade, load_benchmark, score
+from lib.evaluate.__main__ import solutions
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmarks import classeval
-from lib.evaluate.benchmarks.classes import class_in, method_in, test_classes, with_static_methods
+from lib.evaluate.benchmarks.classes import by_test_class, class_in, method_in, with_static_methods
 from lib.evaluate.benchmarks.classeval import FAULTS, LIMITS, STRATEGIES, UNREACHABLE, as_official, method_level
 from lib.evaluate.grading import grade_solutions
-from lib.evaluate.__main__ import solutions
 from lib.train.template import render_prompt
 
 DATA = SHARED / "benchmarks" / "classeval"
@@ -181,8 +181,6 @@ class Author:
 @pytest.mark.parametrize("raw", [False, True])
 def test_our_own_solutions_pass_by_every_strategy(strategy, raw, tmp_path):
     """From the prompts to the verdicts: one request a class, or one a method, joined to a class."""
-    from lib.core.records import Journal
-
     asked = classeval.own(strategy)
     with Journal(tmp_path / "cache.jsonl") as cache:
         answers = ask(Author(), asked, list(asked.problems), 512, cache, "classes", raw=raw)
@@ -212,10 +210,7 @@ METHODS = ["TideTableTestRecord", "TideTableTestHighest", "TideTableTestTurns", 
 ALL = {*METHODS}
 WRONG = {
     "another value": (changed("rising * falling > 0", "rising * falling < 0"), {*METHODS[2:]}),
-    "one of several that are equal": (
-        changed("minute), minute", "minute)), -minute") if False else changed(", minute))", ", -minute))"),
-        {METHODS[1]},
-    ),
+    "another of several that are equal": (changed(", minute))", ", -minute))"), {METHODS[1]}),
     "nothing is returned": (changed("        return len(self.heights)\n", ""), {METHODS[0]}),
     "no exception": (changed('raise ValueError("no minute of a day")', "return 0"), {METHODS[0]}),
     "another exception": (changed("raise ValueError", "raise IndexError"), {METHODS[0]}),
@@ -231,10 +226,6 @@ WRONG = {
     "talk": ("I would keep the heights in a dictionary.", ALL),
     "nothing": ("", ALL),
     "an error at the class's top level": (RIGHT + "\n    limit = unknown\n", ALL),
-    "a method of a module": (
-        changed("    def turns(self)", "def turns(self)").replace("\n        ", "\n        "),
-        {*METHODS[2:]},
-    ),
     "printed, not returned": (changed("        return found", "        print(found)"), {*METHODS[2:]}),
     "endless": (changed("        return found", "        while True: pass"), {*METHODS[2:]}),
     "deep": (changed("        return found", "        return self.turns()"), {*METHODS[2:]}),
@@ -282,17 +273,17 @@ HOSTILE = {
         "        import linecache\n        return str(linecache.cache)"
     ),
     "patch the comparison": (
-        "import unittest\n        unittest.TestCase.assertEqual = unittest.TestCase.assertTrue = lambda *_, **__: None\n"
-        "        unittest.TestCase.assertIsNone = unittest.TestCase.assertEqual"
+        "from unittest import TestCase\n        TestCase.assertEqual = TestCase.assertTrue = lambda *_, **__: None\n"
+        "        TestCase.assertIsNone = TestCase.assertEqual"
     ),
-    "patch the failure": "import unittest\n        unittest.TestCase.failureException = ZeroDivisionError\n        return 0",
+    "patch the failure": "from unittest import TestCase\n        TestCase.failureException = OSError\n        return 0",
     "patch the runner": "import unittest\n        unittest.TestResult.addFailure = lambda *_: None\n        return 0",
     "equal to everything": "return Equal()",
     "sleep": "import time\n        time.sleep(600)",
     "fork": "import os\n        if os.fork():\n            os._exit(0)",
     "fork for ever": "import os\n        while True:\n            os.fork()",
     "a thread that leaves": "import os, threading\n        threading.Timer(0.01, os._exit, (0,)).start()",
-    "kill": "import os, signal\n        os.kill(os.getppid(), signal.SIGKILL)\n        os.kill(os.getpid(), signal.SIGKILL)",
+    "kill": "import os\n        os.kill(os.getppid(), 9)\n        os.kill(os.getpid(), 9)",
     "rename the tests": (
         "import gc, unittest\n        for one in unittest.TestCase.__subclasses__():\n"
         "            [delattr(one, name) for name in [*vars(one)] if name.startswith('test')]"
@@ -420,7 +411,7 @@ def test_a_module_of_cases_is_split_with_what_they_share():
         "class One(Base):\n    def test_1(self): pass\nclass Two(Base):\n    def test_2(self): pass\n"
         "if __name__ == '__main__':\n    unittest.main()\n"
     )
-    found = test_classes(text)
+    found = by_test_class(text)
     assert [*found] == ["One", "Two"]
     assert all(part in found["One"] for part in ("import unittest", "LIMIT", "class Base", "class One"))
     assert "Two" not in found["One"] and "main()" not in found["Two"]

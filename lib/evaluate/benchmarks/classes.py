@@ -143,7 +143,7 @@ def described(constructor: str, description: str) -> str:
     return f"{first} \n{description}\n{rest}"
 
 
-def test_classes(source: str) -> dict[str, str]:
+def by_test_class(source: str) -> dict[str, str]:
     """Return a module of unittest's cases as one module for each case that has tests, by the case's name.
 
     Each has everything else at the module's top level, but for what runs only where the module is started.

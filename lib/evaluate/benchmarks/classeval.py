@@ -33,7 +33,14 @@ from lib.core.records import Record, StudyError
 from lib.core.statistics import Estimate
 from lib.evaluate import environments
 from lib.evaluate.benchmark import RESPONSE_PREFIX, STOP, Benchmark, Outcome, plain
-from lib.evaluate.benchmarks.classes import class_in, described, method_in, signature, test_classes, with_static_methods
+from lib.evaluate.benchmarks.classes import (
+    by_test_class,
+    class_in,
+    described,
+    method_in,
+    signature,
+    with_static_methods,
+)
 from lib.evaluate.data import problems_of
 from lib.evaluate.sources import CLASSEVAL
 from lib.sandbox import Limits
@@ -142,8 +149,9 @@ class ClassEval(Benchmark):
         problem = self.problems[task]
         code = solution if parsed(solution) is not None else class_in(solution)
         code = "\n".join([*problem["import_statement"], with_static_methods(code)])
-        shared = {"code": code, "files": {}, "time": UNIT_SECONDS * time_scale}
-        return {unit: {**shared, "tests": tests} for unit, tests in units(task, problem["test"]).items()}
+        return {
+            unit: {"code": code, "files": {}, "tests": tests} for unit, tests in units(task, problem["test"]).items()
+        }
 
     def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
         """A test class that asserts nothing of the class passes when nothing fails, as it does officially."""
@@ -248,7 +256,7 @@ def equipped(python: str) -> str:
 @cache
 def units(task: str, source: str) -> dict[str, str]:
     """Return a task's tests by test class, mended where they are out of date."""
-    return test_classes(source.replace(*MENDED[task]) if task in MENDED else source)
+    return by_test_class(source.replace(*MENDED[task]) if task in MENDED else source)
 
 
 def method_level(samples: Sequence[Record], resamples: int, seed: int) -> Record:
