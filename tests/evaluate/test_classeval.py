@@ -28,7 +28,7 @@ TOTALS = SHARED / "benchmarks" / "validation" / "classeval_pass_at_k_result_v1.0
 LISTED = Path(__file__).parent / "classeval_deepseek.json"
 OWN = classeval.own()
 QUICK = classeval.own()
-QUICK.limits = replace(LIMITS, cpu_seconds=1.0)
+QUICK.limits = replace(LIMITS, cpu_seconds=0.3)
 
 
 def equipped():
@@ -228,6 +228,7 @@ WRONG = {
     "an error at the class's top level": (RIGHT + "\n    limit = unknown\n", ALL),
     "printed, not returned": (changed("        return found", "        print(found)"), {*METHODS[2:]}),
     "endless": (changed("        return found", "        while True: pass"), {*METHODS[2:]}),
+    "sleeping": (changed("        return found", "        __import__('time').sleep(600)"), {*METHODS[2:]}),
     "deep": (changed("        return found", "        return self.turns()"), {*METHODS[2:]}),
     "large": (changed("        return found", "        return [0] * 10**10"), {*METHODS[2:]}),
 }
@@ -263,11 +264,6 @@ HOSTILE = {
     "leave by a test's own exit": "import unittest\n        unittest.main()",
     "skip": "import unittest\n        raise unittest.SkipTest('no')",
     "write to the reporter": "exec(FORGED)\n        os._exit(0)",
-    "read the expected values": (
-        "import sys\n        frame, found = sys._getframe(1), []\n"
-        "        numbers = [one for one in frame.f_code.co_consts if isinstance(one, (int, float))]\n"
-        "        return numbers[-1] if numbers else None"
-    ),
     "read the tests": (
         "import gc\n        [one for one in gc.get_objects() if 'assertEqual' in str(getattr(one, 'co_names', ''))]\n"
         "        import linecache\n        return str(linecache.cache)"
@@ -279,7 +275,6 @@ HOSTILE = {
     "patch the failure": "from unittest import TestCase\n        TestCase.failureException = OSError\n        return 0",
     "patch the runner": "import unittest\n        unittest.TestResult.addFailure = lambda *_: None\n        return 0",
     "equal to everything": "return Equal()",
-    "sleep": "import time\n        time.sleep(600)",
     "fork": "import os\n        if os.fork():\n            os._exit(0)",
     "fork for ever": "import os\n        while True:\n            os.fork()",
     "a thread that leaves": "import os, threading\n        threading.Timer(0.01, os._exit, (0,)).start()",
@@ -301,7 +296,7 @@ def hostile(body):
 
 def test_hostile_classes_get_no_pass():
     """Neither the class nor one of its test classes; the same at the time when the class is loaded."""
-    names = [name for name in HOSTILE if name not in ("equal to everything", "read the expected values")]
+    names = [name for name in HOSTILE if name != "equal to everything"]
     early = [
         f"{hostile('return 0')}\nclass TideTable(TideTable):\n    def __init__(self, name):\n        {HOSTILE[n]}"
         for n in names
@@ -311,6 +306,39 @@ def test_hostile_classes_get_no_pass():
     found = {name: one["units"] for name, one in zip([*HOSTILE, *names], samples, strict=True) if one["succeeded"]}
     assert found == {}
     assert not any(one["passed"] for one in samples)
+
+
+READER = """
+class TideTable:
+    def __init__(self, name):
+        self.heights = {}
+    def highest(self):
+        import dis, sys
+        frame = sys._getframe(1)
+        after = [one for one in dis.get_instructions(frame.f_code) if one.offset > frame.f_lasti]
+        return next(one.argval for one in after if one.opname == "LOAD_CONST")
+"""
+SIMPLE = """
+import unittest
+class TestHighest(unittest.TestCase):
+    def test_1(self):
+        table = TideTable("North")
+        table.heights = {30: 1.5, 60: 2.5}
+        self.assertEqual(table.highest(), 60)
+    def test_2(self):
+        table = TideTable("North")
+        table.heights = {90: 3.5, 60: 2.5}
+        self.assertEqual(table.highest(), 90)
+"""
+
+
+def test_a_class_that_reads_the_expected_values_is_seen():
+    """It finds each in the code of the test that calls it, and so does with others; a right class cannot."""
+    made = classeval.ClassEval("Simple", {"Own/0": OWN.problems["Own/0"] | {"test": SIMPLE}})
+    made.limits = QUICK.limits
+    reader, right = grade_solutions(made, [("Own/0", READER), ("Own/0", RIGHT)])
+    assert (reader["passed"], reader["verdict"], right["passed"]) == (False, "cheat", True)
+    assert "expected values are changed" in reader["detail"]
 
 
 def test_a_class_that_patches_what_tests_use_while_it_is_loaded_gains_nothing():
