@@ -63,10 +63,10 @@ FAULTS = {
     "ClassEval_97": "it looks for a test class whose name begins with a space",
 }
 # The test classes behind them that pass here: not ClassEval_69's, which is none.
-UNMENDED = {"ClassEval_17": "CalendarTestGetUpcomingEvents", "ClassEval_97": "Words2NumbersTestMain"}
+FAILED_OFFICIALLY = {"ClassEval_17": "CalendarTestGetUpcomingEvents", "ClassEval_97": "Words2NumbersTestMain"}
 OFFICIAL_TEST_CLASSES = 502
 # task -> (text in its tests, what it should be)
-MENDED = {"ClassEval_17": ("datetime(2024, 1, 2", "datetime(9000, 1, 2")}
+CORRECTED = {"ClassEval_17": ("datetime(2024, 1, 2", "datetime(9000, 1, 2")}
 UNREACHABLE = {
     "ClassEval_48": "a test wants the name of its author's computer, others an answer of the internet's name servers",
     "ClassEval_52": "needs data of NLTK that no package index carries: punkt, averaged_perceptron_tagger, wordnet",
@@ -255,8 +255,8 @@ def equipped(python: str) -> str:
 
 @cache
 def units(task: str, source: str) -> dict[str, str]:
-    """Return a task's tests by test class, mended where they are out of date."""
-    return by_test_class(source.replace(*MENDED[task]) if task in MENDED else source)
+    """Return a task's tests by test class, corrected where they are out of date."""
+    return by_test_class(source.replace(*CORRECTED[task]) if task in CORRECTED else source)
 
 
 def method_level(samples: Sequence[Record], resamples: int, seed: int) -> Record:
@@ -281,7 +281,7 @@ def as_official(samples: Sequence[Record]) -> Record:
     `test_classes` is the number that passed, `of` all it counts, when every class has a sample: OFFICIAL_TEST_CLASSES.
     """
     passed = [sample for sample in samples if sample["passed"] and sample["task_id"] not in FAULTS]
-    extra = sum(sample["units"].get(UNMENDED.get(sample["task_id"])) == "pass" for sample in samples)
+    extra = sum(sample["units"].get(FAILED_OFFICIALLY.get(sample["task_id"])) == "pass" for sample in samples)
     return {
         "classes": len(passed),
         "test_classes": sum(sample["succeeded"] for sample in samples) - extra,
