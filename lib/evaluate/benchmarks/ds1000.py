@@ -1,9 +1,9 @@
 """DS-1000 (Lai et al. 2023): questions on seven libraries of data science, each answered by completing a program.
 
-The file is the authors' simplified one, which has the prompts of Completion mode only. It is not quoted in anything that
-is published: its licence is CC-BY-SA-4.0, and it asks to be kept out of training data. The paper's script rewrites a
-prompt into an instruction and the beginning of a response; the paper samples 40 answers a task at temperature 0.2 and
-`top_p` 0.95, of 1,024 tokens at most, in whose first fence they end.
+The file is the authors' simplified one, which has the prompts of Completion mode only. Nothing that is published quotes
+it: its licence is CC-BY-SA-4.0, and it asks to be kept out of training data. The paper's script rewrites a prompt into
+an instruction and the beginning of a response; the paper samples 40 answers a task at temperature 0.2 and `top_p` 0.95,
+of 1,024 tokens at most, which end at their first fence.
 
 Each task has tests that define everything themselves; `lib.evaluate.oracles.ds1000` runs an answer apart from them, in
 packages of its own (`make benchmark-env`, the versions that the authors fixed for this file). Two answers that pass in
@@ -40,7 +40,8 @@ STOP = ("```",)  # the paper's script
 # Where the authors' script cuts an answer, and base models stop.
 CUTS = ("</code>", "```", "\nEND SOLUTION", "# SOLUTION END")
 # seaborn's and scikit-learn's data sets are fetched when they are first asked for.
-ONLINE = frozenset("519 539 565 566 567 577 598 624 629 650 654 655 656 661 819".split())
+_ONLINE = "519 539 565 566 567 577 598 624 629 650 654 655 656 661 819"
+ONLINE = frozenset(_ONLINE.split())
 # Distributions without which nothing is graded, and those that only some tasks import, by module.
 REQUIRED = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "seaborn", "pillow")
 FURTHER = {
@@ -172,7 +173,9 @@ class DS1000Tasks(Benchmark):
         """Return the tasks by a field of their metadata, "library" or "perturbation_type", the largest group first."""
         names = Counter(problem["metadata"][field] for problem in self.problems.values())
         tasks = self.problems.items()
-        return {name: [task for task, row in tasks if row["metadata"][field] == name] for name, _ in names.most_common()}
+        return {
+            name: [task for task, row in tasks if row["metadata"][field] == name] for name, _ in names.most_common()
+        }
 
 
 def breakdown(
@@ -193,8 +196,8 @@ def breakdown(
 def rewritten(prompt: str) -> tuple[str, str]:
     """Return what is asked and how the response begins, of a prompt of Completion mode.
 
-    As the paper's script does: Matplotlib's code is both; of the others the question comes before the last "A:", and the
-    code after it, where notes on the result become comments; the tags become fences, the last of which stays open.
+    As the paper's script does: Matplotlib's code is both; of the others the question comes before the last "A:", and
+    after it the code, where notes on the result become comments; tags become fences, the last of which stays open.
     """
     if MATPLOTLIB in prompt:
         code = prompt.rpartition(MATPLOTLIB)[0].strip()

@@ -4,11 +4,12 @@ A task's `code_context` defines `generate_test_case`, which returns an input and
 which executes the answer on the input in one namespace, and `exec_test`, which compares. In the official harness all of
 it shares a process: an answer can read the expected result from a frame, or replace numpy's comparison. Here the box
 forks a second process before it has been given the task; what `test_execution` executes is sent there with its input
-and the state of the random generators, and the result comes back as a pickle, which `received` reads. For Matplotlib the
-figures come back, too, as the tests look at the current one.
+and the states of the random generators, and the result comes back as a pickle, which `received` reads. For Matplotlib
+the figures come back, too, as the tests look at the current one.
 
-Files are shared, so the expected image is not there while the answer runs; and while results are compared the processes
-that it may have left are stopped. Runs inside the box only, and only in one with a PID namespace. Standard library only.
+The working folder is shared, so the expected picture is not in it while the answer runs; and while results are
+compared, the processes that an answer may have left are stopped. Runs inside the box only, in one with a PID namespace.
+Standard library only.
 """
 
 import contextlib

@@ -12,15 +12,17 @@ import types
 from typing import Any
 
 # Whose classes a value may have, and whose functions it may hold (but not call).
-PACKAGES = frozenset(
-    "datetime decimal fractions uuid zoneinfo dateutil pytz numpy pandas scipy sklearn matplotlib mpl_toolkits seaborn PIL "
-    "torch tensorflow keras xgboost gensim statsmodels kiwisolver cycler".split()
-)
+_PACKAGES = """
+datetime decimal fractions uuid zoneinfo dateutil pytz numpy pandas scipy sklearn matplotlib mpl_toolkits seaborn PIL
+torch tensorflow keras xgboost gensim statsmodels kiwisolver cycler
+"""
+PACKAGES = frozenset(_PACKAGES.split())
+_BUILTINS = """
+set frozenset complex bytearray list dict tuple int float str bytes bool range slice object zip map filter enumerate
+reversed
+"""
 CLASSES = {
-    "builtins": frozenset(
-        "set frozenset complex bytearray list dict tuple int float str bytes bool range slice object "
-        "zip map filter enumerate reversed".split()
-    ),
+    "builtins": frozenset(_BUILTINS.split()),
     "collections": frozenset(("OrderedDict", "Counter", "defaultdict", "deque")),
     "functools": frozenset(("partial",)),
     "itertools": frozenset(("chain", "count", "product", "repeat")),
@@ -28,24 +30,23 @@ CLASSES = {
     "types": frozenset(("SimpleNamespace",)),
 }
 # Functions with which libraries' own pickles make objects; Cython's are named after their class.
-MAKERS = frozenset(
-    """
-    numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar numpy.core.numeric._frombuffer
-    numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar numpy._core.numeric._frombuffer
-    numpy.ma.core._mareconstruct numpy.random._pickle.__randomstate_ctor numpy.random._pickle.__generator_ctor
-    numpy.random._pickle.__bit_generator_ctor numpy.core._convert_to_ufunc numpy.core._ufunc_reconstruct
-    pandas._libs.internals._unpickle_block pandas.core.indexes.base._new_Index
-    pandas.core.indexes.datetimes._new_DatetimeIndex pandas._libs.tslibs.timestamps._unpickle_timestamp
-    pandas._libs.tslibs.timedeltas._timedelta_unpickle pandas._libs.tslibs.period._unpickle_period
-    pandas._libs.tslibs.nattype._nat_unpickle pandas.core.indexes.period._new_PeriodIndex
-    pytz._UTC pytz._p
-    matplotlib.cbook._picklable_class_constructor
-    matplotlib.figure._picklable_class_constructor matplotlib.axes._base._picklable_class_constructor
-    matplotlib.container._picklable_class_constructor
-    torch._utils._rebuild_tensor_v2 torch._utils._rebuild_parameter torch._utils._rebuild_sparse_tensor
-    torch._tensor._rebuild_from_type_v2
-    """.split()
-)
+_MAKERS = """
+numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar numpy.core.numeric._frombuffer
+numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar numpy._core.numeric._frombuffer
+numpy.ma.core._mareconstruct numpy.random._pickle.__randomstate_ctor numpy.random._pickle.__generator_ctor
+numpy.random._pickle.__bit_generator_ctor numpy.core._convert_to_ufunc numpy.core._ufunc_reconstruct
+pandas._libs.internals._unpickle_block pandas.core.indexes.base._new_Index
+pandas.core.indexes.datetimes._new_DatetimeIndex pandas._libs.tslibs.timestamps._unpickle_timestamp
+pandas._libs.tslibs.timedeltas._timedelta_unpickle pandas._libs.tslibs.period._unpickle_period
+pandas._libs.tslibs.nattype._nat_unpickle pandas.core.indexes.period._new_PeriodIndex
+pandas.core.indexes.interval._new_IntervalIndex
+pytz._UTC pytz._p
+matplotlib.cbook._picklable_class_constructor
+sklearn.neighbors._kd_tree.newObj sklearn.neighbors._ball_tree.newObj sklearn.metrics._dist_metrics.newObj
+torch._utils._rebuild_tensor_v2 torch._utils._rebuild_parameter torch._utils._rebuild_sparse_tensor
+torch._tensor._rebuild_from_type_v2
+"""
+MAKERS = frozenset(_MAKERS.split())
 FIGURES = ("matplotlib", "mpl_toolkits", "seaborn")
 CYTHON = "__pyx_unpickle_"
 TENSORFLOW = "convert_to_tensor"  # how the function begins with which its tensors are made
@@ -97,10 +98,11 @@ class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
         found = super().find_class(module, name)
         known = str(getattr(found, "__module__", "")).partition(".")[0] in PACKAGES
         plain = name.rpartition(".")[2]
-        if f"{module}.{name}" in MAKERS or plain.startswith(CYTHON):
+        tensor = module.startswith("tensorflow") and plain.startswith(TENSORFLOW)
+        if f"{module}.{name}" in MAKERS or plain.startswith(CYTHON) or tensor:
             self.makers.add(id(found))
-        elif module.startswith(("tensorflow", "keras")) and plain.startswith(TENSORFLOW):
-            self.makers.add(id(found))
+        elif isinstance(found, type) and issubclass(found, type):
+            raise pickle.UnpicklingError(f"has the kind of a class in it, {name}")
         elif not (known and callable(found)) and type(found).__name__ not in CONSTANTS:
             raise pickle.UnpicklingError(f"has {module}.{name} in it")
         return found
