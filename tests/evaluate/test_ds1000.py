@@ -1,10 +1,12 @@
 """DS-1000: the authors' answers pass, wrong and hostile ones do not; what is asked is what the paper's script asks."""
 
+import copyreg
 import gzip
 import hashlib
 import json
 import pickle
 import random
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +20,15 @@ from lib.evaluate.__main__ import solutions
 from lib.evaluate.benchmarks import ds1000, load_benchmark
 from lib.evaluate.grading import grade, grade_solutions, public
 from lib.evaluate.oracles.received import loads
-from lib.sandbox import tiers
+from lib.sandbox import run_programs
 from lib.train.template import render_prompt
 
 SHARED = ROOT.parent / "shared/benchmarks"
 OWN = ds1000.own()
 LEVELS, SHARES, TIDE = OWN.problems
 SEEDED = 24  # tasks whose own answers are graded in an ordinary run
-# Tasks whose own answers do not pass here, and why; 15 more need the internet (`ds1000.ONLINE`).
+ALMOST_NOTHING = 10  # tasks at most whose tests ask for less than their statement: unmeasured as yet
+# Tasks whose own answers do not pass here, and why; 15 more need the internet (`ds1000.ONLINE`): unmeasured as yet.
 EXCEPTIONS: dict[str, str] = {}
 # Of the rewritten prompts of all 1,000 tasks, without SENTENCE: equal, when this was written, to what
 # `preprocess_completion_prompt` of the authors' evaluation/ds_1000.py makes of the same prompts.
@@ -215,6 +218,7 @@ hours = Made()
 """
 CHANGES = """    import copyreg
     class Made:
+        __class__ = pd.DataFrame
         def __reduce__(self):
             return copyreg.__newobj__, (pd.DataFrame,), {'equals': bool, '_mgr': crossings._mgr}
     return Made()
@@ -292,14 +296,8 @@ def test_hostile_answers_do_not_pass() -> None:
 def test_what_a_process_leaves_cannot_change_what_is_compared() -> None:
     """The parent's memory cannot be read, the sockets of the sandbox are not there."""
     program = OWN.programs(LEVELS, MEMORY + "hours = 1")["base"] | {"id": "x", "output": True}
-    (verdict,) = ds1000_run([program])
+    (verdict,) = run_programs([program], OWN.limits, 1, again=False)
     assert verdict["verdict"] == "fail" and verdict["output"] == "TRACED -1\n"
-
-
-def ds1000_run(programs: list[Record]) -> list[Record]:
-    from lib.sandbox import run_programs
-
-    return list(run_programs(programs, OWN.limits, 1, again=False))
 
 
 # ---- what a pickle may hold
@@ -334,7 +332,7 @@ def test_values_come_through_as_they_are() -> None:
         ((print, ("x",)), "builtins.print"),
         ((sys.exit, (0,)), "sys.exit"),
         ((random.seed, (0,)), "random"),
-        ((hashlib.new, ("md5",)), "hashlib.new"),
+        ((shutil.copy, ("a", "b")), "shutil.copy"),
     ],
 )
 def test_a_pickle_that_calls_something_is_refused(how: Any, complaint: str) -> None:
@@ -350,7 +348,16 @@ def test_functions_are_held_and_not_called_and_classes_are_not_changed() -> None
         loads(pickle.dumps(Reduced(np.median, ([1],))))
     by_hand = b"\x80\x04cnumpy\nmatrix\n(N}\x8c\x03allcnumpy\nmatrix\nst\x85b."  # setattr(numpy.matrix, "all", ...)
     before = np.matrix.all
-    with pytest.raises(pickle.UnpicklingError):
+
+    class Shadowing:
+        __class__ = np.matrix
+
+        def __reduce__(self) -> Any:
+            return copyreg.__newobj__, (np.matrix, [[1]]), {"all": bool}
+
+    with pytest.raises(pickle.UnpicklingError, match="replaces matrix.all"):
+        loads(pickle.dumps(Shadowing()))
+    with pytest.raises(pickle.UnpicklingError, match="changes a class"):
         loads(by_hand)
     assert np.matrix.all is before
 
@@ -379,7 +386,7 @@ def test_all_gold_answers_pass_but_the_named_ones(tasks: ds1000.DS1000Tasks) -> 
 @pytest.mark.shared
 @pytest.mark.slow
 def test_answers_to_other_tasks_do_not_pass(tasks: ds1000.DS1000Tasks) -> None:
-    """Each task with nothing, with an answer that sets every name to None, and with the next task's own answer."""
+    """Each task with nothing, and with the next task's own answer."""
     names = list(tasks.problems)
     nothing = grade(tasks, dict.fromkeys(names, ""))
     other = grade(
@@ -387,9 +394,6 @@ def test_answers_to_other_tasks_do_not_pass(tasks: ds1000.DS1000Tasks) -> None:
     )
     assert sum(s["passed"] for s in nothing) <= ALMOST_NOTHING
     assert sum(s["passed"] for s in other) <= ALMOST_NOTHING
-
-
-ALMOST_NOTHING = 10  # tasks whose tests ask for less than their statement: an answer that does nothing passes
 
 
 @pytest.mark.shared
@@ -470,7 +474,6 @@ def test_the_second_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ds1000, "check", lambda: "landlock ABI 7")
     with pytest.raises(StudyError, match="with bubblewrap only"):
         OWN.programs(LEVELS, "hours = 3")
-    assert tiers.REMEDY
 
 
 def test_a_task_whose_own_code_fails_says_so() -> None:

@@ -57,8 +57,8 @@ LEARNING = (
     "seaborn", "sklearn.cluster", "sklearn.datasets", "sklearn.ensemble", "sklearn.feature_extraction.text",
     "sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "sklearn.preprocessing", "sklearn.svm",
 )  # fmt: skip
-# The official script stops a program after 120 s by the clock, wherever it runs; here a task has processor time of its
-# own, and an answer that needs more than this needs many times what the slowest of the authors' own does.
+# The official script stops a program after 120 s by the clock, imports included; here they are paid once a box, and a
+# program has processor time of its own: chosen, not yet measured against the slowest of the authors' answers.
 SECONDS, MEMORY_MB = 20.0, 4096
 BASE = "base"
 CODE = """\
