@@ -1,0 +1,249 @@
+"""What solutions cost: instructions where the kernel counts them, else processor time, measured beside the ladder.
+
+Every solution and reference is a program of its own in one box, so that none can touch another's measurement, one at a
+time and in an order drawn anew each round; rounds go on until the order is stable. A call is measured from a fresh
+start, as EvalPerf does, and its answer must be the fastest reference's (EvalPerf does not look at it).
+
+Instructions are counted from outside: the counter is opened by the study's process, which the box then inherits, and so
+the box's filter of system calls stays as it is. What a program needs besides its call is counted likewise, without the
+call, and subtracted. Processor time is read inside the program, as it is too coarse from outside; what all processes of
+the program have used, seen from outside, is then its lower bound: time that a program hides (in a child process, or by
+reporting less) is added to its cost.
+"""
+
+import ctypes
+import math
+import os
+import platform
+import random
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from lib.core.records import Journal, Record, content_id
+from lib.evaluate.answers import unused, with_own_function
+from lib.evaluate.benchmarks.evalplus import sources
+from lib.sandbox import Limits, check, time_scale
+from lib.sandbox.box import Box, BoxDied
+from lib.sandbox.tiers import working
+
+LIMIT_SECONDS = 45.0  # of a call, evalplus/config.py (PERF_EVAL_TIMEOUT_SECOND)
+REFERENCE_SECONDS = 15.0  # besides, for the fastest reference and for reading the input
+LIMITS = Limits(cpu_seconds=LIMIT_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
+TIME, INSTRUCTIONS = "processor time", "instructions"
+# Share by which costs that count as equal may differ: what is left of the noise in the shortest of several calls.
+TOLERANCES = {TIME: 0.05, INSTRUCTIONS: 0.01}
+CALLS, ENOUGH_SECONDS = 5, 0.02  # a program repeats a call until one of the two is reached
+LEAST, MOST, QUIET = 3, 8, 2  # rounds: at least, at most, and those in a row whose order must be the same
+NEAR = 1.5  # costs that differ by a factor of less are measured again
+HIDDEN_SECONDS = 0.02  # by which what a program needs besides its calls may exceed what references need
+# perf_event_open(2): its number by architecture, and of the struct of version 0 (64 bytes) type, size and event.
+PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
+HARDWARE, ATTRIBUTE_BYTES, COUNT_INSTRUCTIONS = 0, 64, 1
+# Bits: disabled (0), inherit (1), exclude_kernel (5), exclude_hv (6), enable_on_exec (12).
+FLAGS = 1 << 0 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 12
+CLOSE_ON_EXEC = 8
+TESTS = """\
+def {graded}(answer):
+    import base64, builtins, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types
+    import typing, zlib
+    import numpy
+    names = [name for name, _ in {sources!r}]
+    for name, text in {sources!r}:
+        module = sys.modules[name] = types.ModuleType(name)
+        builtins.exec(text, module.__dict__)
+    for name in names:
+        del sys.modules[name]
+    found = module.run(answer, {job!r}, {given}, {report}.scale)
+    {report}.store(found)
+    return found["status"] == "pass"
+assert {graded}({entry})
+"""
+
+
+class Cost(NamedTuple):
+    """What one call costs, in seconds or instructions; None, and why, when the program has none."""
+
+    value: float | None
+    why: str = ""
+
+
+@dataclass
+class Item:
+    """One program and what was seen of it: its shortest call, and the least that it needed besides its calls."""
+
+    code: str
+    trusted: bool = False
+    best: float = math.inf
+    beside: float = math.inf
+    why: str = ""
+    seen: int = 0
+
+    def heard(self, value: float, beside: float = 0.0) -> None:
+        """Keep the smaller of what was seen before and of this."""
+        self.best, self.beside, self.seen = min(self.best, value), min(self.beside, beside), self.seen + 1
+
+    def cost(self, usual: float) -> Cost:
+        """Return the cost, with the time that is hidden; `usual` is what references need besides their calls."""
+        if self.why:
+            return Cost(None, self.why)
+        return Cost(self.best + max(0.0, self.beside - usual - HIDDEN_SECONDS))
+
+
+def counter() -> int | None:
+    """Return a descriptor that counts the instructions of processes which this thread starts from now on.
+
+    None where the kernel has no counter, or not for this user (/proc/sys/kernel/perf_event_paranoid above 2).
+    """
+    number = PERF_EVENT_OPEN.get(platform.machine())
+    if number is None or os.uname().sysname != "Linux":
+        return None
+    words = (ctypes.c_uint64 * (ATTRIBUTE_BYTES // 8))()
+    words[0], words[1], words[5] = HARDWARE | ATTRIBUTE_BYTES << 32, COUNT_INSTRUCTIONS, FLAGS
+    fd = ctypes.CDLL(None, use_errno=True).syscall(number, ctypes.byref(words), 0, -1, -1, CLOSE_ON_EXEC)
+    return fd if fd >= 0 else None
+
+
+@dataclass
+class Bench:
+    """One box, in which programs run one after the other, and the counter, if there is one, for all that runs in it."""
+
+    fd: int | None = field(default_factory=counter)
+    box: Box | None = None
+
+    @property
+    def kind(self) -> str:
+        """What costs are: INSTRUCTIONS or TIME."""
+        return TIME if self.fd is None else INSTRUCTIONS
+
+    def run(self, program: Record) -> tuple[Record, int]:
+        """Return the sandbox's answer for a program, and the instructions counted meanwhile (0 without a counter)."""
+        for _ in range(2):
+            if self.box is None:
+                self.box = working()[0](LIMITS, time_scale())
+            before = self.counted()
+            try:
+                answer = self.box.run(program)
+            except BoxDied:
+                self.close()
+                continue
+            counted = self.counted() - before
+            if self.box.dirty:
+                self.close()
+            return answer, counted
+        return {"verdict": "error", "detail": "ended the sandbox that it ran in", "report": None, "cpu_seconds": 0.0}, 0
+
+    def counted(self) -> int:
+        """Return what the counter shows."""
+        return 0 if self.fd is None else int.from_bytes(os.read(self.fd, 8), "little")
+
+    def close(self) -> None:
+        """End the box; the next program gets a new one."""
+        if self.box is not None:
+            self.box.close()
+        self.box = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+
+def program(code: str, job: Record, given: Any) -> Record:
+    """Return the program that calls a solution on its input (`lib.evaluate.oracles.evalperf.run` says what `job` has).
+
+    `given` is the packed input, as text or by reference.
+    """
+    graded, report, name = (unused(word, code) for word in ("_graded", "_report", "_given"))
+    files = sources("evalplus", "evalperf")
+    job = {"code": code, **job}
+    return {
+        "code": with_own_function(code, job["entry"]),
+        "tests": TESTS.format(sources=files, job=job, graded=graded, report=report, given=name, entry=job["entry"]),
+        "report": report, "data": {name: given},
+    }  # fmt: skip
+
+
+def timed(bench: Bench, item: Item, job: Record, given: Any) -> None:
+    """Measure the processor time of an item once more."""
+    answer, _ = bench.run(program(item.code, job | {"calls": CALLS, "enough": ENOUGH_SECONDS, "check": True}, given))
+    match answer:
+        case {"verdict": "pass", "report": {"best": int() | float() as best, "spent": int() | float() as spent}}:
+            if 0 <= best <= spent < math.inf:
+                item.heard(best, answer["cpu_seconds"] - spent)
+                return
+        case {"verdict": "fail", "report": {"why": str(why)}} if why:
+            item.why = why[:200]
+            return
+    item.why = answer["detail"] or "reported no time"
+
+
+def counted(bench: Bench, item: Item, job: Record, given: Any) -> None:
+    """Count the instructions of an item's call: those of the program with it, less those without it."""
+    if not item.seen:
+        answer, _ = bench.run(program(item.code, job | {"calls": 1, "enough": math.inf, "check": True}, given))
+        if answer["verdict"] != "pass":
+            item.why = ((answer["report"] or {}).get("why") if answer["verdict"] == "fail" else "") or answer["detail"]
+            return
+    found = [bench.run(program(item.code, job | {"calls": calls, "enough": 1e9, "check": False}, given)) for calls in (1, 0)]
+    if any(answer["verdict"] != "pass" for answer, _ in found):
+        item.why = found[0][0]["detail"] or found[1][0]["detail"]
+        return
+    item.heard(max(0, found[0][1] - found[1][1]))
+
+
+def near(item: Item, items: Sequence[Item]) -> bool:
+    """Whether another item's cost is so close that measuring again could change which of the two is less."""
+    return any(one is not item and not one.why and one.best < item.best * NEAR > 0 and item.best < one.best * NEAR for one in items)
+
+
+def measure(
+    bench: Bench, items: Sequence[Item], job: Record, given: Any, order: Callable[[list[Cost]], Hashable]
+) -> list[Cost]:
+    """Return the costs of programs for one task, measured in rounds until `order` of them no longer changes.
+
+    From the second round on, only programs that have another near them are measured again.
+    """
+    look, orders = timed if bench.kind == TIME else counted, list[Hashable]()
+    for number in range(MOST):
+        again = [item for item in items if not item.why and (not number or near(item, items))]
+        for item in random.Random(number).sample(again, len(again)):
+            look(bench, item, job, given)
+        costs = found(items)
+        orders.append(order(costs))
+        if not again or (number + 1 >= LEAST and len(set(orders[-QUIET:])) == 1):
+            break
+    return costs
+
+
+def found(items: Sequence[Item]) -> list[Cost]:
+    """Return the costs of items from what was seen of them so far."""
+    usual = [item.beside for item in items if item.trusted and not item.why]
+    return [item.cost(median(usual) if usual else math.inf) for item in items]
+
+
+def measure_task(
+    bench: Bench,
+    journal: Journal | None,
+    solutions: Sequence[str],
+    references: Sequence[str],
+    job: Record,
+    given: Any,
+    order: Callable[[list[Cost]], Hashable],
+) -> list[Cost]:
+    """Return the costs of solutions and then of references; with a journal, what is in it is not measured again."""
+    how = [bench.kind, LEAST, MOST, QUIET, CALLS, ENOUGH_SECONDS, check(), sources("evalplus", "evalperf")]
+    key = content_id("cost", [*solutions], [*references], job, given, how)
+    if journal is not None and key in journal:
+        return [Cost(*one) for one in journal[key]["costs"]]
+    items = [*(Item(code) for code in solutions), *(Item(code, True) for code in references)]
+    costs = measure(bench, items, job, given, order)
+    if journal is not None:
+        journal.add({"id": key, "costs": [[*cost] for cost in costs]})
+    return costs
