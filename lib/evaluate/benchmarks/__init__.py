@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
+from lib.evaluate.benchmarks import evalperf, evoeval, humaneval, humaneval_plus, mbpp
 from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.data import EVOEVAL_SETS
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "mbpp": partial(mbpp.load, plus=False),
     "mbpp+": partial(mbpp.load, plus=True),
     **{f"evoeval-{which}": partial(evoeval.load, which=which) for which in EVOEVAL_SETS},
+    "evalperf": evalperf.load,
 }
 # Those of which one can ask for a version, with the versions of their files' hashes.
 VERSIONED: dict[str, Mapping[str, str]] = {"humaneval+": humaneval_plus.PINS, "mbpp": mbpp.PINS, "mbpp+": mbpp.PINS}

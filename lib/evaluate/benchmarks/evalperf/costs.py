@@ -18,7 +18,6 @@ import platform
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -35,10 +34,11 @@ LIMITS = Limits(cpu_seconds=LIMIT_SECONDS + REFERENCE_SECONDS, memory_mb=4096, o
 TIME, INSTRUCTIONS = "processor time", "instructions"
 # Share by which costs that count as equal may differ: what is left of the noise in the shortest of several calls.
 TOLERANCES = {TIME: 0.05, INSTRUCTIONS: 0.01}
-CALLS, ENOUGH_SECONDS = 5, 0.02  # a program repeats a call until one of the two is reached
+CALLS, ENOUGH_SECONDS = 5, 0.04  # a program repeats a call until one of the two is reached
 LEAST, MOST, QUIET = 3, 8, 2  # rounds: at least, at most, and those in a row whose order must be the same
 NEAR = 1.5  # costs that differ by a factor of less are measured again
-HIDDEN_SECONDS = 0.02  # by which what a program needs besides its calls may exceed what references need
+HIDDEN_SECONDS = 0.06  # by which what a program needs besides its calls may exceed what references need
+ALL = 1e9  # of seconds: no such limit
 # perf_event_open(2): its number by architecture, and of the struct of version 0 (64 bytes) type, size and event.
 PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 HARDWARE, ATTRIBUTE_BYTES, COUNT_INSTRUCTIONS = 0, 64, 1
@@ -72,24 +72,23 @@ class Cost(NamedTuple):
 
 @dataclass
 class Item:
-    """One program and what was seen of it: its shortest call, and the least that it needed besides its calls."""
+    """One program and the least that was seen of it: of a call, and besides its calls."""
 
     code: str
     trusted: bool = False
-    best: float = math.inf
+    call: float = math.inf
     beside: float = math.inf
     why: str = ""
-    seen: int = 0
 
-    def heard(self, value: float, beside: float = 0.0) -> None:
+    def heard(self, call: float, beside: float = 0.0) -> None:
         """Keep the smaller of what was seen before and of this."""
-        self.best, self.beside, self.seen = min(self.best, value), min(self.beside, beside), self.seen + 1
+        self.call, self.beside = min(self.call, call), min(self.beside, beside)
 
     def cost(self, usual: float) -> Cost:
         """Return the cost, with the time that is hidden; `usual` is what references need besides their calls."""
         if self.why:
             return Cost(None, self.why)
-        return Cost(self.best + max(0.0, self.beside - usual - HIDDEN_SECONDS))
+        return Cost(self.call + max(0.0, self.beside - usual - HIDDEN_SECONDS))
 
 
 def counter() -> int | None:
@@ -148,7 +147,9 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
         if self.fd is not None:
             os.close(self.fd)
@@ -171,36 +172,49 @@ def program(code: str, job: Record, given: Any) -> Record:
 
 
 def timed(bench: Bench, item: Item, job: Record, given: Any) -> None:
-    """Measure the processor time of an item once more."""
-    answer, _ = bench.run(program(item.code, job | {"calls": CALLS, "enough": ENOUGH_SECONDS, "check": True}, given))
+    """Measure the processor time of an item once more: the mean of its calls."""
+    how = {"calls": CALLS, "enough": ENOUGH_SECONDS, "check": True}
+    answer, _ = bench.run(program(item.code, job | how, given))
     match answer:
-        case {"verdict": "pass", "report": {"best": int() | float() as best, "spent": int() | float() as spent}}:
-            if 0 <= best <= spent < math.inf:
-                item.heard(best, answer["cpu_seconds"] - spent)
+        case {"verdict": "pass", "report": {"calls": int(calls), "seconds": float(seconds)}}:
+            if 0 < calls <= CALLS and 0 <= seconds < math.inf:
+                item.heard(seconds / calls, answer["cpu_seconds"] - seconds)
                 return
-        case {"verdict": "fail", "report": {"why": str(why)}} if why:
-            item.why = why[:200]
-            return
-    item.why = answer["detail"] or "reported no time"
+    item.why = reason(answer)
 
 
 def counted(bench: Bench, item: Item, job: Record, given: Any) -> None:
-    """Count the instructions of an item's call: those of the program with it, less those without it."""
-    if not item.seen:
-        answer, _ = bench.run(program(item.code, job | {"calls": 1, "enough": math.inf, "check": True}, given))
+    """Count the instructions of an item's call: those of the program with it, less those without it.
+
+    The first time its answer is checked before, in a program that is not counted.
+    """
+    if item.call == math.inf:
+        answer, _ = bench.run(program(item.code, job | {"calls": 1, "enough": ALL, "check": True}, given))
         if answer["verdict"] != "pass":
-            item.why = ((answer["report"] or {}).get("why") if answer["verdict"] == "fail" else "") or answer["detail"]
+            item.why = reason(answer)
             return
-    found = [bench.run(program(item.code, job | {"calls": calls, "enough": 1e9, "check": False}, given)) for calls in (1, 0)]
-    if any(answer["verdict"] != "pass" for answer, _ in found):
-        item.why = found[0][0]["detail"] or found[1][0]["detail"]
-        return
-    item.heard(max(0, found[0][1] - found[1][1]))
+    numbers = []
+    for calls in (1, 0):
+        answer, number = bench.run(program(item.code, job | {"calls": calls, "enough": ALL, "check": False}, given))
+        if answer["verdict"] != "pass":
+            item.why = reason(answer)
+            return
+        numbers.append(number)
+    item.heard(max(0, numbers[0] - numbers[1]))
+
+
+def reason(answer: Record) -> str:
+    """Return why a program has no cost, in one line."""
+    match answer:
+        case {"verdict": "fail", "report": {"why": str(why)}} if why:
+            return why[:200]
+    return answer["detail"] or "reported no time"
 
 
 def near(item: Item, items: Sequence[Item]) -> bool:
     """Whether another item's cost is so close that measuring again could change which of the two is less."""
-    return any(one is not item and not one.why and one.best < item.best * NEAR > 0 and item.best < one.best * NEAR for one in items)
+    others = (one.call for one in items if one is not item and not one.why)
+    return any(call <= item.call * NEAR and item.call <= call * NEAR for call in others)
 
 
 def measure(
@@ -210,22 +224,22 @@ def measure(
 
     From the second round on, only programs that have another near them are measured again.
     """
-    look, orders = timed if bench.kind == TIME else counted, list[Hashable]()
+    look, orders, costs = timed if bench.kind == TIME else counted, list[Hashable](), list[Cost]()
     for number in range(MOST):
         again = [item for item in items if not item.why and (not number or near(item, items))]
         for item in random.Random(number).sample(again, len(again)):
             look(bench, item, job, given)
-        costs = found(items)
+        costs = costs_of(items)
         orders.append(order(costs))
         if not again or (number + 1 >= LEAST and len(set(orders[-QUIET:])) == 1):
             break
     return costs
 
 
-def found(items: Sequence[Item]) -> list[Cost]:
+def costs_of(items: Sequence[Item]) -> list[Cost]:
     """Return the costs of items from what was seen of them so far."""
-    usual = [item.beside for item in items if item.trusted and not item.why]
-    return [item.cost(median(usual) if usual else math.inf) for item in items]
+    usual = max((item.beside for item in items if item.trusted and not item.why), default=math.inf)
+    return [item.cost(usual) for item in items]
 
 
 def measure_task(

@@ -64,10 +64,9 @@ def against(one: Scores, other: Scores) -> Record:
     wins = sum(one[task] > other[task] for task in common)
     losses = sum(one[task] < other[task] for task in common)
     ties, n = len(common) - wins - losses, len(common)
+    rate = (wins + ties / 2) / n if n else None
     means = [sum(scored[task] for task in common) / n if n else None for scored in (one, other)]
-    return {
-        "n": n, "wins": wins, "ties": ties, "losses": losses, "rate": (wins + ties / 2) / n if n else None, "dps": means,
-    }  # fmt: skip
+    return {"n": n, "wins": wins, "ties": ties, "losses": losses, "rate": rate, "dps": means}
 
 
 def win_rates(models: Mapping[str, Scores]) -> dict[str, Record]:
