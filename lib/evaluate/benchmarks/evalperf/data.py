@@ -69,15 +69,15 @@ def release() -> Path:
     if (ready := prepared_folder(wanted) / "ladder.json").is_file():
         return ready
     kept = ready.with_name("download")
-    remedy = f"get {RELEASE} (260 MB), and name its path, or its folder in STUDY_BENCHMARKS"
+    remedy = f"Get {RELEASE} (260 MB), and name its path, or its folder in STUDY_BENCHMARKS"
     try:
         with urllib.request.urlopen(RELEASE, timeout=DOWNLOAD_SECONDS) as answer, replacing(kept) as file:
             shutil.copyfileobj(answer, file)
     except OSError as error:
-        raise Missing(f"EvalPerf is not scored: it is neither here nor downloadable ({error}): {remedy}") from None
+        raise Missing(f"EvalPerf is not scored: it is neither here nor downloadable ({error}). {remedy}") from None
     if (sha256 := packed_sha256(kept)) != wanted:
         kept.unlink()
-        raise Missing(f"EvalPerf is not scored: {RELEASE} has sha256 {sha256}, expected {wanted}: {remedy}")
+        raise Missing(f"EvalPerf is not scored: {RELEASE} has sha256 {sha256}, expected {wanted}. {remedy}")
     packed = kept.rename(kept.with_name(f"{STEMS[0]}.jsonl.gz"))
     prepare(packed, wanted)
     packed.unlink()
