@@ -34,8 +34,8 @@ from lib.sandbox import run_programs
 SHARED = Path(__file__).resolve().parents[3] / "shared/benchmarks"
 LADDER = SHARED / "evalperf/evalperf_ladder.jsonl.gz"
 MODEL = "_temp_1.0"  # how the ladder's names of models end
-# Win rates on the benchmark's site (results/evalperf/COMBINED-RESULTS.json of evalplus.github.io at 87418456, the commit
-# that the ladder was made from): over tasks, and over models.
+# Win rates on the benchmark's site (results/evalperf/COMBINED-RESULTS.json of evalplus.github.io at 87418456, the
+# commit that the ladder was made from): over tasks, and over models.
 WIN_RATES = {
     "deepseek-ai--deepseek-coder-6.7b-instruct_vllm": (0.4720972097209721, 0.5454545454545454),
     "Qwen--CodeQwen1.5-7B-Chat_vllm": (0.3937518420277041, 0.12121212121212122),
@@ -71,38 +71,27 @@ def test_the_published_summaries_are_the_means_of_their_tasks():
         assert sum(one["dps"] is not None for one in parts.values()) == wanted["n_tasks_profiled"]
 
 
-@pytest.mark.shared
-def test_the_published_scores_follow_from_the_rungs_that_solutions_reached(whole):
-    """Summed over all models: `scores` of the rung of each measured solution gives DPS and normalised DPS, all tasks.
+UNKNOWN = {"HumanEval/24", "HumanEval/54", "Mbpp/75", "Mbpp/108", "Mbpp/251"}  # tasks of unknown scores
 
-    For 5 tasks the ladder's scores are not known, and then DPS is not either.
-    """
-    unknown = 0
+
+@pytest.mark.shared
+def test_the_published_scores_follow_from_the_rungs_that_solutions_reached():
+    """For every task, summed over all models: the scores of the rungs of all measured solutions."""
     for row in rows():
         ladder = [{"cluster": n, "score": value} for n, value in enumerate(row["scores"])]
         problem = {"references": ladder, "n_reference": row["n_reference"]}
         reached = [
-            (one["n_solutions"], scores(problem, one["cluster"])) for one in row["clusters"] if one["n_solutions"]
+            (one["n_solutions"], *scores(problem, one["cluster"])) for one in row["clusters"] if one["n_solutions"]
         ]
         models = [one for one in row["models"].values() if one["n_profiled"]]
         total = sum(one["n_profiled"] for one in models)
-        assert sum(n for n, _ in reached) == total
-        for place, name in enumerate(("dps", "dps_norm")):
-            wanted = sum(one["n_profiled"] * one[name] for one in models)
-            if any(found[place] is None for _, found in reached):
-                ours = None
-            else:
-                ours = sum(n * found[place] for n, found in reached)
-            if name == "dps" and row["task_id"] in {"HumanEval/24", "HumanEval/54", "Mbpp/75", "Mbpp/108", "Mbpp/251"}:
-                unknown += ours is None
-            elif not (name == "dps" and ours is None and any(n and c == SLOWEST for n, c in clusters(row))):
-                assert ours == pytest.approx(wanted, abs=1e-4 * total), (row["task_id"], name)
-    assert unknown == 5
-
-
-def clusters(row: dict) -> list[tuple[int, int]]:
-    """(number of solutions, cluster) of a row."""
-    return [(one["n_solutions"], one["cluster"]) for one in row["clusters"]]
+        assert sum(n for n, *_ in reached) == total
+        wanted = [sum(one["n_profiled"] * one[name] for one in models) for name in ("dps", "dps_norm")]
+        assert sum(n * normalised for n, _, normalised in reached) == pytest.approx(wanted[1])
+        if row["task_id"] in UNKNOWN:
+            assert {dps for _, dps, _ in reached} == {None}
+        else:  # the ladder's scores have six digits
+            assert sum(n * dps for n, dps, _ in reached) == pytest.approx(wanted[0], abs=1e-5 * total)
 
 
 @pytest.mark.shared
@@ -203,7 +192,7 @@ def test_the_rung_is_the_fastest_reference_that_a_solution_is_no_slower_than():
         and scores(problem, 2) == (20.0, 50.0)
         and scores(problem, SLOWEST) == (0, 0)
     )
-    problem["references"][0]["score"] = None
+    problem["references"] = [{**one, "score": None} for one in problem["references"]]
     assert scores(problem, SLOWEST) == (None, 0.0)
 
 
@@ -239,7 +228,7 @@ FAST = (
 WRONG = {
     "counts places, not pairs": "def pairs_apart(heights, gap):\n    return len(heights)",
     "counts both ways": SLOW.replace(" // 2", ""),
-    "one direction only": "def pairs_apart(heights, gap):\n    return sum(b - a == gap for a, b in zip(heights, heights[1:]))",
+    "neighbours only": "def pairs_apart(hs, gap):\n    return sum(b - a == gap for a, b in zip(hs, hs[1:]))",
     "returns text": FAST.replace("return found", "return str(found)"),
     "prints": FAST.replace("return found", "print(found)"),
     "raises": "def pairs_apart(heights, gap):\n    raise ValueError(heights)",
@@ -260,9 +249,11 @@ HOSTILE = {
         "            one.store = print\n    return -1"
     ),
     "reads the expected values": (
-        "import sys\ndef pairs_apart(heights, gap):\n    frame = sys._getframe()\n    while frame:\n"
-        "        if 'expected' in frame.f_locals:\n            return frame.f_locals['expected'][-1][0]\n"
-        "        frame = frame.f_back\n    return -1"
+        "import os, sys\ndef pairs_apart(heights, gap):\n"
+        "    places = [globals(), *(vars(one) for one in [*sys.modules.values()])]\n"
+        "    found = [place.get(name) for place in places for name in ('expected', 'wanted', 'job', 'reference')]\n"
+        "    files = [file for folder in ('.', '/tmp', '/harness') for file in os.listdir(folder)]\n"
+        "    return next((one for one in found if isinstance(one, int)), -len(files))"
     ),
     "patches the comparison": (
         "import builtins, numpy\nclass All(int):\n    def __eq__(self, other): return True\n"
@@ -312,10 +303,10 @@ def right(task: str, *codes: str) -> list[dict]:
 def test_the_ladder_of_our_own_tasks_is_in_order_and_solutions_find_their_rung(monkeypatch):
     """A fast answer reaches the top, a slow one the bottom; the kind of cost stands beside each."""
     own = quick(monkeypatch)
-    samples = right("Own/pairs_apart", SLOW, FAST, FAST, SLOW.replace("range(1)", ""))
+    samples = right("Own/pairs_apart", SLOW, FAST, FAST, SLOW)
     samples += [{**sample, "task_id": "Own/busiest", "passed": False} for sample in samples[:2]]
     done = own.measured(samples, least=3, most=3, bench=lambda: Bench(None))
-    assert [one["rung"] for one in done] == [SLOWEST, 2, 2, None, None, None] or done[0]["rung"] == 0
+    assert done[0]["rung"] <= 0 and [one["rung"] for one in done[1:]] == [2, 2, None, None, None]
     assert [one["dps_norm"] for one in done[1:]] == [100.0, 100.0, None, None, None]
     assert {one["cost_kind"] for one in done[:3]} == {TIME} and done[0]["cost"] > 5 * done[1]["cost"] == 5 * done[2][
         "cost"
@@ -334,7 +325,8 @@ FAKED = {
     "no tricks": f"def pairs_apart(heights, gap):\n    {BURN}\n    return slow(heights, gap)",
     "patches the clock": (
         "import time\ntime.process_time = lambda: 0.0\n"
-        f"def pairs_apart(heights, gap):\n    time.process_time = lambda: 0.0\n    {BURN}\n    return slow(heights, gap)"
+        "def pairs_apart(heights, gap):\n    time.process_time = lambda: 0.0\n"
+        f"    {BURN}\n    return slow(heights, gap)"
     ),
     "reports its own time": (
         "import gc, json\ndef pairs_apart(heights, gap):\n    for one in gc.get_objects():\n"
@@ -403,7 +395,7 @@ def test_an_interrupted_measurement_is_continued(tmp_path, monkeypatch):
 
 
 def test_rounds_go_on_until_the_order_is_stable():
-    """At least LEAST, at most MOST; only programs that are near another are measured again."""
+    """At least LEAST, at most MOST; then only programs that are near another are measured again, and long ones once."""
     looked = []
 
     def rounds(values, order):
@@ -422,13 +414,13 @@ def test_rounds_go_on_until_the_order_is_stable():
     def ranked(found: list[Cost]) -> tuple:
         return tuple(cost.value for cost in found)
 
-    assert rounds([1.0, 1.2, 50.0], ranked) == [1.0, 1.2, 50.0]
-    assert [looked.count(code) for code in "012"] == [costs.LEAST, costs.LEAST, 1]
+    assert rounds([1.0, 1.2, 50.0, 0.1], ranked) == [1.0, 1.2, 50.0, 0.1]
+    assert [looked.count(code) for code in "0123"] == [costs.LEAST, costs.LEAST, 1, costs.LEAST]
     numbers = iter(range(99))
-    rounds([1.0, 1.2, 50.0], lambda found: next(numbers))
-    assert [looked.count(code) for code in "012"] == [costs.MOST, costs.MOST, 1]
+    rounds([1.0, 1.2, 50.0, 0.1], lambda found: next(numbers))
+    assert [looked.count(code) for code in "0123"] == [costs.MOST, costs.MOST, 1, costs.LEAST]
     rounds([1.0, 2.0], ranked)
-    assert looked.count("0") == 1
+    assert looked == ["1", "0"] or looked == ["0", "1"]
 
 
 class Counting(Bench):
@@ -583,7 +575,7 @@ def test_without_the_tests_of_its_tasks_one_line_says_how_to_get_them(apart):
 
 @pytest.mark.shared
 def test_samples_of_unknown_tasks_are_refused_in_one_line(whole, tmp_path):
-    """HumanEval/1 is a task of HumanEval+ and none of EvalPerf; a completion is put under the prompt as EvalPlus does."""
+    """HumanEval/1 is a task of HumanEval+ and none of EvalPerf; a completion is put under the prompt."""
     file = tmp_path / "samples.jsonl"
     file.write_text('{"task_id": "HumanEval/1", "solution": ""}\n')
     with pytest.raises(StudyError, match=r"samples.jsonl:1: 'HumanEval/1' is no task: EvalPerf .* 118 tasks"):

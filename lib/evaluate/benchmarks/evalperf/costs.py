@@ -18,6 +18,7 @@ import platform
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -32,11 +33,12 @@ LIMIT_SECONDS = 45.0  # of a call, evalplus/config.py (PERF_EVAL_TIMEOUT_SECOND)
 REFERENCE_SECONDS = 15.0  # besides, for the fastest reference and for reading the input
 LIMITS = Limits(cpu_seconds=LIMIT_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 TIME, INSTRUCTIONS = "processor time", "instructions"
-# Share by which costs that count as equal may differ: what is left of the noise in the shortest of several calls.
+# Share by which costs that count as equal may differ: what is left of the noise in the median of several rounds.
 TOLERANCES = {TIME: 0.05, INSTRUCTIONS: 0.01}
 CALLS, ENOUGH_SECONDS = 5, 0.04  # a program repeats a call until one of the two is reached
 LEAST, MOST, QUIET = 3, 8, 2  # rounds: at least, at most, and those in a row whose order must be the same
 NEAR = 1.5  # costs that differ by a factor of less are measured again
+LONG_SECONDS = 0.5  # a call that takes longer is measured often enough by itself
 HIDDEN_SECONDS = 0.06  # by which what a program needs besides its calls may exceed what references need
 ALL = 1e9  # of seconds: no such limit
 # perf_event_open(2): its number by architecture, and of the struct of version 0 (64 bytes) type, size and event.
@@ -72,17 +74,32 @@ class Cost(NamedTuple):
 
 @dataclass
 class Item:
-    """One program and the least that was seen of it: of a call, and besides its calls."""
+    """One program and what each round saw of it: the mean of its calls, and what it needed besides them.
+
+    The median of the rounds counts: on a busy virtual machine processor time may stand still for a moment, so that the
+    least is not the best of them.
+    """
 
     code: str
     trusted: bool = False
-    call: float = math.inf
-    beside: float = math.inf
+    calls: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
     why: str = ""
 
+    @property
+    def call(self) -> float:
+        """The cost of a call, infinite while it is not known."""
+        return median(self.calls) if self.calls else math.inf
+
+    @property
+    def beside(self) -> float:
+        """What the program needs besides its calls."""
+        return median(self.others) if self.others else math.inf
+
     def heard(self, call: float, beside: float = 0.0) -> None:
-        """Keep the smaller of what was seen before and of this."""
-        self.call, self.beside = min(self.call, call), min(self.beside, beside)
+        """Keep what a round saw."""
+        self.calls.append(call)
+        self.others.append(beside)
 
     def cost(self, usual: float) -> Cost:
         """Return the cost, with the time that is hidden; `usual` is what references need besides their calls."""
@@ -188,7 +205,7 @@ def counted(bench: Bench, item: Item, job: Record, given: Any) -> None:
 
     The first time its answer is checked before, in a program that is not counted.
     """
-    if item.call == math.inf:
+    if not item.calls:
         answer, _ = bench.run(program(item.code, job | {"calls": 1, "enough": ALL, "check": True}, given))
         if answer["verdict"] != "pass":
             item.why = reason(answer)
@@ -222,11 +239,17 @@ def measure(
 ) -> list[Cost]:
     """Return the costs of programs for one task, measured in rounds until `order` of them no longer changes.
 
-    From the second round on, only programs that have another near them are measured again.
+    All are measured in the first LEAST rounds, but for those that took long and have none near them, which are measured
+    once; later, only those that have another near them.
     """
     look, orders, costs = timed if bench.kind == TIME else counted, list[Hashable](), list[Cost]()
+    long = LONG_SECONDS if bench.kind == TIME else 0
     for number in range(MOST):
-        again = [item for item in items if not item.why and (not number or near(item, items))]
+        again = [
+            item
+            for item in items
+            if not item.why and (not number or near(item, items) or (number < LEAST and item.call < long))
+        ]
         for item in random.Random(number).sample(again, len(again)):
             look(bench, item, job, given)
         costs = costs_of(items)

@@ -29,7 +29,7 @@ def scores(problem: Record, number: int) -> tuple[float | None, float]:
     """Return DPS and normalised DPS of a rung; the first is None where the ladder's scores are not known."""
     known = {one["cluster"]: one["score"] for one in problem["references"]}
     if number == SLOWEST:
-        return (None if None in known.values() else 0.0), 0.0
+        return (0.0 if any(score is not None for score in known.values()) else None), 0.0
     return known[number], 100 * (number + 1) / problem["n_reference"]
 
 
