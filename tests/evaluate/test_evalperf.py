@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pyarrow
@@ -117,12 +118,22 @@ def test_the_ladder_has_the_published_tasks_and_says_what_it_lacks(whole):
     assert inputs.scaled("Mbpp/12") == inputs.scaled("Mbpp/12") != inputs.scaled("Mbpp/805")
 
 
+def with_contract(problem: dict) -> str:
+    """The canonical solution with the task's contract at the beginning of its function."""
+    if problem["task_id"].startswith("HumanEval"):
+        return problem["prompt"] + problem["contract"] + problem["canonical_solution"]
+    head = re.search(rf"^def {problem['entry_point']}\(.*:$", problem["canonical_solution"], re.MULTILINE)
+    return (
+        problem["canonical_solution"][: head.end()] + problem["contract"] + problem["canonical_solution"][head.end() :]
+    )
+
+
 def contracts(benchmark, tasks) -> dict[str, str]:
     """The tasks of which our input does not meet the contract, or the canonical solution fails on it, and why."""
     programs = []
     for task in tasks:
         problem = benchmark.problems[task]
-        code = problem["prompt"] + problem["contract"] + benchmark.parts[task].between + problem["canonical_solution"]
+        code = with_contract(problem)
         tests = "import base64, marshal, zlib\ngiven = marshal.loads(zlib.decompress(base64.b64decode(PACKED)))\n"
         tests += f"assert [{problem['entry_point']}(*given)]"
         programs.append({"id": task, "code": code, "tests": tests, "data": {"PACKED": benchmark.given(task)}})
