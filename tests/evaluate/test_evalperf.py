@@ -122,7 +122,7 @@ def with_contract(problem: dict) -> str:
     """The canonical solution with the task's contract at the beginning of its function."""
     if problem["task_id"].startswith("HumanEval"):
         return problem["prompt"] + problem["contract"] + problem["canonical_solution"]
-    head = re.search(rf"^def {problem['entry_point']}\(.*:$", problem["canonical_solution"], re.MULTILINE)
+    head = re.search(rf"^def {problem['entry_point']}\(.*:.*$", problem["canonical_solution"], re.MULTILINE)
     return (
         problem["canonical_solution"][: head.end()] + problem["contract"] + problem["canonical_solution"][head.end() :]
     )
