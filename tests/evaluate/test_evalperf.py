@@ -119,13 +119,10 @@ def test_the_ladder_has_the_published_tasks_and_says_what_it_lacks(whole):
 
 
 def with_contract(problem: dict) -> str:
-    """The canonical solution with the task's contract at the beginning of its function."""
-    if problem["task_id"].startswith("HumanEval"):
-        return problem["prompt"] + problem["contract"] + problem["canonical_solution"]
-    head = re.search(rf"^def {problem['entry_point']}\(.*:.*$", problem["canonical_solution"], re.MULTILINE)
-    return (
-        problem["canonical_solution"][: head.end()] + problem["contract"] + problem["canonical_solution"][head.end() :]
-    )
+    """The canonical solution, and a function `contract` of the same arguments that fails where they break it."""
+    code = problem["prompt"] + problem["canonical_solution"]
+    arguments = re.search(rf"^def {problem['entry_point']} ?(\(.*\))", code, re.MULTILINE)[1]
+    return f"{code}\n\ndef contract{arguments}:\n{problem['contract']}\n    return True\n"
 
 
 def contracts(benchmark, tasks) -> dict[str, str]:
@@ -135,7 +132,7 @@ def contracts(benchmark, tasks) -> dict[str, str]:
         problem = benchmark.problems[task]
         code = with_contract(problem)
         tests = "import base64, marshal, zlib\ngiven = marshal.loads(zlib.decompress(base64.b64decode(PACKED)))\n"
-        tests += f"assert [{problem['entry_point']}(*given)]"
+        tests += f"assert contract(*given)\nassert [{problem['entry_point']}(*given)]"
         programs.append({"id": task, "code": code, "tests": tests, "data": {"PACKED": benchmark.given(task)}})
     seen = run_programs(programs, costs.LIMITS, again=False)
     return {one["id"]: one["detail"] for one in seen if one["verdict"] != "pass"}
