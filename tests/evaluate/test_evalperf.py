@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import textwrap
 from pathlib import Path
 
 import pyarrow
@@ -122,7 +123,8 @@ def with_contract(problem: dict) -> str:
     """The canonical solution, and a function `contract` of the same arguments that fails where they break it."""
     code = problem["prompt"] + problem["canonical_solution"]
     arguments = re.search(rf"^def {problem['entry_point']} ?(\(.*\))", code, re.MULTILINE)[1]
-    return f"{code}\n\ndef contract{arguments}:\n{problem['contract']}\n    return True\n"
+    body = textwrap.indent(textwrap.dedent(problem["contract"].strip("\n")), "    ")  # each task has its own indent
+    return f"{code}\n\ndef contract{arguments}:\n{body}\n    return True\n"
 
 
 def contracts(benchmark, tasks) -> dict[str, str]:
