@@ -29,6 +29,8 @@ from lib.evaluate.benchmarks.evalperf.scores import (
     summary,
     win_rates,
 )
+from lib.evaluate.benchmarks.humaneval_plus import HumanEvalPlus
+from lib.evaluate.benchmarks.mbpp import MbppPlus
 from lib.evaluate.grading import grade_solutions, public
 from lib.evaluate.scoring import score
 from lib.sandbox import run_programs
@@ -600,9 +602,9 @@ def test_it_is_asked_as_the_benchmarks_of_its_tasks(whole):
     """Prompt, raw prompt, stop strings and how an answer is read, by either protocol."""
     for protocol, raw in (("paper", "official"), ("starcoder2", "unstripped")):
         whole.choose_prompts(protocol, raw)
-        plus = load_benchmark("humaneval+", SHARED, protocol, raw)
-        few = load_benchmark("mbpp+", SHARED, protocol, raw)
-        for task, same in (("HumanEval/9", plus), ("Mbpp/3", few)):
+        for task, kind in (("HumanEval/9", HumanEvalPlus), ("Mbpp/3", MbppPlus)):
+            same = kind("same", whole.parts[task].problems)
+            same.choose_prompts(protocol, raw)
             assert whole.prompt(task) == same.prompt(task) and whole.raw_prompt(task) == same.raw_prompt(task)
             assert whole.stop == same.stop and whole.raw_stop == same.raw_stop
             answer = "\ndef f():\n    return 1\n```\n"
