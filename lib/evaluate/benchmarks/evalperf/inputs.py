@@ -14,6 +14,7 @@ Make = Callable[[random.Random], list[Any]]
 PRIME, LARGE_PRIME = 15_485_863, 1_000_000_000_039  # the millionth prime; the first above 10**12
 DIVISIBLE = 2_162_160  # has more divisors (320) than any smaller number
 LONG, SQUARE = 200_000, 4000  # elements, for references that are linear, and where some are quadratic
+EARLY = 1000  # elements before that at which a reference can stop
 
 
 def scaled(task: str) -> list[Any]:
@@ -79,7 +80,7 @@ def named(r: random.Random, values: list[int]) -> list[tuple[str, int]]:
 
 
 HUMANEVAL: dict[int, Make] = {
-    0: lambda r: [[5.0, 5.1, *floats(r, 20_000)], 0.5],
+    0: lambda r: [[5.0, *floats(r, EARLY), 5.1, *floats(r, 20_000)], 0.2],
     4: lambda r: [floats(r, 20_000)],
     9: lambda r: [ints(r, SQUARE)],
     16: lambda r: [letters(r, LONG, string.ascii_letters)],
@@ -116,7 +117,7 @@ MBPP: dict[int, Make] = {
     11: lambda r: ["a" * 50_000 + "x" + "a" * 100_000 + "x" + "a" * 50_000, "x"],
     12: lambda r: [uneven(r, 5000, 20)],
     16: lambda r: ["ab_" * 50_000 + "c"],
-    19: lambda r: [[5, 5, *ints(r, LONG)]],
+    19: lambda r: [[*range(EARLY), 5, *ints(r, LONG)]],
     62: lambda r: [ints(r, LONG)],
     75: lambda r: [[tuple(row) for row in rows(r, 20_000, 5)], 6],
     88: lambda r: [ints(r, SQUARE, 500)],
@@ -143,18 +144,18 @@ MBPP: dict[int, Make] = {
     251: lambda r: [words(r, 10_000), "c"],
     256: lambda r: [10_000],
     265: lambda r: [ints(r, 100_000), 7],
-    281: lambda r: [[5, 5, *ints(r, LONG)]],
+    281: lambda r: [[*range(EARLY), 5, *ints(r, LONG)]],
     296: lambda r: [ints(r, 2000)],
     308: lambda r: [distinct(r, 150), distinct(r, 150), 200],
     392: lambda r: [60_000],
     395: lambda r: [letters(r, 40_000, "abcdefgh") + "aabbccddeeffgghh" + "z"],
     405: lambda r: [tuple(ints(r, LONG)), -1],
-    414: lambda r: [[7, *ints(r, 1500)], [7, *ints(r, 1500)]],
+    414: lambda r: [[*ints(r, EARLY), -7, *ints(r, 500)], [-7, *ints(r, 1500)]],
     421: lambda r: [tuple([*words(r, 25_000), *ints(r, 25_000)])],
     424: lambda r: [tuple(words(r, 100_000))],
     425: lambda r: [rows(r, 2000, 30, 100), 7],
     428: lambda r: [ints(r, 5000)],
-    433: lambda r: [[9, *ints(r, LONG)], 8],
+    433: lambda r: [ints(r, LONG), 1_000_001],
     437: lambda r: [letters(r, LONG)],
     440: lambda r: [f"{'aaaa bbb! cc ' * 2000}clearly!! we see"],
     446: lambda r: [tuple(ints(r, 2000, 3000)), distinct(r, 1000, 3000)],
