@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import canitedit, classeval, ds1000, evoeval, humaneval, humaneval_plus, livecodebench, mbpp
+from lib.evaluate.benchmarks import canitedit, classeval, ds1000, evalperf, evoeval, humaneval, humaneval_plus, livecodebench, mbpp
 from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.data import EVOEVAL_SETS
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "classeval-compositional": partial(classeval.load, strategy="compositional"),
     "canitedit": canitedit.load,
     "ds1000": ds1000.load,
+    "evalperf": evalperf.load,
 }
 # Those of which one can ask for a version, with the versions of their files' hashes.
 VERSIONED: dict[str, Mapping[str, str]] = {
