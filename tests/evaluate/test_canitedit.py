@@ -72,14 +72,14 @@ def test_both_formats_are_asked() -> None:
     problem = OWN.problems[AVERAGE]
     before, instruction = problem["before"], problem["instruction_lazy"]
     asked = f"## Code Before:\n{before}\n## Instruction:\n{instruction}\n## Code After:\n"
-    assert OWN.raw_prompt(AVERAGE) == asked
+    assert OWN.raw_prompt(AVERAGE, "unstripped") == asked
     assert OWN.raw_stop == ("## Code After:", "## Instruction:", "## Code Before:") and OWN.stop == STOP
     shown = f"## Code Before\n```py\n{before}\n```\n\n## Instruction\n{instruction}\n\n## Code After"
     assert OWN.prompt(AVERAGE) == render_prompt(f"{canitedit.CHAT.partition('##')[0]}{shown}") + "```python"
     detailed = AVERAGE.replace("lazy", "descriptive")
     assert problem["instruction_descriptive"] in OWN.prompt(detailed) and OWN.kind(detailed) == "corrective"
     for task in OWN.problems:
-        for prompt in (OWN.prompt(task), OWN.raw_prompt(task)):
+        for prompt in (OWN.prompt(task), OWN.raw_prompt(task, "unstripped")):
             assert OWN.problems[task]["after"] not in prompt and "START TESTS" not in prompt
 
 

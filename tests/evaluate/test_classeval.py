@@ -183,7 +183,7 @@ def test_our_own_solutions_pass_by_every_strategy(strategy, raw, tmp_path):
     """From the prompts to the verdicts: one request a class, or one a method, joined to a class."""
     asked = classeval.own(strategy)
     with Journal(tmp_path / "cache.jsonl") as cache:
-        answers = ask(Author(), asked, list(asked.problems), 512, cache, "classes", raw=raw)
+        answers = ask(Author(), asked, list(asked.problems), 512, cache, "classes", raw="unstripped" if raw else "")
     steps = [len(records[0].get("steps", [""])) for records in answers.values()]
     assert steps == ([1, 1, 1] if strategy == "holistic" else [3, 4, 4])
     texts = {task: records[0]["text"] for task, records in answers.items()}
@@ -449,7 +449,9 @@ def test_prompts_are_the_training_template():
     problem = OWN.problems["Own/0"]
     asked = OWN.prompt("Own/0")
     assert asked == render_prompt(f"Complete the class TideTable in the code below.\n{problem['skeleton']}")
-    assert OWN.raw_prompt("Own/0") == asked + "```python" and OWN.stop == () and OWN.raw_stop == ("\n```\n",)
+    assert (
+        OWN.raw_prompt("Own/0", "unstripped") == asked + "```python" and OWN.stop == () and OWN.raw_stop == ("\n```\n",)
+    )
 
 
 # ---- scores

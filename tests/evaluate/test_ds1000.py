@@ -66,7 +66,9 @@ def test_a_prompt_is_an_instruction_and_the_beginning_of_the_response() -> None:
     asked, begun = ds1000.rewritten(OWN.problems[TIDE]["prompt"])
     code = OWN.problems[TIDE]["prompt"].removesuffix("\n# SOLUTION START\n")
     assert asked == f"{ds1000.SENTENCE}\n```python\n{code}\n```" and begun == f"```python\n{code}\n# Solution\n"
-    assert OWN.prompt(TIDE) == render_prompt(asked) + begun and OWN.raw_prompt(TIDE).endswith("# SOLUTION START\n")
+    assert OWN.prompt(TIDE) == render_prompt(asked) + begun and OWN.raw_prompt(TIDE, "unstripped").endswith(
+        "# SOLUTION START\n"
+    )
     assert OWN.stop == ("```",)
 
 

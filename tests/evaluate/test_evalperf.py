@@ -601,13 +601,13 @@ def test_samples_of_unknown_tasks_are_refused_in_one_line(whole, tmp_path):
 def test_it_is_asked_as_the_benchmarks_of_its_tasks(whole):
     """Prompt, raw prompt, stop strings and how an answer is read, by either protocol."""
     for protocol, raw in (("paper", "official"), ("starcoder2", "unstripped")):
-        whole.choose_prompts(protocol, raw)
+        whole.choose_protocol(protocol)
         for task, kind in (("HumanEval/9", HumanEvalPlus), ("Mbpp/3", MbppPlus)):
             same = kind("same", whole.parts[task].problems)
-            same.choose_prompts(protocol, raw)
-            assert whole.prompt(task) == same.prompt(task) and whole.raw_prompt(task) == same.raw_prompt(task)
+            same.choose_protocol(protocol)
+            assert whole.prompt(task) == same.prompt(task) and whole.raw_prompt(task, raw) == same.raw_prompt(task, raw)
             assert whole.stop == same.stop and whole.raw_stop == same.raw_stop
             answer = "\ndef f():\n    return 1\n```\n"
             assert whole.solution(task, answer) == same.solution(task, answer)
             assert whole.raw_solution(task, "    return 1\n") == same.raw_solution(task, "    return 1\n")
-    whole.choose_prompts("paper", "unstripped")
+    whole.choose_protocol("paper")

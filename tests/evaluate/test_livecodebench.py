@@ -422,7 +422,7 @@ def test_prompts_have_the_official_parts():
     """The template with an open fence; for base models one solved example of the same kind, up to the answer."""
     scored = own()
     for task, problem in scored.problems.items():
-        prompt, raw = scored.prompt(task), scored.raw_prompt(task)
+        prompt, raw = scored.prompt(task), scored.raw_prompt(task, "unstripped")
         assert prompt == render_prompt(scored.instruction(task)) + RESPONSE_PREFIX
         assert problem["question_content"] in prompt and ("standard input" in prompt) is (not problem["starter_code"])
         assert raw.count("### Question\n") == 2 and raw.endswith("### Answer\n\n")

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import canitedit, classeval, ds1000, evalperf, evoeval, humaneval, humaneval_plus, livecodebench, mbpp
+from lib.evaluate.benchmarks import (
+    canitedit,
+    classeval,
+    ds1000,
+    evalperf,
+    evoeval,
+    humaneval,
+    humaneval_plus,
+    livecodebench,
+    mbpp,
+)
 from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.data import EVOEVAL_SETS
 

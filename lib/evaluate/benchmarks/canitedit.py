@@ -109,7 +109,7 @@ class CanItEdit(Benchmark):
         """The conversation's format in the template, with an open fence."""
         return render_prompt(CHAT.format(**fields(self.problems[task]))) + RESPONSE_PREFIX
 
-    def raw_prompt(self, task: str) -> str:
+    def raw_prompt(self, task: str, form: str) -> str:
         """The format with headers."""
         return DIRECT.format(**fields(self.problems[task]))
 

@@ -120,7 +120,7 @@ class ClassEval(Benchmark):
         problem = self.problems[task]
         return render_prompt(WHOLE.format(name=problem["class_name"], text=problem["skeleton"]))
 
-    def raw_prompt(self, task: str) -> str:
+    def raw_prompt(self, task: str, form: str) -> str:
         return self.prompt(task) + RESPONSE_PREFIX
 
     # ---- reading
@@ -171,7 +171,7 @@ class ClassEval(Benchmark):
 class Stepwise(ClassEval):
     """Classes asked for method by method."""
 
-    def asked(self, task: str, text: str, method: Record, raw: bool) -> str:
+    def asked(self, task: str, text: str, method: Record, raw: str) -> str:
         """Return the prompt for one method: a sentence, the class as far as it is shown, the method's description."""
         below = f"{text}\n\n    {method['method_description']}"
         name = self.problems[task]["class_name"]
@@ -204,7 +204,7 @@ class Incremental(Stepwise):
         """The prompt for the first method."""
         return self.next_prompts(task, [])[0]
 
-    def next_prompts(self, task: str, answers: Sequence[str], raw: bool = False) -> list[str]:
+    def next_prompts(self, task: str, answers: Sequence[str], raw: str = "") -> list[str]:
         methods = self.problems[task]["methods_info"][len(answers) :]
         return [self.asked(task, self.joined(task, answers), method, raw) for method in methods[:1]]
 
@@ -219,7 +219,7 @@ class Compositional(Stepwise):
         """The prompt for the first method."""
         return self.next_prompts(task, [])[0]
 
-    def next_prompts(self, task: str, answers: Sequence[str], raw: bool = False) -> list[str]:
+    def next_prompts(self, task: str, answers: Sequence[str], raw: str = "") -> list[str]:
         methods = [] if answers else self.problems[task]["methods_info"]
         return [self.asked(task, self.around(task, method), method, raw) for method in methods]
 

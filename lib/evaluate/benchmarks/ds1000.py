@@ -131,7 +131,7 @@ class DS1000Tasks(Benchmark):
         instruction, opening = rewritten(self.problems[task]["prompt"])
         return render_prompt(instruction) + opening
 
-    def raw_prompt(self, task: str) -> str:
+    def raw_prompt(self, task: str, form: str) -> str:
         return self.problems[task]["prompt"]
 
     def solution(self, task: str, completion: str) -> str:

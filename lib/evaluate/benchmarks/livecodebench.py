@@ -111,7 +111,7 @@ class LiveCodeBench(Benchmark):
         statement = problem["question_content"].strip()
         return f"### Question:\n{statement}\n\n### Format: {how}\n```python\n{code.rstrip()}\n```"
 
-    def raw_prompt(self, task: str) -> str:
+    def raw_prompt(self, task: str, form: str) -> str:
         """One example with its answer, then the task without one, as the official prompt for base models."""
         problem, examples = self.problems[task], (one for one in own_problems().values() if one["one_shot"])
         example = next(one for one in examples if bool(one["starter_code"]) == bool(problem["starter_code"]))

@@ -82,17 +82,17 @@ class EvalPerf(Benchmark):
         problems = {task: self.parts[task].problems[task] | ladder for task, ladder in ladders.items()}
         super().__init__(name, problems, version, sha256, md5)
 
-    def choose_prompts(self, protocol: str, raw_prompt: str) -> None:
-        super().choose_prompts(protocol, raw_prompt)
+    def choose_protocol(self, protocol: str) -> None:
+        super().choose_protocol(protocol)
         for part in self.parts.values():
-            part.choose_prompts(protocol, raw_prompt)
+            part.choose_protocol(protocol)
             self.stop = part.stop
 
     def prompt(self, task: str) -> str:
         return self.parts[task].prompt(task)
 
-    def raw_prompt(self, task: str) -> str:
-        return self.parts[task].raw_prompt(task)
+    def raw_prompt(self, task: str, form: str) -> str:
+        return self.parts[task].raw_prompt(task, form)
 
     def solution(self, task: str, completion: str) -> str:
         return self.parts[task].solution(task, completion)
