@@ -6,7 +6,17 @@ from pathlib import Path
 
 from lib.core.records import StudyError
 from lib.evaluate.benchmark import Benchmark
-from lib.evaluate.benchmarks import evoeval, humaneval, humaneval_plus, mbpp
+from lib.evaluate.benchmarks import (
+    canitedit,
+    classeval,
+    ds1000,
+    evalperf,
+    evoeval,
+    humaneval,
+    humaneval_plus,
+    livecodebench,
+    mbpp,
+)
 from lib.evaluate.benchmarks.functions import Functions
 from lib.evaluate.data import EVOEVAL_SETS
 
@@ -17,9 +27,21 @@ BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
     "mbpp": partial(mbpp.load, plus=False),
     "mbpp+": partial(mbpp.load, plus=True),
     **{f"evoeval-{which}": partial(evoeval.load, which=which) for which in EVOEVAL_SETS},
+    "livecodebench": livecodebench.load,
+    "classeval": classeval.load,
+    "classeval-incremental": partial(classeval.load, strategy="incremental"),
+    "classeval-compositional": partial(classeval.load, strategy="compositional"),
+    "canitedit": canitedit.load,
+    "ds1000": ds1000.load,
+    "evalperf": evalperf.load,
 }
 # Those of which one can ask for a version, with the versions of their files' hashes.
-VERSIONED: dict[str, Mapping[str, str]] = {"humaneval+": humaneval_plus.PINS, "mbpp": mbpp.PINS, "mbpp+": mbpp.PINS}
+VERSIONED: dict[str, Mapping[str, str]] = {
+    "humaneval+": humaneval_plus.PINS,
+    "mbpp": mbpp.PINS,
+    "mbpp+": mbpp.PINS,
+    "livecodebench": livecodebench.VERSIONS,
+}
 
 
 def load_benchmark(name: str, path: str | Path | None = None, protocol: str = "paper") -> Benchmark:
