@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms 01 02 03 04 05 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms 01 02 03 04 05 06 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -11,6 +11,7 @@ MODEL ?=# the model that is aligned: an embedded one's name, a hub id (owner/mod
 JUDGE ?=# the model that judges docstrings in notebook 01, named likewise; the profile's when empty
 RUN ?=# the folder under data/runs; the profile's name when empty
 ENGINE ?=# vllm, server, transformers, ray or replay; the profile's when empty
+STAGES ?=# numbers of the stages that `make reference` copies, such as 05,06; the study's when empty
 REFERENCE ?=# a folder of data/reference; the run's namesake or laptop when empty
 GPUS ?=# for plan: the GPUs that the run will have, as 4xA100, where they are not in this machine
 PRICE ?=# for plan: dollars a GPU-hour
@@ -55,7 +56,7 @@ verify-arms: setup ## compare the arms that ran here with the recorded ones in d
 arms: setup ## train and score the arms of data/experiments/plan.yaml, or what is not done of them: ARMS=passing,failing
 	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)") && $(PY) -m lib.experiment compare
 
-01 02 03 04 05: setup ## run one notebook and what it needs
+01 02 03 04 05 06: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)
 
 fetch: setup ## download the models, the corpus and the benchmarks of a profile, so that a run can go offline
@@ -73,8 +74,8 @@ lab: setup ## open JupyterLab with this environment as its kernel
 doctor: setup ## check this machine, one line per requirement
 	@$(PY) -m lib.runner.doctor
 
-reference: setup ## promote a finished run into data/reference
-	@$(PY) -m lib.runner.reference $(OPTIONS)
+reference: setup ## promote a finished run into data/reference: STAGES=06 takes these and keeps the others
+	@$(PY) -m lib.runner.reference $(OPTIONS) $(if $(STAGES),--stages "$(STAGES)")
 
 restamp: setup ## take over the hashes of rewritten code into the reference, after an equal make replay
 	@$(PY) -m lib.runner.reference $(OPTIONS) --restamp

@@ -277,3 +277,18 @@ def grouped(counts: pd.DataFrame, title: str) -> Figure:
     axes.set_title(title)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def changes(rows: Mapping[str, Record], title: str) -> Figure:
+    """Draw paired differences (fractions: difference, low, high, n) with their 95 % intervals, by name, in points."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.32 * len(rows)))
+    for place, row in enumerate(rows.values()):
+        value, low, high = (100 * row[key] for key in ("difference", "low", "high"))
+        shade = PALETTE["grey"] if low <= 0 <= high else PALETTE["main"]
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", color=shade, capsize=3, lw=2)
+    axes.axvline(0, color=PALETTE["grey"], lw=1)
+    axes.set_yticks(range(len(rows)), [f"{name} (n = {row['n']})" for name, row in rows.items()])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("percentage points, with 95 % interval; grey: it includes 0")
+    axes.set_title(title)
+    return figure

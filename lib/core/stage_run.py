@@ -115,13 +115,13 @@ class StageRun:
     def step(self, step: str, before: int, after: int, reasons: dict[str, int] | None = None, unit: str = "") -> None:
         """Add a row to the funnel; `reasons` must explain every record that went in and did not come out.
 
-        StudyError when nothing came out, except in an evaluation: there, nothing solved is a result.
+        StudyError when nothing came out, except where models are scored: there, nothing solved is a result.
         """
         reasons = {reason: count for reason, count in (reasons or {}).items() if count}
         if after < before and sum(reasons.values()) != before - after:
             raise ValueError(f"{step}: {before} in, {after} out, but the reasons explain {sum(reasons.values())}")
         self.funnel.append({"step": step, "in": before, "out": after, "reasons": reasons, "unit": unit})
-        if not after and "evaluation" not in stage_of(self.name).roles:
+        if not after and "scoring" not in stage_of(self.name).roles:
             raise nothing_left(step, before, reasons, unit)
 
     def save_figure(self, figure: Figure, name: str) -> Figure:

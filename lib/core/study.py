@@ -64,8 +64,9 @@ STAGES = (
         "05_evaluation",
         ("02_self_oss_instruct", "03_execution_filtering", "04_sft"),
         ("data/benchmarks", "data/claims.yaml"),
-        ("study", "evaluation"),
+        ("study", "evaluation", "scoring"),
     ),
+    Stage("06_beyond_functions", ("02_self_oss_instruct", "04_sft"), ("data/claims.yaml",), ("beyond", "scoring")),
 )
 
 

@@ -149,7 +149,7 @@ def main() -> None:
     if not known:
         raise StudyError(f"{given.samples} has no sample of a task of {benchmark.name} {benchmark.version}")
     with partial_journal(given.out, (given.samples, given.data)) as journal:
-        samples = grade_solutions(benchmark, known, given.workers, journal)
+        samples = benchmark.finished(grade_solutions(benchmark, known, given.workers, journal), journal)
     lines = [json.dumps(row(sample)) for sample in samples]
     write_text(given.out, "\n".join(lines) + "\n")
     journal.path.unlink()

@@ -31,6 +31,8 @@ What each method is for:
   values that a solution must not be able to read stay out of them: let the program leave its output, and compare here.
 - `meaning` says what one verdict means, `outcome` what all of a solution's do. More than pass and fail goes into an
   outcome's `values`, which become columns of the sample; `measures` names those that `lib.evaluate.score` averages.
+- `finished` adds to graded samples what is measured after grading, `values` says what they are worth, under the names
+  that the paper's tables have (all problems, a part of them, a class's methods, ...).
 - `canonical` returns the benchmark's own solution, which must pass.
 
 `lib.evaluate.data` finds files and checks their hashes, `lib.evaluate.environments` names locked interpreters, and
@@ -43,7 +45,7 @@ from typing import Any, NamedTuple
 
 from lib.core.markdown import blocks
 from lib.core.programs import parsed
-from lib.core.records import Record, StudyError
+from lib.core.records import Journal, Record, StudyError
 from lib.sandbox import Limits
 
 # The paper's script, evaluation/text2code_vllm.py of bigcode-project/selfcodealign: a response begins with an open
@@ -178,6 +180,19 @@ class Benchmark:
         broken, statuses = any(one.broken for one in found.values()), {part: one.status for part, one in found.items()}
         return found[decided]._replace(part=decided, broken=broken, values={**statuses, **found[decided].values})
 
+    # ---- scoring
+
+    def finished(self, samples: Sequence[Record], journal: Journal | None = None) -> list[Record]:
+        """Return graded samples with what is measured only once they are graded; with a journal, it is continued."""
+        return list(samples)
+
+    def values(self, samples: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """Return {name: {task: value}}: what is averaged over tasks, under the names that data/claims.yaml has for it.
+
+        Values are fractions; a name has the tasks that it is about, of those that have samples.
+        """
+        return {self.name: shares(samples)}
+
     # ---- choosing
 
     def choose(self, n: int, seed: int) -> list[str]:
@@ -187,6 +202,20 @@ class Benchmark:
         tasks = sorted(self.problems)
         random.Random(seed).shuffle(tasks)
         return tasks[:n]
+
+
+def shares(samples: Sequence[Record]) -> dict[str, float]:
+    """Return the share of right samples of each task."""
+    return means(samples, "passed")
+
+
+def means(samples: Sequence[Record], column: str) -> dict[str, float]:
+    """Return the mean of a column over each task's samples that have a value in it, for tasks with such a sample."""
+    found: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.get(column) is not None:
+            found.setdefault(sample["task_id"], []).append(sample[column])
+    return {task: sum(values) / len(values) for task, values in found.items()}
 
 
 def last_block(completion: str) -> str:

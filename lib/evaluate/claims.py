@@ -80,7 +80,8 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str, examples:
         yield _row(claim, ", ".join(stated), _all(claim), "", False, INCONCLUSIVE, f"not tested: {claim['untested']}")
         return
     pair = [claim.get("worse"), claim["better"]]
-    compared = [name for name, models, _ in _comparisons(scores) if models == pair]
+    others = claim.get("benchmarks") != "stated"
+    compared = [name for name, models, _ in _comparisons(scores) if models == pair and others]
     for name in dict.fromkeys([*stated, *compared]) or ["any benchmark"]:
         same = any(_same(value, model) for value in claim["values"] if value["benchmark"] == name)
         if otherwise := _asked_otherwise(claim, scores):
@@ -138,8 +139,10 @@ def _other_version(claim: Record, name: str, versions: Record, row: Record | Non
     if row is None or not stated or row["version"] == versions.get(name, row["version"]):
         return ""
     wanted = versions[name]
-    file = f", which is {release(name, wanted)}" if name in EVALPLUS else ""
-    return f"{name} {row['version']}, and the paper's is {wanted}: put {name.lower()}@{wanted} into BENCHMARKS{file}"
+    said = f"{name} {row['version']}, and the paper's is {wanted}"
+    if name not in EVALPLUS:
+        return f"{said}, with all of its problems and tests"
+    return f"{said}: put {name.lower()}@{wanted} into BENCHMARKS, which is {release(name, wanted)}"
 
 
 def _direction(claim: Record, name: str, versions: Record, scores: Record) -> tuple[str, str, str]:
@@ -189,7 +192,9 @@ def _value(
 def _unscored(labels: list[str], name: str, scores: Record) -> str:
     """Why there is no verdict for these labels on a benchmark."""
     if RAW in labels and all(row["model"] != RAW for row in scores["scores"]):
-        return "the model before was not asked with the raw prompt, as the paper asks it (RAW_PROMPTS in notebook 05)"
+        return (
+            "the model before was not asked with the raw prompt, as the paper asks it (RAW_PROMPTS, in notebook 06 RAW)"
+        )
     return f"{' and '.join(map(repr, labels))} {'are not both' if len(labels) > 1 else 'is not'} scored on {name}"
 
 

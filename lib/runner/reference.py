@@ -43,7 +43,8 @@ def without_machine(text: str) -> str:
 def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ()) -> Path:
     """Copy records (gzipped), results, executed notebooks and figures of a finished run; return the folder.
 
-    It is called `name`, or like the profile. `numbers` are those of the stages to copy, such as "01"; none: all.
+    It is called `name`, or like the profile. `numbers` are those of the stages to copy, such as "06", and the others
+    that the reference has stay; none: the study's, and no other stays.
     Raises StudyError when a stage is not finished with this profile or a file would be too large to commit.
     """
     settled = settle(profile, {"RUN": run})
@@ -56,7 +57,10 @@ def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ())
     target = REFERENCES / (name or Path(profile).stem)
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
+    if numbers and target.exists():
+        shutil.copytree(target, fresh)
     for stage in names:
+        shutil.rmtree(fresh / stage, ignore_errors=True)
         source = run_folder(run) / stage
         for path in sorted({path for pattern in KEPT for path in source.glob(pattern)}):
             copy(path, fresh / stage / path.relative_to(source))
@@ -79,12 +83,13 @@ def restamp(run: str, name: str) -> list[str]:
     """
     reference = REFERENCES / name
     wrong = [check for check in verify(run_folder(run), reference) if check.mark == WRONG]
-    if missing := unfinished(run_folder(run), reference):
-        raise StudyError(f"run {run!r} has not finished {', '.join(missing)}: run `make replay` first")
+    replayed = [stage for stage in with_role("study") if (reference / stage.name).is_dir()]
+    if missing := {stage.name for stage in replayed} & {*unfinished(run_folder(run), reference)}:
+        raise StudyError(f"run {run!r} has not finished {', '.join(sorted(missing))}: run `make replay` first")
     if wrong:
         raise StudyError(f"{wrong[0].stage}, {wrong[0].what}: {wrong[0].said}; the reference must be recorded anew")
     changed: set[str] = set()
-    for stage in (stage for stage in with_role("study") if (reference / stage.name).is_dir()):
+    for stage in replayed:
         path = reference / stage.name / "manifest.json"
         manifest, reads = json.loads(path.read_text()), (read_manifest(run, stage.name) or {})["reads"]
         before = manifest.get("reads", {})

@@ -124,7 +124,7 @@ def prepare(parameters: Parameters, stages: Sequence[Stage]) -> None:
         raise StudyError(
             f"{run} has {free:.1f} GiB free and a run needs {needed}: free some space or set STUDY_RUNS elsewhere"
         )
-    if any({"filtering", "evaluation"} & set(stage.roles) for stage in stages):
+    if any({"filtering", "scoring"} & set(stage.roles) for stage in stages):
         sandbox.check()
     for stage in stages:
         package_paths(parameters[stage.name].get("PACKAGES", []) if "filtering" in stage.roles else [])
@@ -189,9 +189,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def report(run: str, stages: Sequence[Stage]) -> None:
-    """Print the scores of a run whose evaluation was asked for, and where everything lies."""
+    """Print the scores of a run whose scoring was asked for, and where everything lies."""
     for stage in stages:
-        if "evaluation" in stage.roles:
+        if "scoring" in stage.roles:
             scores = json.loads((run_folder(run) / stage.name / "scores.json").read_text())
             print(f"\n{scores['table']}\n\n{scores['summary']}\n")
     print(f"Records, figures and executed notebooks: {shown(run_folder(run))}", flush=True)

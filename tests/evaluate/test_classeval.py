@@ -17,7 +17,7 @@ from lib.evaluate.__main__ import solutions
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmarks import classeval
 from lib.evaluate.benchmarks.classes import by_test_class, class_in, method_in, with_static_methods
-from lib.evaluate.benchmarks.classeval import FAULTS, LIMITS, STRATEGIES, UNREACHABLE, as_official, method_level
+from lib.evaluate.benchmarks.classeval import FAULTS, LIMITS, STRATEGIES, UNREACHABLE, as_official
 from lib.evaluate.grading import grade_solutions
 from lib.train.template import render_prompt
 
@@ -396,7 +396,7 @@ METHODS_READ = {
     "in talk": ("The method:\n\n    def turns(self):\n        return []\n\nIt returns a list.", METHOD),
     "the prompt's line continued": (
         "def turns(self):\n            return []",
-        "    def turns(self):\n        return []\n",
+        "    def turns(self):\n                return []\n",
     ),
     "static": (
         "```python\ndef turns(n):\n    return n\n```",
@@ -471,9 +471,11 @@ def counted(task, succeeded, units):
 
 def test_method_level_is_a_share_of_all_test_classes():
     """Not a mean over classes; two samples of a class count as one, by halves."""
-    found = method_level([counted("a", 1, 2), counted("b", 6, 6)], 2000, 0)
-    assert found["value"] == 7 / 8 and found["n"] == 2 and 0.5 <= found["low"] < found["value"] <= found["high"] <= 1
-    assert method_level([counted("a", 0, 2), counted("a", 2, 2), counted("b", 6, 6)], 10, 0)["value"] == 7 / 8
+    for samples in ([counted("a", 1, 2)], [counted("a", 0, 2), counted("a", 2, 2)]):
+        found = OWN.values([*samples, counted("b", 6, 6)])
+        methods, classes = found[f"{OWN.name} methods"], found[f"{OWN.name} classes"]
+        assert sum(methods.values()) / len(methods) == 7 / 8 and set(methods) == {"a", "b"}
+        assert classes == {"a": (len(samples) - 1) / 2, "b": 1}
 
 
 def test_the_official_counts_leave_out_what_its_faults_fail():

@@ -90,7 +90,7 @@ def test_an_answer_ends_at_the_first_mark(mark: str) -> None:
 
 RIGHT = {
     LEVELS: [
-        "hours = max(map(len, ''.join('.x'[level > bank] for level in levels).split('.')))",
+        "hours = max(map(len, ''.join('.x'[int(level > bank)] for level in levels).split('.')))",
         "hours = n = 0\nfor level in levels:\n    n = n + 1 if level > bank else 0\n    hours = max(hours, n)",
         "class Count(int): pass\nhours = int(Count(0))\n" + OWN.canonical(LEVELS),
     ],
@@ -200,9 +200,9 @@ for name in ('mem', 'maps', 'environ', 'fd'):
         os.listdir(path) if name == 'fd' else open(path, 'rb').read(1)
     except OSError:
         continue
-    print('THROUGH', path)
+    print('THROUGH', path, flush=True)
 import ctypes
-print('TRACED', ctypes.CDLL(None).ptrace(16, pid, 0, 0))
+print('TRACED', ctypes.CDLL(None).ptrace(16, pid, 0, 0), flush=True)
 """
 PATCH = """
 import builtins, numpy.testing, numpy.core
@@ -388,12 +388,12 @@ def test_all_gold_answers_pass_but_the_named_ones(tasks: ds1000.DS1000Tasks) -> 
 @pytest.mark.shared
 @pytest.mark.slow
 def test_answers_to_other_tasks_do_not_pass(tasks: ds1000.DS1000Tasks) -> None:
-    """Each task with nothing, and with the next task's own answer."""
+    """Each task with nothing, and with the answer to one far away: its neighbours are often the same in other words."""
     names = list(tasks.problems)
     nothing = grade(tasks, dict.fromkeys(names, ""))
-    other = grade(
-        tasks, {task: tasks.canonical(after) for task, after in zip(names, names[1:] + names[:1], strict=True)}
-    )
+    half = len(names) // 2
+    pairs = zip(names, names[half:] + names[:half], strict=True)
+    other = grade(tasks, {task: tasks.canonical(after) for task, after in pairs})
     assert sum(s["passed"] for s in nothing) <= ALMOST_NOTHING
     assert sum(s["passed"] for s in other) <= ALMOST_NOTHING
 
@@ -425,9 +425,10 @@ def test_scores_are_broken_down_as_in_the_papers_table(tasks: ds1000.DS1000Tasks
     assert set(tasks.groups("perturbation_type")) == {"Origin", "Surface", "Semantic", "Difficult-Rewrite"}
     chosen = [groups["Scipy"][0], groups["Numpy"][0]]
     found = grade(tasks, {chosen[0]: tasks.canonical(chosen[0]), chosen[1]: ""})
-    rows = ds1000.breakdown(tasks, found, "library", 100, 0)
-    assert {name: row["pass@1"]["value"] for name, row in rows.items()} == {"Numpy": 0, "Scipy": 1}
-    assert rows["Scipy"]["benchmark"] == "DS-1000 scipy"
+    values = tasks.values(found)
+    assert values["DS-1000"] == {chosen[0]: 1, chosen[1]: 0}
+    assert values["DS-1000 scipy"] == {chosen[0]: 1} and values["DS-1000 numpy"] == {chosen[1]: 0}
+    assert "DS-1000 pandas" not in values and len(values["DS-1000 origin"]) == 2
 
 
 # ---- what is refused, in one line

@@ -22,7 +22,6 @@ from lib.evaluate.benchmarks.evalperf.scores import (
     SLOWEST,
     against,
     agreement,
-    by_task,
     rung,
     scores,
     selected,
@@ -220,8 +219,6 @@ def test_a_win_is_a_higher_score_on_a_common_task_and_a_tie_is_half():
     assert against(one, {"z": 1.0})["rate"] is None
     assert win_rates({"one": one, "other": other, "none": {}})["one"] == {"tasks": 0.5, "models": 0.0}
     assert win_rates({"alone": one})["alone"] == {"tasks": None, "models": None}
-    rows = [{"task_id": "a", "dps": 10}, {"task_id": "a", "dps": None}, {"task_id": "a", "dps": 20}]
-    assert by_task([*rows, {"task_id": "b"}]) == {"a": 15}
 
 
 def test_a_pair_in_order_costs_less_higher_up():

@@ -23,7 +23,7 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from lib.core.markdown import blocks
 from lib.core.programs import parsed
 from lib.core.records import Record
 from lib.core.template import render_prompt
-from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, plain
+from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, means, plain, shares
 from lib.evaluate.data import problems_of
 from lib.evaluate.environments import python_of
 from lib.evaluate.oracles import canitedit as oracle
@@ -102,6 +102,15 @@ class CanItEdit(Benchmark):
     def kind(self, task: str) -> str:
         """Return the kind of edit that a task asks for, one of KINDS."""
         return self.problems[task]["taxonomy"]["change_kind"]
+
+    def values(self, samples: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """All tasks, those of each kind of edit and of each instruction; and the excess code of what passes."""
+        found = shares(samples)
+        parts = {kind: [task for task in found if self.kind(task) == kind] for kind in KINDS}
+        parts |= {which: [task for task in found if task.endswith(f"/{which}")] for which in INSTRUCTIONS}
+        named = {f"{self.name} {name}": {task: found[task] for task in tasks} for name, tasks in parts.items() if tasks}
+        excess = {task: value / 100 for task, value in means(samples, "excess_code").items()}
+        return {self.name: found} | named | {f"{self.name} excess code": excess}
 
     # ---- asking
 

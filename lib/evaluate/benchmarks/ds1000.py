@@ -21,11 +21,10 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from lib.core.records import Record, StudyError
-from lib.evaluate.benchmark import Benchmark, Outcome, plain
+from lib.evaluate.benchmark import Benchmark, Outcome, plain, shares
 from lib.evaluate.benchmarks.evalplus import sources
 from lib.evaluate.data import problems_of
 from lib.evaluate.environments import python_of
-from lib.evaluate.scoring import score
 from lib.evaluate.sources import DS1000
 from lib.generate.protocol import stopped
 from lib.sandbox import Limits, check
@@ -169,6 +168,15 @@ class DS1000Tasks(Benchmark):
                 return Outcome("error" if broken else "fail", detail, broken=broken, values={"kind": kind})
         return plain(verdict)
 
+    def values(self, samples: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """All tasks, those of each library as the paper's table has them, and those of each kind of perturbation."""
+        found, parts = shares(samples), {}
+        for field in ("library", "perturbation_type"):
+            for name, tasks in self.groups(field).items():
+                if kept := {task: found[task] for task in tasks if task in found}:
+                    parts[f"{self.name} {name.lower()}"] = kept
+        return {self.name: found} | parts
+
     def groups(self, field: str) -> dict[str, list[str]]:
         """Return the tasks by a field of their metadata, "library" or "perturbation_type", the largest group first."""
         names = Counter(problem["metadata"][field] for problem in self.problems.values())
@@ -176,21 +184,6 @@ class DS1000Tasks(Benchmark):
         return {
             name: [task for task, row in tasks if row["metadata"][field] == name] for name, _ in names.most_common()
         }
-
-
-def breakdown(
-    benchmark: DS1000Tasks, samples: Sequence[Record], field: str, resamples: int, seed: int
-) -> dict[str, Record]:
-    """Return a score (`lib.evaluate.score`) for each group of tasks that has samples; its benchmark is "DS-1000 scipy".
-
-    `field` is "library", as the paper's table has them, or "perturbation_type".
-    """
-    found = {}
-    for name, tasks in benchmark.groups(field).items():
-        if theirs := [sample for sample in samples if sample["task_id"] in set(tasks)]:
-            facts = score(benchmark, theirs, resamples, seed)
-            found[name] = facts | {"benchmark": f"{benchmark.name} {name.lower()}"}
-    return found
 
 
 def rewritten(prompt: str) -> tuple[str, str]:

@@ -20,13 +20,13 @@ The paper asks greedily; the official harness draws ten samples at temperature 0
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from lib.core.records import Record, StudyError
+from lib.core.records import Record
 from lib.core.template import render_prompt
-from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, last_block, plain
+from lib.evaluate.benchmark import RESPONSE_PREFIX, Benchmark, Outcome, last_block, plain, shares
 from lib.evaluate.benchmarks.evalplus import sources
 from lib.evaluate.benchmarks.livecodebench_data import RELEASES, Test, read, release_of, tests_of
 from lib.evaluate.oracles.livecodebench import DIGEST, beginning, printed, returned
@@ -87,7 +87,7 @@ class LiveCodeBench(Benchmark):
     """
 
     limits, again, quotable, raw_stop = LIMITS, False, False, ("###",)
-    seconds, slack = SECONDS, SLACK
+    seconds, slack, windows = SECONDS, SLACK, WINDOWS
 
     def __init__(
         self, name: str, problems: Mapping[str, Record], release: str, sha256: str = "", md5: str = ""
@@ -137,26 +137,17 @@ class LiveCodeBench(Benchmark):
     def canonical(self, task: str) -> str:
         return self.problems[task].get("canonical_solution") or super().canonical(task)
 
-    def window(self, start: str, end: str = "") -> "LiveCodeBench":
-        """Return the part of contests from `start` on (a date, 2023-09-01), until `end` if it is given.
+    def values(self, samples: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """All problems, those of each window that has any, and those with more than sample tests."""
+        found = shares(samples)
+        parts = {f"{self.name} from {day}": self.since(found, day) for day in self.windows}
+        parts[f"{self.name}, more than sample tests"] = [t for t in found if self.problems[t]["graded_on"] != "sample"]
+        named = {name: {task: found[task] for task in tasks} for name, tasks in parts.items() if tasks}
+        return {f"{self.name} code generation": found} | named
 
-        Named as the paper's claims name it; StudyError when there is no such contest.
-        """
-        dates = {task: problem["contest_date"] for task, problem in self.problems.items()}
-        name = f"{self.name} from {start}" + (f" to {end}" if end else "")
-        kept = [task for task, date in dates.items() if start <= date and (not end or date <= end)]
-        if not kept:
-            raise StudyError(f"{name}: the contests are of {min(dates.values()):.10} to {max(dates.values()):.10}")
-        return self.part(name, kept)
-
-    def tested(self) -> "LiveCodeBench":
-        """Return the part whose tasks have more than sample tests, on which a score means most."""
-        kept = [task for task, problem in self.problems.items() if problem["graded_on"] != "sample"]
-        return self.part(f"{self.name}, tasks with more than sample tests", kept)
-
-    def part(self, name: str, tasks: Sequence[str]) -> "LiveCodeBench":
-        """Return the benchmark of some of its tasks."""
-        return LiveCodeBench(name, {task: self.problems[task] for task in tasks}, self.release, self.sha256, self.md5)
+    def since(self, tasks: Iterable[str], day: str) -> list[str]:
+        """Return those of the tasks whose contest was on a day (2023-09-01) or later."""
+        return [task for task in tasks if self.problems[task]["contest_date"] >= day]
 
     # ---- grading
 

@@ -74,14 +74,27 @@ def tensor_storage(data: bytes) -> Any:
     return torch.load(io.BytesIO(data), weights_only=True)
 
 
+def rebuilt(kind: type, base: type, state: Any) -> Any:
+    """Return an object as copyreg makes it, in place of its own function; of dictionaries (scipy's DOK) alone."""
+    if base is not dict or not issubclass(kind, dict):
+        raise pickle.UnpicklingError(f"rebuilds {kind.__name__}")
+    made = dict.__new__(kind, state)
+    dict.__init__(made, state)
+    return made
+
+
 FIXED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)  # never changed
 STANDINS = {("builtins", "getattr"): method, ("torch.storage", "_load_from_bytes"): tensor_storage}
+STANDINS[("copyreg", "_reconstructor")] = rebuilt
 
 
-class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
-    """The unpickler: Python's own in Python, whose steps can be replaced."""
+InPython: Any = vars(pickle)["_Unpickler"]  # Python's own, written in Python, whose steps can be replaced
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+
+class Reader(InPython):
+    """An unpickler that makes known objects only, and calls only what makes them."""
+
+    dispatch: dict[int, Any] = dict(InPython.dispatch)
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -114,7 +127,7 @@ class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
 
     def load_reduce(self) -> None:
         self.checked(self.stack[-2])
-        super().load_reduce()  # type: ignore[misc]
+        super().load_reduce()
 
     dispatch[pickle.REDUCE[0]] = load_reduce
 
@@ -130,10 +143,10 @@ class Reader(pickle._Unpickler):  # type: ignore[name-defined,misc]
             for name in names:
                 if callable(getattr(kind, name, None)) and not isinstance(getattr(kind, name), type):
                     raise pickle.UnpicklingError(f"replaces {kind.__name__}.{name}")
-        super().load_build()  # type: ignore[misc]
+        super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
 
     def _instantiate(self, klass: Any, args: Any) -> None:
         self.checked(klass)
-        super()._instantiate(klass, args)  # type: ignore[misc]
+        super()._instantiate(klass, args)

@@ -47,7 +47,7 @@ def verify(run: Path, reference: Path) -> list[Check]:
             checks += _settings(ours, theirs, stage)
             for compare in (_integrity, _records, _figures):
                 checks += _guarded(compare, ours, theirs, stage, reasons)
-            if "evaluation" in stage.roles:
+            if "scoring" in stage.roles:
                 checks += [*_guarded(numbers.claimed, ours, theirs, stage, reasons)]
         elif stage.name in theirs.manifests:
             said = f"is not finished: run `make {stage.number} RUN={run.name}` first"
@@ -67,7 +67,7 @@ def _reasons(run: Finished, reference: Finished, stage: Stage, known: dict[str, 
     """Why this stage's results may differ, given those of the stages before it."""
     own = [f"{stage.number}: {said}" for said in asked_otherwise(run, reference, stage)]
     before = [known[each.name] for each in with_ancestors([stage]) if each.name in known]
-    made, there = (each.scores() if "evaluation" in stage.roles else None for each in (run, reference))
+    made, there = (each.scores(stage.name) if "scoring" in stage.roles else None for each in (run, reference))
     return Reasons(
         own=next(iter(own), ""),
         earlier=next((each.own for each in before if each.own), ""),
@@ -138,4 +138,4 @@ def _figures(run: Finished, reference: Finished, stage: Stage, reasons: Reasons)
         said = f"are another model's, not compared ({reasons.model})"
         return [*checks, Check(UNDECIDED, stage.name, "figures", said)]
     checks.append(numbers.funnel(run, reference, stage.name, reasons))
-    return checks + (numbers.scores(run, reference, stage.name, reasons) if "evaluation" in stage.roles else [])
+    return checks + (numbers.scores(run, reference, stage.name, reasons) if "scoring" in stage.roles else [])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.core.paths import ROOT
 from lib.core.records import Record, StudyError, file_sha256, read_records
-from lib.core.study import OPERATIONAL, STAGES, Stage, only, source_of
+from lib.core.study import OPERATIONAL, STAGES, Stage, source_of
 
 REFERENCES = ROOT / "data" / "reference"  # a folder for each recorded run
 OK, WRONG, UNDECIDED = "ok", "!!", "--"
@@ -94,9 +94,9 @@ class Finished:
         rows = read_records(path)
         return {row["id"]: {key: value for key, value in row.items() if key not in INCIDENTAL} for row in rows}
 
-    def scores(self) -> Record | None:
-        """Return scores.json of the evaluation, or None when it is not there."""
-        path = self.path(only("evaluation"), "scores.json")
+    def scores(self, stage: str) -> Record | None:
+        """Return scores.json of a stage that scores models, or None when it is not there."""
+        path = self.path(stage, "scores.json")
         return json.loads(path.read_text()) if path else None
 
     def altered(self, stage: str) -> list[str]:

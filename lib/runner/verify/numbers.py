@@ -66,7 +66,7 @@ def training(run: Finished, reference: Finished, stage: str) -> Check:
 
 def scores(run: Finished, reference: Finished, stage: str, reasons: Reasons) -> list[Check]:
     """Compare each score and each comparison of the reference with the run's, by their intervals."""
-    theirs, ours = (_figures(each.scores() or EMPTY) for each in (reference, run))
+    theirs, ours = (_figures(each.scores(stage) or EMPTY) for each in (reference, run))
     checks, kept = [], []
     for name, (version, estimate) in theirs.items():
         if name not in ours:
@@ -138,13 +138,13 @@ def claimed(run: Finished, reference: Finished, stage: Stage, reasons: Reasons) 
         open_ = reasons.asked or reasons.model or claims.INCONCLUSIVE in (here, there)
         fits = here == there != claims.INCONCLUSIVE and not reasons.model
         checks.append(Check(mark(fits, "open" if open_ else ""), "claim", f"{key[0]} on {key[1]}", said))
-    said = f"{silent} more, about which neither run can say anything"
+    said = f"{silent} more, about which {stage.number} says nothing in either run"
     return [*checks, Check(UNDECIDED, "claim", "others of the paper", said)] if silent else checks
 
 
 def _judged(each: Finished, stage: str) -> dict[tuple[str, str], Record]:
     """The claims judged by a run's scores, by claim and benchmark."""
-    made = each.scores()
+    made = each.scores(stage)
     if made is None:
         return {}
     tuned = each.manifests.get(only("training"))

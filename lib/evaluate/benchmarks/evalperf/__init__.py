@@ -2,7 +2,7 @@
 
 A task is asked as in HumanEval+ or MBPP+, 100 times at temperature 1, and graded on EvalPlus's NoExtreme inputs. Where
 at least 10 answers are right, the first 20 of them are measured on one large input beside a ladder of reference
-solutions; `lib.evaluate.benchmarks.evalperf_scores` makes DPS and win rates of their costs.
+solutions; `lib.evaluate.benchmarks.evalperf.scores` makes DPS and win rates of their costs.
 
 Stated departures: the kind of cost stands beside every score, because few containers let instructions be counted, and
 processor time is not the same; with it, costs count as equal when they differ by 5 % or less. An answer on the large
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lib.core.progress import Progress
 from lib.core.records import Journal, Record, StudyError
-from lib.evaluate.benchmark import Benchmark, Outcome
+from lib.evaluate.benchmark import Benchmark, Outcome, means, shares
 from lib.evaluate.benchmarks import evalplus, mbpp
 from lib.evaluate.benchmarks.evalperf.costs import TOLERANCES, Bench, Cost, measure_task
 from lib.evaluate.benchmarks.evalperf.data import OURS, STEMS, ladders_of, noextreme, release
@@ -65,6 +65,7 @@ class EvalPerf(Benchmark):
 
     limits, again, measures = evalplus.LIMITS, False, ("dps", "dps_norm")
     protocols, raw_prompts = Functions.protocols, Functions.raw_prompts
+    least, most = LEAST_RIGHT, MOST_MEASURED
 
     def __init__(
         self,
@@ -153,6 +154,16 @@ class EvalPerf(Benchmark):
 
         found = measure_task(bench, journal, solutions, codes, self.job(task), self.given(task), order)
         return found[:n], rungs(found)
+
+    def finished(self, samples: Sequence[Record], journal: Journal | None = None) -> list[Record]:
+        """Return graded samples with what their costs say (`measured`)."""
+        return self.measured(samples, journal, self.least, self.most)
+
+    def values(self, samples: Sequence[Record]) -> dict[str, dict[str, float]]:
+        """Right answers, and how efficient they are, by both scores: of tasks with enough right answers."""
+        parts = {"DPS": "dps", "DPS, normalised": "dps_norm"}
+        costs = {name: {task: value / 100 for task, value in means(samples, of).items()} for name, of in parts.items()}
+        return {f"{self.name} {name}": found for name, found in {"pass@1": shares(samples), **costs}.items()}
 
     def measured(
         self,

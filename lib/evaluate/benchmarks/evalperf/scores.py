@@ -19,7 +19,9 @@ def rung(cost: float | None, ladder: Sequence[tuple[int, float | None]], toleran
     `ladder` holds the number and cost of each reference that could be measured; costs that differ by a share of at most
     `tolerance` count as equal. A solution without a cost (too slow, or it failed) is slower than all.
     """
-    for number, reference in sorted(ladder, reverse=True) if cost is not None else ():
+    if cost is None:
+        return SLOWEST
+    for number, reference in sorted(ladder, reverse=True):
         if reference is not None and cost <= reference * (1 + tolerance):
             return number
     return SLOWEST
@@ -43,15 +45,6 @@ def selected(samples: Sequence[Record], least: int, most: int) -> dict[str, list
         if sample["passed"]:
             passed.setdefault(sample["task_id"], []).append(place)
     return {task: places[:most] for task, places in passed.items() if len(places) >= least}
-
-
-def by_task(samples: Sequence[Record], measure: str = "dps") -> dict[str, float]:
-    """Return the mean of a measure over each task's samples that have one."""
-    values: dict[str, list[float]] = {}
-    for sample in samples:
-        if sample.get(measure) is not None:
-            values.setdefault(sample["task_id"], []).append(sample[measure])
-    return {task: sum(found) / len(found) for task, found in values.items()}
 
 
 def against(one: Scores, other: Scores) -> Record:
