@@ -12,6 +12,9 @@ clock, its verdicts change with the load; and no memory limit, with which Mbpp/2
 EvalPlus's time includes the expected outputs, which it computes once per file and which are printed separately; ours
 computes them for every sample. A thread of EvalPlus's sleeps for 20 s at a time, so that it never ends sooner. Verdicts
 that differ are listed. With --tasks only the first N tasks of each file.
+
+Then the own solutions of the benchmarks of BEYOND, in their interpreters (`make benchmark-env`); no package index has
+their official harnesses, so that nothing is beside them.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import time
 from pathlib import Path
 
 from lib import evaluate, sandbox
-from lib.core.records import Record
+from lib.core.records import Record, StudyError
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.data import files, unpacked
 from lib.evaluate.grading import grade_solutions
@@ -36,6 +39,7 @@ SETS = (
     ("mbpp+", "MbppPlus-v0.2.0", None),
     ("mbpp+", "MbppPlus-v0.1.0", "evalplus_sc2-15b-instruct_mbpp"),
 )
+BEYOND = ("evalperf", "classeval", "ds1000", "canitedit")
 Pairs = list[tuple[str, str]]  # task id, solution
 Verdicts = dict[str, tuple[bool, bool]]  # task id -> whether base and plus pass
 
@@ -92,6 +96,21 @@ def row(name: str, seconds: str, verdicts: Verdicts) -> None:
     print(f"{name:40}{seconds:>36}   base {base:3} of {len(verdicts)}, base + plus {both:3}", flush=True)
 
 
+def beyond(folder: Path, count: int | None) -> None:
+    """Print a row for each of BEYOND that is in the folder and has its interpreter."""
+    for name in BEYOND:
+        try:
+            benchmark = evaluate.load_benchmark(name, folder)
+            wanted = pairs(benchmark, None, count)
+            start = time.perf_counter()
+            samples = grade_solutions(benchmark, wanted)
+        except StudyError as error:
+            print(f"{name}: skipped, {error}")
+            continue
+        seconds, passed = time.perf_counter() - start, sum(sample["passed"] for sample in samples)
+        print(f"{f'{benchmark.name} {benchmark.version}':60}{seconds:15.1f} s   {passed} of {len(samples)} pass")
+
+
 def main() -> None:
     """Grade the sets in the folder; print a row per grader and the verdicts that differ."""
     parser = argparse.ArgumentParser(prog="python -m perf.evaluate", description=__doc__)
@@ -116,6 +135,7 @@ def main() -> None:
         print(f"  {len(mine) - len(differ)} of {len(mine)} tasks have the same verdicts")
         for task in differ:
             print(f"  {task}: ours {mine[task]}, evalplus {other[task]}")
+    beyond(given.data, given.tasks)
 
 
 if __name__ == "__main__":

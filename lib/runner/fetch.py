@@ -6,6 +6,7 @@ from typing import Any
 from lib import evaluate
 from lib.core import models
 from lib.core.cli import command
+from lib.core.records import StudyError
 from lib.corpora import HUB, open_corpus
 from lib.runner.profiles import settle
 from lib.runner.run import models_of
@@ -21,11 +22,12 @@ def fetch_corpus(parameters: dict[str, Any]) -> str:
 
 
 def fetch_benchmark(name: str, data: str) -> str:
-    """Fetch a benchmark's problems and return a line on them, or on how to get them where they cannot be downloaded."""
+    """Fetch a benchmark's problems and return a line on them, or on what lacks: its data, or its interpreter."""
     try:
         benchmark = evaluate.load_benchmark(name, data or None)
-    except evaluate.Missing as missing:
-        return f"benchmark  {missing}"
+        benchmark.limits  # noqa: B018 - finds its interpreter
+    except StudyError as lacking:
+        return f"benchmark  {lacking}"
     return f"benchmark  {name}: {len(benchmark.problems)} problems"
 
 

@@ -11,11 +11,11 @@ from lib.core.paths import ROOT
 from lib.core.record_types import RECORD_TYPES
 from lib.core.records import StudyError, file_sha256, read_records
 from lib.core.stage_run import StageRun
-from lib.core.study import STAGES, only
+from lib.core.study import only, with_role
 from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
-NAMES = [stage.name for stage in STAGES]
+NAMES = [stage.name for stage in with_role("study")]
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 

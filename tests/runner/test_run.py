@@ -19,12 +19,12 @@ from helpers import descendants, made_function
 from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.records import Journal, StudyError, read_records
-from lib.core.study import STAGES
+from lib.core.study import with_role
 from lib.curate import judge
 from lib.generate.window import too_long
 from lib.runner import kernel, lab, profiles, run
 
-NAMES = [stage.name for stage in STAGES]
+NAMES = [stage.name for stage in with_role("study")]
 PROFILES = sorted(path.stem for path in profiles.FOLDER.glob("*.yaml"))
 
 

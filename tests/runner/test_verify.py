@@ -13,12 +13,12 @@ import pytest
 
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
-from lib.core.study import STAGES, Stage
+from lib.core.study import STAGES, Stage, with_role
 from lib.runner.verify import OK, UNDECIDED, WRONG, Check, verify
 from lib.runner.verify.__main__ import main
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
-SEEDS, GENERATED, FILTERED, TRAINED, SCORED = NAMES = [stage.name for stage in STAGES]
+SEEDS, GENERATED, FILTERED, TRAINED, SCORED = NAMES = [stage.name for stage in with_role("study")]
 MANIFESTS = {name: json.loads((LAPTOP / name / "manifest.json").read_text()) for name in NAMES}
 SCORES = json.loads((LAPTOP / SCORED / "scores.json").read_text())
 ROW = SCORES["scores"][-1]  # a score, and what its line is called

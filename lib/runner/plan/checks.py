@@ -15,7 +15,7 @@ from lib.core.records import StudyError
 from lib.core.study import only
 from lib.corpora import HUB
 from lib.corpora.hub import NAME
-from lib.evaluate import steps
+from lib.evaluate import beyond, steps
 from lib.generate.engines import ENGINES
 from lib.runner.doctor import existing
 from lib.runner.plan import memory
@@ -68,6 +68,10 @@ def check_names(parameters: Parameters, found: Findings) -> None:
     for name in parameters[only("evaluation")]["BENCHMARKS"]:
         found.tried(evaluate.named, name)
     found.tried(steps.raw_labels, parameters[only("evaluation")]["RAW_PROMPTS"])
+    asked = parameters[only("beyond")]
+    for name in asked["BENCHMARKS"]:
+        found.tried(evaluate.named, name)
+        found.tried(beyond.decoding, asked["DECODING"], name)
 
 
 def check_engines(stage: str, known: Known, plan: Engines, where: Hardware, found: Findings) -> None:
