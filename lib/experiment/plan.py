@@ -188,18 +188,20 @@ class Plan:
         return name if name in self.arms else self.grid.arm
 
     def select(self, names: Sequence[str] = ()) -> list[Arm]:
-        """Return the arms of these names with all their seeds, the grid's cells first.
+        """Return the arms of these names with all their seeds: the grid's cells, every arm's first seed, the next ones.
 
-        Without names all of the plan; while no cell is chosen, only the grid and what is not trained.
+        So that arms can be compared long before all are done. Without names all of the plan; while no cell is chosen, only the grid and what is not trained.
         StudyError for an unknown name, and for a trained arm that is named while no cell is chosen.
         """
         if unknown := [name for name in names if name not in (GRID, *self.arms)]:
             raise StudyError(f"the plan has no arm {unknown[0]}; choose from {', '.join((GRID, *self.arms))}")
         found = list(self.cells().values()) if not names or GRID in names else []
-        for name in (name for name in self.arms if not names or name in names):
+        wanted = [name for name in self.arms if not names or name in names]
+        turns = [(turn, name, seed) for name in wanted for turn, seed in enumerate(self.arms[name].seeds)]
+        for _, name, seed in sorted(turns, key=lambda turn: turn[0]):
             cell = Cell(0.0, 0) if self.arms[name].selection == UNTRAINED else self.grid.chosen
             if cell is not None:
-                found += [self.arm(name, seed, cell) for seed in self.arms[name].seeds]
+                found.append(self.arm(name, seed, cell))
             elif names:
                 raise StudyError(f"{name} needs a chosen cell of the grid: {REMEDY}")
         return found

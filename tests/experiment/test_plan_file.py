@@ -83,6 +83,8 @@ def test_trained_arms_wait_for_the_grid_s_choice(plan_file) -> None:
     fill(plan_file, "grid:", "chosen", "{learning_rate: 1e-05, epochs: 1}")
     plan = read_plan(plan_file)
     assert plan.grid.chosen == Cell(1e-5, 1)
+    turns = [(arm.name, arm.seed) for arm in plan.select(["failing", "passing"])]  # every arm once before any twice
+    assert turns == [("passing", 1), ("failing", 1), ("passing", 2), ("failing", 2)]
     first, second = plan.select(["passing"])
     assert (first.budget.training.seed, second.budget.training.seed) == (1, 2)
     assert first.budget.training.learning_rate == 1e-5 and first.budget.training.batch == 4
