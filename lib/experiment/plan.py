@@ -190,7 +190,8 @@ class Plan:
     def select(self, names: Sequence[str] = ()) -> list[Arm]:
         """Return the arms of these names with all their seeds: the grid's cells, every arm's first seed, the next ones.
 
-        So that arms can be compared long before all are done. Without names all of the plan; while no cell is chosen, only the grid and what is not trained.
+        So that arms can be compared long before all are done. Without names all of the plan; while no cell is chosen,
+        only the grid and what is not trained.
         StudyError for an unknown name, and for a trained arm that is named while no cell is chosen.
         """
         if unknown := [name for name in names if name not in (GRID, *self.arms)]:

@@ -57,7 +57,8 @@ IMPERATIVE = frozenset(VERBS.split())
 EMPTY = frozenset(("readme", "update", "test", "tests", "fix", "changes", "cleanup", "initial commit", "update readme"))
 MACHINE = ("merge ", "signed-off-by", "auto commit", "auto-commit", "automatic commit", "automated commit")
 ELSEWHERE = (
-    "cherry",
+    "cherry-pick",
+    "cherry pick",
     "thanks to",
     "code review",
     "leetcode",

@@ -26,6 +26,7 @@ SUBJECTS = {
     "The loop now returns early from all values": "subject is not an instruction",
     "Add changes of the merge of both branches": "subject written by a machine",
     "[docs] [x] Update it now": "too few words once cleaned",
+    "[docs] [x] [y] Update readme": "subject says nothing",
     "Merge the two ways to add a value": "subject written by a machine",
     "Support version 1.2 of the format of values": "subject has a version or a hash",
     "Revert what 0123abc did to the sums": "subject has a version or a hash",
