@@ -16,7 +16,7 @@ Faults of the official harness, fixed here; `unmended` in a score is the value w
 - ClassEval_17 fails since 2 January 2024, which one of its tests takes for the future.
 Its own solution of ClassEval_50 fails as root, who may write to a file that is read-only, and that of ClassEval_35 on
 a busy machine, because the 5 seconds are by the clock: here nothing is root, and the seconds are processor time.
-Two solutions stay that do not pass here, and why is in UNREACHABLE.
+Three solutions stay that do not pass here, or not always, and why is in UNREACHABLE.
 """
 
 import json
@@ -70,6 +70,7 @@ FILES = {"ClassEval_25": {"cookies.json": '{"key1": "value1", "key2": "value2"}'
 UNREACHABLE = {
     "ClassEval_48": "a test wants the name of its author's computer, others an answer of the internet's name servers",
     "ClassEval_52": "needs data of NLTK that no package index carries: punkt, averaged_perceptron_tagger, wordnet",
+    "ClassEval_58": "a test plays on a field whose mines lie at random: sometimes it fails whatever is tested",
 }
 # The study's wording; what is in which order, and the lines between, are those of generation/inference_pipeline.py.
 WHOLE = "Complete the class {name} in the code below.\n{text}"
