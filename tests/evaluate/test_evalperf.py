@@ -181,7 +181,7 @@ def in_order(benchmark, tasks) -> tuple[int, int, dict[str, str]]:
 QUICK = ("HumanEval/9", "HumanEval/34", "Mbpp/94", "Mbpp/88", "Mbpp/592")
 
 
-SLOW_ON_OURS = {"Mbpp/425 2"}  # a published solution that has no cost on our input
+OTHER_ON_OURS = {"Mbpp/425 2"}  # a published solution that answers our input otherwise than the fastest one
 
 
 @pytest.mark.shared
@@ -189,7 +189,7 @@ SLOW_ON_OURS = {"Mbpp/425 2"}  # a published solution that has no cost on our in
 def test_the_published_solutions_cost_what_their_rung_says(whole, every):
     """A solution on a higher rung costs no more, in nearly all pairs; five tasks without SLOW=1."""
     held, total, failed = in_order(whole, list(whole.problems) if every else QUICK)
-    assert failed.keys() <= SLOW_ON_OURS, failed
+    assert failed.keys() <= OTHER_ON_OURS, failed
     assert held / total > 0.8, (held, total)
 
 
