@@ -69,8 +69,9 @@ def promote(run: str, profile: str, name: str = "", numbers: Sequence[str] = ())
     if target.exists():
         shutil.rmtree(target)
     fresh.rename(target)
-    if target.name == "laptop":
+    if target.name == "laptop" and not numbers:
         write_text(target / PACE, json.dumps({"seconds": round(seconds(), 4)}) + "\n")
+    if target.name == "laptop":
         copy_figures(run, names)
     return target
 
@@ -126,11 +127,12 @@ def copy(source: Path, target: Path) -> None:
 
 
 def copy_figures(run: str, names: Sequence[str]) -> None:
-    """Copy a run's figures to figures/, named by notebook number."""
+    """Copy a run's figures to figures/, named by notebook number, in place of those that these notebooks had."""
     folder = ROOT / "figures"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name in names:
+        for old in folder.glob(f"{name[:2]}_*.png"):
+            old.unlink()
         for path in sorted((run_folder(run) / name / "figures").glob("*.png")):
             shutil.copy(path, folder / f"{name[:2]}_{path.name}")
 

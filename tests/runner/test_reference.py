@@ -11,7 +11,7 @@ from lib.core.paths import ROOT
 from lib.core.record_types import RECORD_TYPES
 from lib.core.records import StudyError, file_sha256, read_records
 from lib.core.stage_run import StageRun
-from lib.core.study import only, with_role
+from lib.core.study import STAGES, only, with_role
 from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
@@ -25,7 +25,7 @@ def test_the_readme_holds_the_references_numbers():
     assert block == reference.results().strip()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
 def test_a_stage_of_the_reference_is_whole(name):
     manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
     for file, facts in manifest["outputs"].items():
@@ -47,7 +47,7 @@ def test_the_records_are_what_their_types_say(role, file):
 
 def test_the_references_figures_are_in_figures():
     names = {path.name[:2] for path in (ROOT / "figures").glob("*.png")}
-    assert names == {name[:2] for name in NAMES}
+    assert names == {stage.number for stage in STAGES}
 
 
 def test_every_training_example_can_be_followed_back_to_its_source_line():
@@ -92,8 +92,41 @@ def test_some_stages_are_recorded_under_a_name_of_their_own(tmp_path, monkeypatc
     assert folder == tmp_path / "reference" / "pool"
     kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert kept == [f"{name}/{file}" for file in (f"{name}.ipynb", "manifest.json", "seeds.jsonl.gz")]
+    (folder / "04_sft").mkdir()
+    (folder / "04_sft" / "manifest.json").write_text("{}")  # a stage recorded before: it stays
+    stage.write("seeds.jsonl", [{"id": "b"}])
+    stage.finish()
+    assert reference.promote("small", "laptop", "pool", ["01"]) == folder
+    assert (folder / "04_sft" / "manifest.json").is_file()
+    assert [record["id"] for record in read_records(folder / name / "seeds.jsonl.gz")] == ["b"]
     with pytest.raises(StudyError, match="there is no stage 09"):
         reference.promote("small", "laptop", "pool", ["09"])
+
+
+def test_figures_of_other_notebooks_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    made = tmp_path / "runs" / "a" / "06_beyond_functions" / "figures"
+    made.mkdir(parents=True)
+    (tmp_path / "figures").mkdir()
+    for path in (made / "new.png", *(tmp_path / "figures" / name for name in ("05_scores.png", "06_old.png"))):
+        path.write_bytes(b"")
+    reference.copy_figures("a", ["06_beyond_functions"])
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"05_scores.png", "06_new.png"}
+
+
+def test_what_may_not_be_published_is_not_in_the_reference():
+    """Of LiveCodeBench, DS-1000 and CanItEdit ids, hashes and kinds of verdicts; no answers, statements or messages."""
+    folder = LAPTOP / "06_beyond_functions"
+    for label in ("before", "after"):
+        for slug in ("livecodebench", "ds_1000", "canitedit"):
+            rows = read_records(folder / f"samples_{label}_{slug}.jsonl.gz")
+            assert rows and all(not row.keys() & {"solution", "detail", "text", "prompt"} for row in rows)
+            assert max(len(str(value)) for row in rows for value in row.values()) <= 64
+    kept = {record["id"] for record in read_records(folder / "completions.jsonl.gz")}
+    cost = json.loads((folder / "manifest.json").read_text())["metrics"]["cost"]
+    published = [name for name in cost if name.endswith(("EvalPerf", "holistic", "incremental", "compositional"))]
+    assert len(kept) >= sum(cost[name]["completions"] for name in published) and not list(folder.rglob("unpublished*"))
 
 
 def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
