@@ -5,7 +5,7 @@ import pytest
 from lib.runner.profiles import BASE, files_of, load_profile, written
 
 CURATION, GENERATION, FILTERING = "01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"
-TRAINING, EVALUATION = "04_sft", "05_evaluation"
+TRAINING, EVALUATION, BEYOND = "04_sft", "05_evaluation", "06_beyond_functions"
 PAPER, STARCODER2, BOTH = ("paper",), ("starcoder2",), ("paper", "starcoder2")
 OFF = "the study's own; a bound that excludes nothing, because the official rules have none"
 OWN = "the study's own"
@@ -84,6 +84,14 @@ VALUES = [
     (PAPER, EVALUATION, "MAX_TOKENS", 1024, "evaluation/text2code_vllm.py"),
     (STARCODER2, EVALUATION, "MAX_TOKENS", 512, "evaluation/text2code.py, older"),
     (BOTH, EVALUATION, "MAX_SEQS", 256, OWN),
+    (PAPER, BEYOND, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
+    (STARCODER2, BEYOND, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
+    (BOTH, BEYOND, "N_PROBLEMS", 0, "sections 3.1 to 3.4: all of them"),
+    (BOTH, BEYOND, "DECODING", {}, "sections 3.1 to 3.4; lib/evaluate/beyond.py has the values"),
+    (BOTH, BEYOND, "RAW", True, "sections 3.1 to 3.4: base models as such"),
+    (BOTH, BEYOND, "LEAST_RIGHT", 10, "section 3.1; evalplus/evalperf.py"),
+    (BOTH, BEYOND, "MOST_MEASURED", 20, "section 3.1; evalplus/evalperf.py"),
+    (BOTH, BEYOND, "MAX_SEQS", 256, OWN),
 ]
 
 

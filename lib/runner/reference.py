@@ -85,8 +85,8 @@ def restamp(run: str, name: str) -> list[str]:
     reference = REFERENCES / name
     wrong = [check for check in verify(run_folder(run), reference) if check.mark == WRONG]
     replayed = [stage for stage in with_role("study") if (reference / stage.name).is_dir()]
-    if missing := {stage.name for stage in replayed} & {*unfinished(run_folder(run), reference)}:
-        raise StudyError(f"run {run!r} has not finished {', '.join(sorted(missing))}: run `make replay` first")
+    if missing := unfinished(run_folder(run), reference):
+        raise StudyError(f"run {run!r} has not finished {', '.join(missing)}: run `make replay` first")
     if wrong:
         raise StudyError(f"{wrong[0].stage}, {wrong[0].what}: {wrong[0].said}; the reference must be recorded anew")
     changed: set[str] = set()

@@ -14,7 +14,7 @@ def funnel(name):
     return stage
 
 
-@pytest.mark.parametrize("name", [stage.name for stage in STAGES if "evaluation" not in stage.roles])
+@pytest.mark.parametrize("name", [stage.name for stage in STAGES if "scoring" not in stage.roles])
 def test_a_step_that_leaves_nothing_names_the_most_frequent_reasons(name):
     reasons = {"rare": 1, "licence": 3000, "never": 0, "encoding": 20}
     with pytest.raises(StudyError) as error:

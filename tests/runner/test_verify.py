@@ -19,6 +19,7 @@ from lib.runner.verify.__main__ import main
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 SEEDS, GENERATED, FILTERED, TRAINED, SCORED = NAMES = [stage.name for stage in with_role("study")]
+(BEYOND,) = (stage.name for stage in with_role("beyond"))
 MANIFESTS = {name: json.loads((LAPTOP / name / "manifest.json").read_text()) for name in NAMES}
 SCORES = json.loads((LAPTOP / SCORED / "scores.json").read_text())
 ROW = SCORES["scores"][-1]  # a score, and what its line is called
@@ -375,7 +376,7 @@ def test_another_models_figures_are_not_compared(run):
 
 
 def test_another_installation_is_said(run):
-    run.manifest(SCORED, lambda made: made["environment"]["packages"].update(torch="9"))
+    run.manifest(BEYOND, lambda made: made["environment"]["packages"].update(torch="9"))
     check = run.checks()["run", "environment"]
     assert check.mark == UNDECIDED and "torch 9 (" in check.said
 
@@ -394,8 +395,10 @@ def test_an_altered_reference_is_wrong(run, tmp_path, damage):
 def test_an_unfinished_run_has_its_own_status(run, capsys):
     shutil.rmtree(run.folder / TRAINED)
     (run.folder / SCORED / "manifest.json").unlink()
+    shutil.rmtree(run.folder / BEYOND)  # no part of the study: its absence is said, and no more
     assert run.status() == 2
     seen = capsys.readouterr().out
+    assert "is not finished: run `make 06 RUN=mine` first" in seen
     assert "is not finished: run `make 04 RUN=mine` first" in seen
     assert seen.splitlines()[-1].endswith("not finished: 04_sft, 05_evaluation")
     with (run.folder / SEEDS / "seeds.jsonl").open("a") as file:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib.core.records import StudyError
-from lib.core.study import STAGES, Stage, with_ancestors
+from lib.core.study import STAGES, Stage, with_ancestors, with_role
 from lib.runner.verify import numbers, records
 from lib.runner.verify.finished import (
     DAMAGE,
@@ -59,8 +59,9 @@ def verify(run: Path, reference: Path) -> list[Check]:
 
 
 def unfinished(run: Path, reference: Path) -> list[str]:
-    """Return the stages of a reference that a run has not finished."""
-    return [name for name in Finished(reference).manifests if not (run / name / "manifest.json").is_file()]
+    """Return the stages of the study that a reference has and a run has not finished."""
+    study, recorded = [stage.name for stage in with_role("study")], Finished(reference).manifests
+    return [name for name in study if name in recorded and not (run / name / "manifest.json").is_file()]
 
 
 def _reasons(run: Finished, reference: Finished, stage: Stage, known: dict[str, Reasons]) -> Reasons:

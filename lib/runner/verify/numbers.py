@@ -139,7 +139,7 @@ def claimed(run: Finished, reference: Finished, stage: Stage, reasons: Reasons) 
         fits = here == there != claims.INCONCLUSIVE and not reasons.model
         checks.append(Check(mark(fits, "open" if open_ else ""), "claim", f"{key[0]} on {key[1]}", said))
     said = f"{silent} more, about which {stage.number} says nothing in either run"
-    return [*checks, Check(UNDECIDED, "claim", "others of the paper", said)] if silent else checks
+    return [*checks, Check(UNDECIDED, "claim", f"others of the paper, in {stage.number}", said)] if silent else checks
 
 
 def _judged(each: Finished, stage: str) -> dict[tuple[str, str], Record]:

@@ -95,10 +95,14 @@ def programs(run: Finished, reference: Finished, stage: str, file: str, reasons:
 
 
 def _outcomes(rows: Iterable[Record]) -> dict[tuple[str, str], tuple[str, list[str]]]:
-    """Program -> (id of its record, its outcomes); a record without its program's text is left out."""
-    keys = (((row.get("task_id", ""), row["solution"]) if "solution" in row else _program(row), row) for row in rows)
+    """Program -> (id of its record, its outcomes); a record without its program's text or its hash is left out."""
+    keys = ((_program(row), row) for row in rows)
     return {key: (row["id"], [str(row[name]) for name in OUTCOMES if name in row]) for key, row in keys if key}
 
 
 def _program(row: Record) -> tuple[str, str] | None:
-    return (row["code"], row["tests"]) if "code" in row else None
+    """What was run: a response with its tests, or an answer to a task, by its hash where it may not be published."""
+    if "code" in row:
+        return row["code"], row["tests"]
+    answer = row.get("solution", row.get("answer"))
+    return None if answer is None else (row.get("task_id", ""), answer)
