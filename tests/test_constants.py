@@ -141,8 +141,10 @@ CONSTANTS = [
     ("sets of EvoEval", "evaluate.claims: EVOEVAL",
      tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use")), "Table 3"),
     ("versions that were scored", "evaluate.claims: read_claims()['versions']",
-     {"HumanEval+": "v0.1.9", "MBPP": "v0.1.0", "MBPP+": "v0.1.0"},
-     "evalplus at the paper's time (commit 25e195e)"),
+     {"HumanEval+": "v0.1.9", "MBPP": "v0.1.0", "MBPP+": "v0.1.0", "DS-1000": "simplified"}
+     | dict.fromkeys(("LiveCodeBench code generation", *(
+         f"LiveCodeBench from 2023-{day}" for day in ("09-01", "07-01", "05-01"))), "release_v1"),
+     "evalplus at the paper's time (commit 25e195e); 400 problems of LiveCodeBench"),
     ("least seconds of a call", "evaluate.benchmarks.evalplus: FLOOR_SECONDS", 1.0, "evalplus/config.py"),
     ("times the reference's", "evaluate.benchmarks.evalplus: FACTOR", 4.0, "evalplus/config.py"),
     ("seconds of all calls", "evaluate.benchmarks.evalplus: CALLS_SECONDS", 60.0, "evalplus/eval/__init__.py"),

@@ -1,4 +1,4 @@
-"""Fetches what a run of a profile downloads, so that the run itself can go offline."""
+"""Fetches what the study downloads for a profile, so that the run itself can go offline; 06 fetches its own data."""
 
 import argparse
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from lib import evaluate
 from lib.core import models
 from lib.core.cli import command
-from lib.core.records import StudyError
+from lib.core.study import with_role
 from lib.corpora import HUB, open_corpus
 from lib.runner.profiles import settle
 from lib.runner.run import models_of
@@ -22,23 +22,23 @@ def fetch_corpus(parameters: dict[str, Any]) -> str:
 
 
 def fetch_benchmark(name: str, data: str) -> str:
-    """Fetch a benchmark's problems and return a line on them, or on what lacks: its data, or its interpreter."""
+    """Fetch a benchmark's problems and return a line on them, or on how to get them where they cannot be downloaded."""
     try:
         benchmark = evaluate.load_benchmark(name, data or None)
-        benchmark.limits  # noqa: B018 - finds its interpreter
-    except StudyError as lacking:
-        return f"benchmark  {lacking}"
+    except evaluate.Missing as missing:
+        return f"benchmark  {missing}"
     return f"benchmark  {name}: {len(benchmark.problems)} problems"
 
 
 def fetch(parameters: dict[str, dict[str, Any]]) -> None:
-    """Fetch the models, the corpus and the benchmarks that notebooks with these parameters ask for, a line for each.
+    """Fetch the models, the corpus and the benchmarks that the study with these parameters asks for, a line for each.
 
     StudyError for a model or a corpus that cannot be had; a benchmark without its data is only reported.
     """
-    for name in sorted({name for values in parameters.values() for name in models_of(values)}):
+    asked = [parameters[stage.name] for stage in with_role("study")]
+    for name in sorted({name for values in asked for name in models_of(values)}):
         print(f"model      {name}: {models.resolve(name).path}", flush=True)
-    for values in parameters.values():
+    for values in asked:
         if "CORPUS" in values:
             print(fetch_corpus(values), flush=True)
         for name in values.get("BENCHMARKS", ()):

@@ -470,7 +470,7 @@ def test_without_data_or_network_one_line_says_how_to_get_them(name, tmp_path, m
     for variable in ("HUMANEVAL_OVERRIDE_PATH", "MBPP_OVERRIDE_PATH", "EVOEVAL_OVERRIDE_PATH", "STUDY_BENCHMARKS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(Missing, match=r"Get .*(evalplus|EvoEval).*STUDY_BENCHMARKS") as refused:
+    with pytest.raises(Missing, match=r"Get https://\S+.*STUDY_BENCHMARKS") as refused:
         load_benchmark(name)
     assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.jsonl"))
     assert f"/{name.partition('@')[2]}" in str(refused.value)

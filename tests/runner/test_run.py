@@ -19,7 +19,7 @@ from helpers import descendants, made_function
 from lib.core.notebooks import notebook_cells, parameter_defaults
 from lib.core.paths import ROOT
 from lib.core.records import Journal, StudyError, read_records
-from lib.core.study import with_role
+from lib.core.study import STAGES, with_role
 from lib.curate import judge
 from lib.generate.window import too_long
 from lib.runner import kernel, lab, profiles, run
@@ -31,14 +31,15 @@ PROFILES = sorted(path.stem for path in profiles.FOLDER.glob("*.yaml"))
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_sets_only_what_the_notebooks_have(profile):
     settled = profiles.settle(profile, {})
-    assert list(settled) == NAMES
+    assert list(settled) == [stage.name for stage in STAGES]
     assert all(values["RUN"] == profile for values in settled.values())
 
 
 def test_the_judge_is_not_the_model_that_is_aligned():
     loaded = {name: run.models_of(values) for name, values in profiles.settle("laptop", {}).items()}
     assert all(loaded[name] for name in NAMES if name != "03_execution_filtering")
-    for option, changed in (("MODEL", ("02_self_oss_instruct", "04_sft", "05_evaluation")), ("JUDGE", NAMES[:1])):
+    aligned = ("02_self_oss_instruct", "04_sft", "05_evaluation", "06_beyond_functions")
+    for option, changed in (("MODEL", aligned), ("JUDGE", NAMES[:1])):
         settled = profiles.settle("laptop", {option: "owner/other"})
         now = {name: run.models_of(values) for name, values in settled.items()}
         assert now == loaded | dict.fromkeys(changed, ["owner/other"])

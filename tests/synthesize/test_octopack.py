@@ -84,7 +84,7 @@ def repository(tmp_path_factory) -> Path:
     git(folder, "commit", "-qam", "Change the file that is no text at all")
     git(folder, "checkout", "-q", "-b", "side")
     (folder / "short.py").write_text(text(5))
-    git(folder, "commit", "-qam", "Give the short one its length at last")
+    git(folder, "commit", "-qam", "Give this one its whole length at last")
     git(folder, "checkout", "-q", "main")
     (folder / "steps.py").write_text(text(500))
     git(folder, "commit", "-qam", "Let all steps start a good deal later")
@@ -105,7 +105,7 @@ def test_only_commits_of_one_changed_text_file_are_looked_at(repository) -> None
         "Make the number larger than it was",
         "Make all of it a little bit longer",
         "Remove all that was in this file",
-        "Give the short one its length at last",
+        "Give this one its whole length at last",
         "Let all steps start a good deal later",
     }
     first = found[GOOD]
@@ -120,7 +120,7 @@ def test_each_commit_is_dropped_for_its_reason(repository) -> None:
         "Make the number larger than it was": "files too short or too long",
         "Make all of it a little bit longer": "old file too long",
         "Remove all that was in this file": "new file empty or unchanged",
-        "Give the short one its length at last": "",
+        "Give this one its whole length at last": "",
         "Let all steps start a good deal later": "the file's name in the subject",
     }
     for subject, reason in (SUBJECTS | changed).items():

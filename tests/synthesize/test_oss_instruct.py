@@ -99,7 +99,7 @@ def test_examples_and_the_reasons_of_those_that_are_none(tmp_path) -> None:
     assert sum(step.reasons.values()) + len(step.records) == len(texts)
     assert step.reasons["same as an earlier one"] == 3 and step.reasons["not both sections"] == 1
     assert step.reasons["the problem has the solution"] == 1
-    assert any(reason.startswith("HumanEval") for reason in step.reasons)
+    assert any(reason.endswith("exact") for reason in step.reasons)  # HumanEval 0, which EvalPerf has, too
     record = next(one for one in step.records if one["instruction"] in (PROBLEM, "Another task.", "A task as good."))
     assert record["seed"] in {seed["id"] for seed in seeds} and record["model"] == "a revision"
     assert record["exemplars"] and record["response"] and record["sampling_seed"] is not None

@@ -9,7 +9,7 @@ from lib import sandbox
 from lib.core.cli import FAILED, command
 from lib.core.notebooks import parameter_defaults
 from lib.core.records import StudyError
-from lib.core.study import only, undone
+from lib.core.study import only, undone, with_role
 from lib.runner.plan import checks, hardware, memory, prompts, work
 from lib.runner.plan.checks import Findings, Parameters
 from lib.runner.plan.hardware import GIB, Hardware
@@ -27,7 +27,9 @@ class Plan:
     """What is reckoned for a run: its parameters, models, prompts, hardware and steps, and what was found wrong."""
 
     def __init__(self, profile: str, options: dict[str, str], gpus: str) -> None:
-        self.profile, self.parameters, self.found = profile, settle(profile, options), Findings()
+        settled = settle(profile, options)
+        self.profile, self.found, self.beyond = profile, Findings(), settled[only("beyond")]
+        self.parameters = {stage.name: settled[stage.name] for stage in with_role("study")}
         run = self.parameters[only("training")]["RUN"]
         self.done = {stage for stage, values in self.parameters.items() if undone(run, stage, values) is None}
         left = {stage: values for stage, values in self.parameters.items() if stage not in self.done}
@@ -87,6 +89,7 @@ class Plan:
     def check(self) -> None:
         """Find what stops the run; `disk` and `tier` say what this machine has."""
         checks.check_names(self.parameters, self.found)
+        checks.check_beyond(self.beyond, self.found)
         for stage, engines in self.engines.items():
             for known in self.models.get(stage, ()):
                 checks.check_engines(stage, known, engines, self.hardware, self.found)

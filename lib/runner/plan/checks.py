@@ -68,7 +68,10 @@ def check_names(parameters: Parameters, found: Findings) -> None:
     for name in parameters[only("evaluation")]["BENCHMARKS"]:
         found.tried(evaluate.named, name)
     found.tried(steps.raw_labels, parameters[only("evaluation")]["RAW_PROMPTS"])
-    asked = parameters[only("beyond")]
+
+
+def check_beyond(asked: Mapping[str, Any], found: Findings) -> None:
+    """Check the names in the parameters of notebook 06, which is no part of the study and not reckoned."""
     for name in asked["BENCHMARKS"]:
         found.tried(evaluate.named, name)
         found.tried(beyond.decoding, asked["DECODING"], name)
