@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from lib.core.code import used_hashes
@@ -14,6 +13,7 @@ from lib.core.records import (
     StudyError,
     file_sha256,
 )
+from lib.core.stages import STAGES, Stage
 
 __all__ = ["ROOT", "STAGES", "Progress", "Stage", "StudyError", "clock", "say"]
 
@@ -21,52 +21,6 @@ __all__ = ["ROOT", "STAGES", "Progress", "Stage", "StudyError", "clock", "say"]
 OPERATIONAL = frozenset(
     {"RUN", "ENGINE", "REPLAY_FROM", "WORKERS", "MAX_SEQS", "ENGINE_OPTIONS", "RAY", "LAUNCH", "REPLAY"}
     | {"GRADIENT_CHECKPOINTING"}
-)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A notebook as a node of the graph.
-
-    `needs` are the stages whose records it reads, "run:stage" for one of another run; `reads` are the data files and
-    folders of the repository that it reads. The modules that its notebook imports are found, not listed. `roles` say
-    what it is for: `make study` runs those of role "study", and code finds a stage by its role, never by its name.
-    """
-
-    name: str
-    needs: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    roles: tuple[str, ...] = ("study",)
-
-    @property
-    def number(self) -> str:
-        """The two digits that its name begins with, which is also its target of make."""
-        return self.name[:2]
-
-
-# In an order in which they can run.
-STAGES = (
-    Stage("01_seed_curation", (), ("data/corpora", "data/benchmarks", "data/judge"), ("study", "curation")),
-    Stage("02_self_oss_instruct", ("01_seed_curation",), ("data/exemplars",), ("study", "synthesis")),
-    Stage(
-        "03_execution_filtering",
-        ("01_seed_curation", "02_self_oss_instruct"),
-        ("data/exemplars", "data/benchmarks"),
-        ("study", "filtering"),
-    ),
-    Stage(
-        "04_sft",
-        ("01_seed_curation", "02_self_oss_instruct", "03_execution_filtering"),
-        ("lib/publish/templates", "CITATION.cff"),
-        ("study", "training"),
-    ),
-    Stage(
-        "05_evaluation",
-        ("02_self_oss_instruct", "03_execution_filtering", "04_sft"),
-        ("data/benchmarks", "data/claims.yaml"),
-        ("study", "evaluation", "scoring"),
-    ),
-    Stage("06_beyond_functions", ("02_self_oss_instruct", "04_sft"), ("data/claims.yaml",), ("beyond", "scoring")),
 )
 
 

@@ -16,6 +16,7 @@ from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
 NAMES = [stage.name for stage in with_role("study")]
+RECORDED = [stage.name for stage in STAGES if "start" not in stage.roles]
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 
@@ -25,7 +26,7 @@ def test_the_readme_holds_the_references_numbers():
     assert block == reference.results().strip()
 
 
-@pytest.mark.parametrize("name", [stage.name for stage in STAGES])
+@pytest.mark.parametrize("name", RECORDED)
 def test_a_stage_of_the_reference_is_whole(name):
     manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
     for file, facts in manifest["outputs"].items():
@@ -47,7 +48,7 @@ def test_the_records_are_what_their_types_say(role, file):
 
 def test_the_references_figures_are_in_figures():
     names = {path.name[:2] for path in (ROOT / "figures").glob("*.png")}
-    assert names == {stage.number for stage in STAGES}
+    assert names == {name[:2] for name in RECORDED}
 
 
 def test_every_training_example_can_be_followed_back_to_its_source_line():

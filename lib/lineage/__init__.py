@@ -1,0 +1,1 @@
+"""Lineage: a training example followed back to the line of source code that inspired it."""

@@ -1,0 +1,106 @@
+"""Follows a training example home: its task, all answers to it with their verdicts, the concepts, the source line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lib.core.paths import shown
+from lib.core.records import Record, StudyError, read_records
+from lib.core.study import only
+
+FILES = {
+    "seeds": "curation", "concepts": "synthesis", "instructions": "synthesis", "responses": "synthesis",
+    "verdicts": "filtering", "dataset": "filtering",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """An example of the training set, and what led to it.
+
+    `concepts` is None where the task was made straight from the seed; `answers` are all responses to the task that came
+    to an end, by sample number, each with its record of verdicts (None: it was not of a form that can be run).
+    """
+
+    example: Record
+    answers: tuple[tuple[Record, Record | None], ...]
+    task: Record
+    concepts: Record | None
+    seed: Record
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The answers' verdicts in order; "not run" for one that was not of a form that can be run."""
+        return [seen["verdict"] if seen else "not run" for _, seen in self.answers]
+
+    @property
+    def place(self) -> str:
+        """The source line, in words."""
+        source = self.seed["source"]
+        return f"{source['package']} {source['version']} ({source['licence']}), {source['path']}, line {source['line']}"
+
+
+class Followed:
+    """The records of stages 01 to 03 of a run's or a reference's folder, by id."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def records(self, name: str) -> Mapping[str, Record]:
+        """Return the records of a file of FILES by id; StudyError when it is not there."""
+        place = self.folder / only(FILES[name])
+        found = [path for path in (place / f"{name}.jsonl", place / f"{name}.jsonl.gz") if path.is_file()]
+        if not found:
+            raise StudyError(
+                f"{shown(place / name)}.jsonl is missing: name a finished run, or a folder of data/reference"
+            )
+        return {record["id"]: record for record in read_records(found[0])}
+
+    @cached_property
+    def by_name(self) -> dict[str, Mapping[str, Record]]:
+        """All records, by file and id; a run without concepts has none."""
+        return {name: {} if name == "concepts" and self.direct else self.records(name) for name in FILES}
+
+    @property
+    def direct(self) -> bool:
+        """Whether tasks were made straight from seeds (DIRECT in notebook 02)."""
+        place = self.folder / only("synthesis")
+        return not any(place.glob("concepts.jsonl*"))
+
+    def lineage(self, example: str) -> Lineage:
+        """Return the lineage of the example of the training set with this id; StudyError when there is none."""
+        kept = self.by_name["dataset"].get(example)
+        if kept is None:
+            raise StudyError(
+                f"{shown(self.folder)} has no training example {example!r}; leave it empty to have one chosen"
+            )
+        task = self.by_name["instructions"][self.by_name["responses"][kept["parent"]]["parent"]]
+        answers = sorted(
+            (one for one in self.by_name["responses"].values() if one["parent"] == task["id"]),
+            key=lambda one: one["sample"],
+        )
+        judged = tuple((one, self.by_name["verdicts"].get(one["id"])) for one in answers)
+        return Lineage(
+            kept, judged, task, self.by_name["concepts"].get(task["parent"]), self.by_name["seeds"][task["seed"]]
+        )
+
+    def telling(self) -> str:
+        """Return the id of the example that shows most in least space.
+
+        That with the most different verdicts among the answers to its task, then the shortest one.
+        """
+        found = [self.lineage(example) for example in self.by_name["dataset"]]
+        if not found:
+            raise StudyError(f"{shown(self.folder)} has no training example")
+        best = min(found, key=lambda one: (-len(set(one.verdicts)), -len(one.answers), size(one), one.example["id"]))
+        return best.example["id"]
+
+
+def size(lineage: Lineage) -> int:
+    """Return the characters that a reader of a lineage sees."""
+    return (
+        sum(len(one["text"]) for one, _ in lineage.answers)
+        + len(lineage.seed["code"])
+        + len(lineage.task["instruction"])
+    )
