@@ -9,7 +9,7 @@ import pytest
 from lib.core.code import imports
 from lib.core.paths import ROOT
 
-# From the ground up (CONTRIBUTING.md says what each holds); lineage has no module yet.
+# From the ground up (CONTRIBUTING.md says what each holds).
 LAYERS = (
     {"core"},
     {"corpora", "overlap", "generate", "sandbox"},
