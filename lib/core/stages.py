@@ -51,4 +51,10 @@ STAGES = (
         ("study", "evaluation", "scoring"),
     ),
     Stage("06_beyond_functions", ("02_self_oss_instruct", "04_sft"), ("data/claims.yaml",), ("beyond", "scoring")),
+    Stage(
+        "08_ablations",
+        (),
+        ("data/experiments", "data/reference/arms", "data/reference/pool", "data/claims.yaml"),
+        ("ablations",),
+    ),
 )

@@ -75,10 +75,10 @@ def _joined(sets: list[Record]) -> Record:
 
 
 def _rows(claim: Record, versions: Record, scores: Record, model: str, examples: int | None) -> Iterator[Record]:
-    stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     if "untested" in claim:
-        yield _row(claim, ", ".join(stated), _all(claim), "", False, INCONCLUSIVE, f"not tested: {claim['untested']}")
+        yield row_of(claim, "", INCONCLUSIVE, f"not tested: {claim['untested']}")
         return
+    stated = dict.fromkeys(value["benchmark"] for value in claim["values"])
     pair = [claim.get("worse"), claim["better"]]
     others = claim.get("benchmarks") != "stated"
     compared = [name for name, models, _ in _comparisons(scores) if models == pair and others]
@@ -91,6 +91,12 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str, examples:
         else:
             found = _value(claim, name, versions, scores, model, examples)
         yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
+
+
+def row_of(claim: Record, ours: str, verdict: str, why: str) -> Record:
+    """Return the row of a claim as a whole, with all of the paper's values, for a model other than the paper's."""
+    stated = ", ".join(dict.fromkeys(value["benchmark"] for value in claim["values"]))
+    return _row(claim, stated, _all(claim), ours, False, verdict, why)
 
 
 def _row(claim: Record, name: str, paper: str, ours: str, same: bool, verdict: str, why: str) -> Record:

@@ -7,29 +7,15 @@ from pathlib import Path
 from lib.core.cli import FAILED, command
 from lib.core.paths import ROOT, runs_folder, shown
 from lib.core.records import StudyError, write_text
-from lib.experiment.compare import VALIDATION, arms_of, compare, in_words, rates, scores_of
+from lib.experiment.compare import VALIDATION, compare, in_words, rates, scores_of
 from lib.experiment.figures import differences
 from lib.experiment.job import json_text
 from lib.experiment.plan import UNTRAINED, Plan
 from lib.experiment.plan_file import PLAN, fill, read_plan
 from lib.experiment.pool import read_pool
-from lib.experiment.power import detectable, spread, within
+from lib.experiment.power import detectable, noise
 from lib.experiment.records import record, verify
 from lib.experiment.run import run
-
-
-def noise(plan: Plan, out: Path) -> tuple[float, float, str]:
-    """Return (variance of a cell, spread between trainings) for `detectable`, and in words where they are from.
-
-    From the pilot's trainings on the benchmarks once there are two; before, from the pool's solve rates alone.
-    """
-    pilot = scores_of([arm for arm in arms_of(plan) if arm.name == plan.controls.pilot], out)
-    if len(pilot) > 1:
-        cell, between = spread([list(rates(scores).values()) for scores in pilot])
-        return cell, between, f"the pilot's {len(pilot)} trainings (standard deviation between them {between:.4f})"
-    pool = read_pool(ROOT / next(iter(plan.pools.values())))
-    cell = within(list(pool.solved().values()), pool.samples) / plan.scoring.samples
-    return cell, 0.0, "the pool's solve rates, without any spread between trainings: the pilot is not scored"
 
 
 def power(plan: Plan, path: Path, out: Path, write: bool) -> None:

@@ -1,7 +1,9 @@
-"""The figure of differences between arms, beside the paper's and what could have been detected."""
+"""Figures of experiments: differences between arms beside the paper's, what matching does, style beside score."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from lib.core.figures import PALETTE, subplots
@@ -38,4 +40,39 @@ def differences(rows: Sequence[Record], title: str) -> Figure:
     axes.set_xlabel("difference in solved problems, percentage points")
     axes.set_title(f"{title} (n = {max((row['n'] for row in rows), default=0)} problems)")
     axes.legend(handles=handles, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    return figure
+
+
+def lengths(drawn: Sequence[float], matched: Sequence[float]) -> Figure:
+    """Draw how many words a task's failing answers are longer than its passing ones, as drawn and matched."""
+    figure, axes = subplots(figsize=(7.5, 2.8))
+    low, high = np.percentile([*drawn, *matched], [1, 99])
+    edges = np.linspace(low, high, 31)
+    axes.hist(np.clip(drawn, edges[0], edges[-1]), edges, color=PALETTE["light"], label="mean of all answers")
+    axes.hist(
+        np.clip(matched, edges[0], edges[-1]), edges, histtype="step", lw=2, color=PALETTE["main"], label="closest pair"
+    )
+    axes.axvline(0, color=PALETTE["grey"], lw=1)
+    axes.set_xlabel("words by which the failing answer is longer (the outermost bars: and more)")
+    axes.set_ylabel("tasks")
+    means = f"{np.mean(drawn):+.1f} words on average, {np.mean(matched):+.1f} in the closest pair"
+    axes.set_title(f"Failing answers: {means} (n = {len(drawn)} tasks)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def style_and_score(rows: Sequence[Record]) -> Figure:
+    """Draw scored arms (rows of `arm_row`) by the words of their answers and their score, on the held-out tasks."""
+    figure, axes = subplots(figsize=(7.5, 3.6))
+    for name, marker in zip(dict.fromkeys(row["name"] for row in rows), cycle("os^vDPX<>*"), strict=False):
+        words, solved = zip(
+            *((row["words"], 100 * row["solved"]["validation"]) for row in rows if row["name"] == name), strict=True
+        )
+        axes.plot(words, solved, marker, ms=7, alpha=0.8, label=name)
+    axes.set_xlabel("words per answer to a held-out task")
+    axes.set_ylabel("held-out tasks solved (%)")
+    words, solved = [row["words"] for row in rows], [100 * row["solved"]["validation"] for row in rows]
+    spans = f"{min(words):.0f} to {max(words):.0f} words per answer, {min(solved):.0f} to {max(solved):.0f} % solved"
+    axes.set_title(f"Between {len(rows)} trainings: {spans}")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
+from lib.core.paths import ROOT
 from lib.core.statistics import CONFIDENCE, POWER
+from lib.experiment.compare import arms_of, rates, scores_of
+from lib.experiment.plan import Plan
+from lib.experiment.pool import read_pool
 
 
 def within(counts: Sequence[int], samples: int) -> float:
@@ -57,3 +62,17 @@ def detectable(
     resampled = less * (t + e / n) / s + (p + e / s) / n + less * e / (s * n)
     level = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / among)
     return level * math.sqrt(resampled) + NormalDist().inv_cdf(POWER) * math.sqrt(variance)
+
+
+def noise(plan: Plan, out: Path) -> tuple[float, float, str]:
+    """Return (variance of a cell, spread between trainings) for `detectable`, and in words where they are from.
+
+    From the pilot's trainings on the benchmarks once there are two; before, from the pool's solve rates alone.
+    """
+    pilot = scores_of([arm for arm in arms_of(plan) if arm.name == plan.controls.pilot], out, partly=True)
+    if len(pilot) > 1:
+        cell, between = spread([list(rates(scores).values()) for scores in pilot])
+        return cell, between, f"the pilot's {len(pilot)} trainings (standard deviation between them {between:.4f})"
+    pool = read_pool(ROOT / next(iter(plan.pools.values())))
+    cell = within(list(pool.solved().values()), pool.samples) / plan.scoring.samples
+    return cell, 0.0, "the pool's solve rates, without any spread between trainings: the pilot is not scored"

@@ -106,6 +106,21 @@ def test_controls_that_do_not_part_are_said_before_all_else(plan, tmp_path) -> N
     assert "not scored yet" in controls_in_words(None)
 
 
+def test_while_trainings_are_missing_there_is_a_difference_and_no_verdict(plan, tmp_path) -> None:
+    for arm, seed, count in (("passing", 1, 40), ("passing", 2, 41), ("failing", 1, 20), ("teacher", 1, 44)):
+        write_scores(tmp_path, arm, seed, count)
+    result = compare(plan, tmp_path)
+    first = result["questions"][0]
+    assert first["seeds"] == pytest.approx([20 / 60]) and first["planned"] == 2
+    assert (first["verdict"], first["conclusion"], first["holm"]) == ("unfinished", "", 1)
+    assert result["controls"] is None and len(result["arms"]) == 4
+    said = in_words(plan, result)
+    assert "unfinished: 1 of 2 trainings" in said and "Yes." not in said
+    write_scores(tmp_path, "shuffled", 1, 10)
+    said = controls_in_words(compare(plan, tmp_path)["controls"])
+    assert said.startswith("The controls are not finished (1 of 2 trainings; teacher against shuffled: +56.7 points")
+
+
 def test_scores_of_other_arms_or_problems_are_refused(plan, tmp_path) -> None:
     for seed in (1, 2):
         write_scores(tmp_path, "passing", seed, 30)

@@ -16,7 +16,7 @@ from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
 NAMES = [stage.name for stage in with_role("study")]
-RECORDED = [stage.name for stage in STAGES if "start" not in stage.roles]
+RECORDED = [stage.name for stage in STAGES if not {"start", "ablations"} & {*stage.roles}]
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 
