@@ -16,7 +16,9 @@ FOLLOWED = Followed(LAPTOP)
 def test_every_example_has_a_task_answers_concepts_and_a_source_line() -> None:
     for name, example in FOLLOWED.by_name["dataset"].items():
         lineage = FOLLOWED.lineage(name)
-        assert lineage.example is example and lineage.task["instruction"].strip() == example["instruction"].strip()
+        assert lineage.example is example
+        # Notebook 03 puts some of the tests below the tasks of a part of the examples.
+        assert example["instruction"].startswith(lineage.task["instruction"].strip())
         chosen = [(answer, seen) for answer, seen in lineage.answers if answer["id"] == example["parent"]]
         ((answer, seen),) = chosen
         assert seen and seen["verdict"] == "pass" and example["response"].strip() in answer["text"]
