@@ -35,7 +35,7 @@ STAGES = (
     Stage(
         "03_execution_filtering",
         ("01_seed_curation", "02_self_oss_instruct"),
-        ("data/exemplars", "data/benchmarks"),
+        ("data/exemplars", "data/benchmarks", "data/audit"),
         ("study", "filtering"),
     ),
     Stage(

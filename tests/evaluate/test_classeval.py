@@ -81,7 +81,7 @@ def test_its_own_solutions_pass(share):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [12, pytest.param(1, marks=pytest.mark.slow)])
 def test_published_outputs_get_their_published_totals(share):
     """DeepSeek-Coder-6.7B-instruct, holistic: 27 of 100 classes, 287 of 502 test classes; listed class by class."""
     scored, tasks = gradable()
