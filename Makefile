@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms 00 01 02 03 04 05 06 08 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms lineage 00 01 02 03 04 05 06 08 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -43,7 +43,7 @@ plan: setup ## reckon what a run of a profile needs and check what would stop it
 study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.runner.run study $(CHOICES)
 
-replay verify plan: LOCK = replay# also served by a larger lock
+replay verify plan lineage: LOCK = replay# also served by a larger lock
 replay: setup ## run the notebooks from recorded completions: no model, only 0.9 GB of packages
 	@$(PY) -m lib.runner.run study $(OPTIONS) --engine replay
 
@@ -67,6 +67,9 @@ test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all 
 	@export SLOW="$(SLOW)"; status=0; \
 	$(PY) -m pytest -n "$$(nproc)" --dist worksteal -m "not engine" || status=1; \
 	$(PY) -m pytest -m engine || status=1; exit $$status
+
+lineage: setup ## write the page that follows every training example to its source line: RUN=..., or the recorded run
+	@$(PY) -m lib.lineage $(if $(RUN),--run "$(RUN)")
 
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m lib.runner.lab

@@ -1,6 +1,7 @@
 """What is left out, and the fixtures that all tests share."""
 
 import os
+import shutil
 
 import pytest
 from helpers import Runner
@@ -8,9 +9,11 @@ from helpers import Runner
 from lib.core.paths import ROOT
 
 SHARED = ROOT.parent / "shared"  # benchmark data and programs that are on no package index; not every checkout has them
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 SLOW = os.environ.get("SLOW", "") not in ("", "0")
 LEFT_OUT = {
     "shared": "need the data of ../shared, which is not beside this checkout",
+    "browser": "need a browser, such as Debian's chromium: apt-get install chromium",
     "slow": "only add certainty, by repetition or size: make test SLOW=1 runs them",
 }
 left_out = pytest.StashKey[dict[str, int]]()
@@ -18,7 +21,7 @@ left_out = pytest.StashKey[dict[str, int]]()
 
 def pytest_collection_modifyitems(config, items):
     """Leave out what cannot or need not run here; one line at the end says how much that was, and why."""
-    absent = {"shared": not SHARED.is_dir(), "slow": not SLOW}
+    absent = {"shared": not SHARED.is_dir(), "browser": not BROWSER, "slow": not SLOW}
     reasons = [next((mark for mark in absent if absent[mark] and item.get_closest_marker(mark)), "") for item in items]
     counts = config.stash[left_out] = {mark: reasons.count(mark) for mark in absent if mark in reasons}
     if hasattr(config, "workeroutput"):  # one of several processes: tell the one that reports

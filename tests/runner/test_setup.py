@@ -29,6 +29,7 @@ TARGETS = (
     "plan",
     "study",
     "replay",
+    "lineage",
     "00 01 02 03 04 05 06 08",
     "fetch",
     "test",

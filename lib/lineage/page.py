@@ -1,0 +1,133 @@
+"""The page on which every training example is followed home: static files, written from a run's records."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lib.core.paths import shown
+from lib.core.records import Record, StudyError, read_records, write_text
+from lib.core.study import only
+from lib.evaluate import Missing, load_benchmark
+from lib.lineage.follow import Followed, Lineage
+from lib.overlap.contamination_report import closest, indexed
+
+TEMPLATES = Path(__file__).parent / "templates"
+PER_FILE = 100  # examples in a data file, of which a reader's browser loads those that are looked at
+TITLE = 110  # characters of a task in the list, by which it is also found
+
+
+def write_page(folder: Path, out: Path) -> Path:
+    """Write the page of a run's or a reference's folder into `out`, in place of what is there; return its index.html.
+
+    Of benchmarks it has ids and outcomes, no text. StudyError when the training set or what led to it is missing.
+    """
+    followed = Followed(folder)
+    lineages = [followed.lineage(name) for name in sorted(followed.by_name["dataset"])]
+    fresh = out.with_name(f".{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(TEMPLATES, fresh)
+    listed: list[list[object]] = []
+    for start in range(0, len(lineages), PER_FILE):
+        file = f"{start // PER_FILE:04d}"
+        part = lineages[start : start + PER_FILE]
+        listed += [[*row(one), file] for one in part]
+        script(fresh / "data" / f"{file}.js", "page", file, [details(one) for one in part])
+    asked = list(problems(folder, [one.example for one in lineages]))
+    about = (
+        f"{len(lineages):,} examples of {shown(folder)}; each with its source line, its task, all answers and verdicts."
+    )
+    script(fresh / "data" / "index.js", "index", {"about": about, "examples": listed, "problems": asked})
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.rename(out)
+    return out / "index.html"
+
+
+def script(path: Path, function: str, *arguments: object) -> None:
+    """Write a data file: a call of one of the page's functions."""
+    path.parent.mkdir(exist_ok=True)
+    texts = (json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in arguments)
+    write_text(path, f"lineage.{function}({','.join(texts)});\n")
+
+
+def row(lineage: Lineage) -> list[object]:
+    """Return what the list and its filters need of an example: FIELDS of templates/lineage.js, without the file."""
+    source, task = lineage.seed["source"], lineage.task
+    title = " ".join(task["instruction"].split())
+    title = title if len(title) <= TITLE else title[: TITLE - 1].rsplit(" ", 1)[0] + " …"
+    facts = (source["package"], source["licence"], task["category"], task["difficulty"])
+    return [lineage.example["id"], title, *facts, lineage.example["pass_rate"]]
+
+
+def details(lineage: Lineage) -> Record:
+    """Return all that the page shows of one example."""
+    example = lineage.example
+    return {
+        "id": example["id"],
+        "place": lineage.place,
+        "code": lineage.seed["code"],
+        "concepts": lineage.concepts and lineage.concepts["concepts"],
+        "instruction": example["instruction"],
+        "response": example["response"],
+        "answers": [answer(*pair, example["parent"]) for pair in lineage.answers],
+        "why": why(lineage),
+        "model": example["model"],
+        "engine": example["engine"],
+        "seed": example["sampling_seed"],
+    }
+
+
+def answer(response: Record, seen: Record | None, drawn: str) -> Record:
+    """Return an answer as the page shows it: its program and tests, or its text where it was not of a form to run."""
+    program = {"code": seen["code"], "tests": seen["tests"]} if seen else {"code": None, "text": response["text"]}
+    verdict = {"verdict": seen["verdict"], "detail": seen["detail"]} if seen else {"verdict": "not run", "detail": ""}
+    return {"sample": response["sample"], "drawn": response["id"] == drawn, **verdict, **program}
+
+
+def why(lineage: Lineage) -> str:
+    """Return why the drawn answer was drawn."""
+    passed = lineage.verdicts.count("pass")
+    if passed == 1:
+        return f"One of {len(lineage.answers)} passes its own tests, so it was drawn."
+    return (
+        f"{passed} of {len(lineage.answers)} pass their own tests; the first of them in a seeded random order that the "
+        "rules of notebook 03 accept was drawn."
+    )
+
+
+def problems(folder: Path, dataset: Sequence[Record]) -> Iterator[Record]:
+    """Yield for each problem that was scored before and after: its outcomes, and the training example nearest to it.
+
+    None where nothing was scored; without an example where the benchmark's texts are not at hand.
+    """
+    place = folder / only("evaluation")
+    if not (place / "manifest.json").is_file():
+        return
+    parameters, index = json.loads((place / "manifest.json").read_text())["parameters"], indexed(dataset)
+    scored = json.loads((place / "scores.json").read_text())["problems"]
+    nearest: dict[tuple[str, str], Record] = {}
+    for name in parameters["BENCHMARKS"]:
+        try:
+            benchmark = load_benchmark(name, parameters["DATA"] or None)
+        except (Missing, StudyError) as reason:
+            print(f"without the examples nearest to {name}: {reason}")
+            continue
+        nearest |= {
+            (each["benchmark"], each["task_id"]): each for each in closest(index, benchmark.name, benchmark.problems)
+        }
+    for name, tasks in scored.items():
+        before, after = (outcomes(place, label, name) for label in ("before", "after"))
+        for task in tasks:
+            near = nearest.get((name, task), {"example": "", "similarity": 0.0})
+            facts = {"benchmark": name, "task": task, "before": before[task], "after": after[task]}
+            yield facts | {"example": near["example"], "similarity": round(near["similarity"], 4)}
+
+
+def outcomes(place: Path, label: str, benchmark: str) -> Mapping[str, float]:
+    """Return the share of a model's answers to each problem that are correct."""
+    slug = re.sub("[^a-z0-9]+", "_", f"{label} {benchmark}".lower().replace("+", " plus"))
+    counted: dict[str, list[bool]] = {}
+    for sample in read_records(next(place.glob(f"samples_{slug}.jsonl*"))):
+        counted.setdefault(sample["task_id"], []).append(sample["passed"])
+    return {task: sum(each) / len(each) for task, each in counted.items()}

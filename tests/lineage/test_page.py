@@ -1,0 +1,126 @@
+"""The lineage page: what its files say, what they must not, and that a real browser finds its way from score to source."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import BROWSER
+
+from lib.core.paths import ROOT
+from lib.core.records import StudyError, read_records
+from lib.core.study import only
+from lib.evaluate import load_benchmark
+from lib.lineage.page import write_page
+
+LAPTOP = ROOT / "data" / "reference" / "laptop"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    return write_page(LAPTOP, tmp_path_factory.mktemp("site") / "lineage")
+
+
+def called(path: Path) -> list:
+    """Return the arguments of the call that a data file is."""
+    found = re.fullmatch(r"lineage\.\w+\((.*)\);\n", path.read_text(), re.DOTALL)
+    assert found
+    return json.loads(f"[{found[1]}]")
+
+
+def test_every_example_is_there_with_its_source_line_and_one_drawn_answer_that_passed(page) -> None:
+    kept = {example["id"]: example for example in read_records(LAPTOP / only("filtering") / "dataset.jsonl.gz")}
+    (index,) = called(page.parent / "data" / "index.js")
+    assert [row[0] for row in index["examples"]] == sorted(kept)
+    for file in {row[-1] for row in index["examples"]}:
+        name, examples = called(page.parent / "data" / f"{file}.js")
+        assert name == file
+        for one in examples:
+            source = kept[one["id"]]["source"]
+            assert source["package"] in one["place"] and f"line {source['line']}" in one["place"]
+            (drawn,) = (answer for answer in one["answers"] if answer["drawn"])
+            assert drawn["verdict"] == "pass" and drawn["code"] in kept[one["id"]]["response"]
+
+
+def test_problems_have_ids_outcomes_and_the_nearest_example_and_no_text(page) -> None:
+    (index,) = called(page.parent / "data" / "index.js")
+    scores = json.loads((LAPTOP / only("evaluation") / "scores.json").read_text())
+    humaneval = [row for row in index["problems"] if row["benchmark"] == "HumanEval"]
+    assert [row["task"] for row in humaneval] == scores["problems"]["HumanEval"]
+    solved = {row["model"]: row["pass@1"] for row in scores["scores"] if row["benchmark"] == "HumanEval"}
+    for label in ("before", "after"):
+        mean = sum(row[label] for row in humaneval) / len(humaneval)
+        assert mean == pytest.approx(solved[label]["value"])
+    ids = {row[0] for row in index["examples"]}
+    assert all(row["example"] in ids and 0 < row["similarity"] < 0.5 for row in humaneval)
+    everything = "".join(path.read_text() for path in page.parent.rglob("*") if path.is_file())
+    for problem in load_benchmark("humaneval").problems.values():
+        line = max(problem["prompt"].splitlines(), key=len).strip()
+        assert json.dumps(line)[1:-1] not in everything and line not in everything
+    assert len(everything.encode()) < 10_000_000
+
+
+def test_a_run_without_a_training_set_is_refused_and_an_older_page_stays(page, tmp_path) -> None:
+    before = page.read_text()
+    with pytest.raises(StudyError, match="is missing: name a finished run"):
+        write_page(tmp_path, page.parent)
+    assert page.read_text() == before
+
+
+def test_of_a_run_without_scores_there_is_a_page_without_problems(tmp_path) -> None:
+    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
+    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
+    (index,) = called(write_page(run, tmp_path / "page").parent / "data" / "index.js")
+    assert index["problems"] == [] and index["examples"]
+
+
+def seen(page: Path, address: str) -> str:
+    """Return the text that a browser shows at an address of the page, after its scripts have run."""
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
+    command = [BROWSER, *options, f"{page.as_uri()}#/{address}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Uncaught" not in done.stderr, done.stderr
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", done.stdout, flags=re.DOTALL)
+    body = re.sub(r'<(section|article)[^>]*\bhidden="".*?</\1>', "", body, flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", "\n", body))
+
+
+@pytest.mark.browser
+def test_a_browser_lists_finds_and_follows(page) -> None:
+    (index,) = called(page.parent / "data" / "index.js")
+    listed = seen(page, "examples")
+    assert f"{len(index['examples'])} of {len(index['examples'])} examples" in listed
+    assert "Benchmark problems, and" not in listed, "only one view is shown"
+
+    name, title, package, *_ = index["examples"][0]
+    alike = [row for row in index["examples"] if row[2] == package and name in row[0]]
+    found = seen(page, f"examples?q={name}&package={package}")
+    assert f"{len(alike)} of" in found and title in found
+    assert "0 of" in seen(page, "examples?q=no-such-word")
+
+    near = next(row for row in index["problems"] if row["example"])
+    chosen = seen(page, f"problems?benchmark={near['benchmark']}")
+    assert near["task"] in chosen and "Similarity" in chosen
+    example = next(one for one in called(page.parent / "data" / "0000.js")[1] if one["id"] == near["example"])
+    followed = seen(page, f"example/{near['example']}")
+    assert example["place"] in followed and example["instruction"].split("\n")[0] in followed
+    assert "drawn for training" in followed and f"{near['benchmark']}: {near['task']}" in followed
+    assert "no such example" in seen(page, "example/0")
+
+
+@pytest.mark.browser
+def test_what_a_model_wrote_is_text_whatever_it_says(tmp_path) -> None:
+    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
+    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
+    place = run / only("filtering")
+    rows = list(read_records(place / "dataset.jsonl.gz"))
+    hostile = "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>\u2028"
+    rows[0] |= {"response": hostile, "instruction": hostile}
+    (place / "dataset.jsonl.gz").unlink()
+    (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    shown = seen(write_page(run, tmp_path / "page"), f"example/{rows[0]['id']}")
+    assert "onerror=" in shown and "Where every training example comes from" in shown
