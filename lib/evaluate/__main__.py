@@ -1,4 +1,7 @@
-"""Grades samples from a file: `python -m lib.evaluate grade --benchmark humaneval+ --samples FILE.jsonl --out FILE`."""
+"""Grades the samples of a file, and compares two graded files.
+
+`python -m lib.evaluate grade --benchmark humaneval+ --samples FILE.jsonl --out FILE`, `compare ONE.jsonl OTHER.jsonl`.
+"""
 
 import argparse
 import gzip
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from lib.core.cli import command
 from lib.core.records import Journal, Record, StudyError, write_text
+from lib.evaluate import pair
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
 from lib.evaluate.grading import grade_solutions
@@ -127,7 +131,10 @@ def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
 def arguments() -> argparse.Namespace:
     """Return the command's arguments."""
     parser = argparse.ArgumentParser(prog="python -m lib.evaluate", description=__doc__)
-    grade = parser.add_subparsers(dest="command", required=True).add_parser("grade", help="grade the samples of a file")
+    commands = parser.add_subparsers(dest="command", required=True)
+    compared = commands.add_parser("compare", help="compare two models on the problems that both files have, in pairs")
+    compared.add_argument("files", nargs=2, type=Path, help="what grade wrote, or EvalPlus's eval_results.json")
+    grade = commands.add_parser("grade", help="grade the samples of a file")
     grade.add_argument("--benchmark", required=True, help=f"{', '.join(BENCHMARKS)}; or a version: humaneval+@v0.1.9")
     grade.add_argument("--samples", required=True, type=Path, help="JSON lines: task_id and solution, or completion")
     grade.add_argument("--data", type=Path, help="the benchmark's file; by default it is found or downloaded")
@@ -137,8 +144,12 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Grade the samples of a file, write a line for each, print the scores."""
+    """Print a comparison; or grade, write a line for each sample and print the scores."""
     given = arguments()
+    if given.command == "compare":
+        names = str(given.files[0]), str(given.files[1])
+        print(pair.report(names, *map(pair.read_outcomes, given.files), RESAMPLES))
+        return
     if given.workers is not None and given.workers < 1:
         raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one per core")
     benchmark = load_benchmark(given.benchmark, given.data)

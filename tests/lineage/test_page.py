@@ -1,4 +1,4 @@
-"""The lineage page: what its files say, what they must not, and that a real browser finds its way from score to source."""
+"""The lineage page: its files, what they must not say, and a real browser on its way from score to source."""
 
 import html
 import json
@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from conftest import BROWSER
 
 from lib.core.paths import ROOT
