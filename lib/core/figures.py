@@ -152,20 +152,23 @@ def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], t
 
 
 def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
-    """Draw one square per problem in the order of the ids' numbers; `pairs` maps ids to (passed before, after)."""
+    """Draw one mark per problem in the order of the ids' numbers; `pairs` maps ids to (passed before, after).
+
+    Gained points up and lost down, so that neither needs its colour to be seen.
+    """
     kinds = {
-        (True, True): ("solved by both", "main"),
-        (False, True): ("gained", "good"),
-        (True, False): ("lost", "bad"),
-        (False, False): ("solved by neither", "light"),
+        (True, True): ("solved by both", "main", "s"),
+        (False, True): ("gained", "good", "^"),
+        (True, False): ("lost", "bad", "v"),
+        (False, False): ("solved by neither", "light", "s"),
     }
     ordered = sorted(pairs, key=lambda task: int(task.rsplit("/", 1)[1]))
     columns = 28
     figure, axes = subplots(figsize=(7.5, 1.0 + 0.27 * -(-len(ordered) // columns)))
-    for (before, after), (label, colour) in kinds.items():
+    for (before, after), (label, colour, marker) in kinds.items():
         squares = [index for index, task in enumerate(ordered) if tuple(pairs[task]) == (before, after)]
         x, y = [index % columns for index in squares], [index // columns for index in squares]
-        axes.scatter(x, y, s=110, marker="s", color=PALETTE[colour], label=f"{label} ({len(squares)})")
+        axes.scatter(x, y, s=110, marker=marker, color=PALETTE[colour], label=f"{label} ({len(squares)})")
     axes.set_xlim(-0.6, columns - 0.4)
     axes.set_ylim((len(ordered) - 1) // columns + 0.6, -0.6)
     axes.axis("off")
