@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms lineage 00 01 02 03 04 05 06 08 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms lineage site 00 01 02 03 04 05 06 08 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -43,7 +43,7 @@ plan: setup ## reckon what a run of a profile needs and check what would stop it
 study: setup ## run the five notebooks, or what is not done of them
 	@$(PY) -m lib.runner.run study $(CHOICES)
 
-replay verify plan lineage: LOCK = replay# also served by a larger lock
+replay verify plan lineage site: LOCK = replay# also served by a larger lock
 replay: setup ## run the notebooks from recorded completions: no model, only 0.9 GB of packages
 	@$(PY) -m lib.runner.run study $(OPTIONS) --engine replay
 
@@ -62,7 +62,8 @@ arms: setup ## train and score the arms of data/experiments/plan.yaml, or what i
 fetch: setup ## download the models, the corpus and the benchmarks of a profile, so that a run can go offline
 	@$(PY) -m lib.runner.fetch $(CHOICES)
 
-test perf: DEV = dev
+perf: DEV = dev
+test: DEV = dev docs
 test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all of them
 	@export SLOW="$(SLOW)"; status=0; \
 	$(PY) -m pytest -n "$$(nproc)" --dist worksteal -m "not engine" || status=1; \
@@ -70,6 +71,12 @@ test: setup ## run the tests, those of engines alone afterwards; SLOW=1 for all 
 
 lineage: setup ## write the page that follows every training example to its source line: RUN=..., or the recorded run
 	@$(PY) -m lib.lineage $(if $(RUN),--run "$(RUN)")
+
+site: DEV = docs
+site: setup ## build the site of the recorded notebooks into site/html: RUN=..., or the recorded run
+	@$(PY) -m lib.lineage $(if $(RUN),--run "$(RUN)") --out site/extra/lineage
+	@STUDY_SITE_RUN="$(RUN)" "$(VENV)/bin/sphinx-build" -q -b html docs site/html
+	@echo "open site/html/index.html in a browser"
 
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m lib.runner.lab

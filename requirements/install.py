@@ -1,7 +1,7 @@
 """Make a virtual environment that holds exactly a lock (standard library only).
 
-`python install.py run|gpu|replay [dev] FOLDER`: run for a machine without a GPU, gpu with CUDA, replay without a model;
-dev adds what the tests need. Nothing is resolved: a lock is complete, is installed with --no-deps, and has the hash of
+`python install.py run|gpu|replay [dev] [docs] FOLDER`: run for a machine without a GPU, gpu with CUDA, replay without a
+model; dev adds what the tests need, docs what the site needs. Nothing is resolved: a lock is complete, is installed with --no-deps, and has the hash of
 every file. A stamp named after the lock's hash is written last; without it the folder is made anew, so an interrupted
 installation or a changed lock never leaves a mixture.
 """
@@ -98,18 +98,18 @@ def make(lock: str, folder: Path) -> None:
     (packages / "selfcodealign_study.pth").write_text(f"{HERE.parent}\n")  # makes `lib` importable from anywhere
 
 
-def main(lock: str, folder: Path, dev: bool = False) -> None:
+def main(lock: str, folder: Path, beside: Sequence[str] = ()) -> None:
     """Install what has no stamp yet. An environment that holds the run or gpu lock serves for replay as it is."""
     if lock == "replay":
         lock = next((larger for larger in ("gpu", "run") if any(folder.glob(f".installed-{larger}-*"))), lock)
-    for wanted in [lock, "dev"] if dev else [lock]:
+    for wanted in (lock, *beside):
         stamp = stamp_of(wanted, folder)
         if stamp.exists():
             continue
         began = time.monotonic()
-        for old in folder.glob(".installed-dev-*" if wanted == "dev" else ".installed-*"):
+        for old in folder.glob(f".installed-{wanted}-*" if wanted in beside else ".installed-*"):
             old.unlink()
-        if wanted == "dev":
+        if wanted in beside:
             install(wanted, folder / "bin" / "python")
         else:
             make(wanted, folder)
@@ -118,4 +118,4 @@ def main(lock: str, folder: Path, dev: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[-1]), dev="dev" in sys.argv[2:-1])
+    main(sys.argv[1], Path(sys.argv[-1]), sys.argv[2:-1])

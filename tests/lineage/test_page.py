@@ -4,11 +4,10 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BROWSER
+from helpers import in_browser
 
 from lib.core.paths import ROOT
 from lib.core.records import StudyError, read_records
@@ -78,13 +77,10 @@ def test_of_a_run_without_scores_there_is_a_page_without_problems(tmp_path) -> N
 
 
 def seen(page: Path, address: str) -> str:
-    """Return the text that a browser shows at an address of the page, after its scripts have run."""
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
-    command = [BROWSER, *options, f"{page.as_uri()}#/{address}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "Uncaught" not in done.stderr, done.stderr
-    body = re.sub(r"<(script|style)\b.*?</\1>", "", done.stdout, flags=re.DOTALL)
-    body = re.sub(r'<(section|article)[^>]*\bhidden="".*?</\1>', "", body, flags=re.DOTALL)
+    """Return the text that a browser shows at an address of the page: what is hidden is left out."""
+    body = re.sub(
+        r'<(section|article)[^>]*\bhidden="".*?</\1>', "", in_browser(f"{page.as_uri()}#/{address}"), flags=re.DOTALL
+    )
     return html.unescape(re.sub(r"<[^>]+>", "\n", body))
 
 

@@ -23,13 +23,14 @@ from lib.core.paths import ROOT
 from lib.runner import doctor
 
 REQUIREMENTS = ROOT / "requirements"
-LOCKS = ("run", "gpu", "replay", "dev")
+LOCKS = ("run", "gpu", "replay", "dev", "docs")
 TARGETS = (
     "setup",
     "plan",
     "study",
     "replay",
     "lineage",
+    "site",
     "00 01 02 03 04 05 06 08",
     "fetch",
     "test",
@@ -106,7 +107,7 @@ def installer():
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_pins_everything_asked_for(lock):
-    versions = pinned(lock) | (pinned("run") if lock == "dev" else {})
+    versions = pinned(lock) | (pinned({"dev": "run", "docs": "replay"}[lock]) if lock in ("dev", "docs") else {})
     for one in asked(f"{lock}.in"):
         assert one.specifier.contains(versions[canonicalize_name(one.name)]), one
     out = {canonicalize_name(one.name) for one in asked("overrides.txt")}
@@ -125,9 +126,11 @@ def test_every_file_of_a_lock_has_its_hash(lock, installer):
 
 def test_locks_agree():
     """Recorded results depend on versions: what two locks hold is the same, builds for CUDA aside."""
-    run, gpu, replay, dev = map(pinned, LOCKS)
+    run, gpu, replay, dev, docs = map(pinned, LOCKS)
     assert replay.items() <= run.items()
     assert not dev.keys() & run.keys(), "dev is what run does not hold"
+    assert not docs.keys() & replay.keys(), "docs is what replay does not hold"
+    assert all(docs[name] == version for name, version in (run | dev).items() if name in docs)
     differ = {name for name in run.keys() & gpu.keys() if run[name] != gpu[name]}
     assert differ == {"torch", "apache-tvm-ffi", "setuptools"}
     assert run["torch"] == gpu["torch"] + "+cpu"
@@ -213,11 +216,13 @@ def test_an_interrupted_change_of_locks_leaves_no_stamp(stub, monkeypatch):
 
 def test_dev_is_installed_beside_run_and_again_with_it(stub):
     for _ in range(2):
-        stub.main("run", stub.folder, dev=True)
+        stub.main("run", stub.folder, ["dev"])
     assert stub.calls == ["run", "dev"] and stamps(stub.folder) == {"run", "dev"}
     (stub.HERE / "run.lock").write_text("run==2")
-    stub.main("run", stub.folder, dev=True)
+    stub.main("run", stub.folder, ["dev"])
     assert stub.calls == ["run", "dev"] * 2, "the environment was emptied"
+    stub.main("replay", stub.folder, ["docs"])
+    assert stub.calls[4:] == ["docs"] and stamps(stub.folder) == {"run", "dev", "docs"}
 
 
 def test_replay_is_served_by_a_larger_lock(stub):
@@ -271,9 +276,10 @@ def test_make_hands_the_choices_to_the_runner():
     [
         ("study", "run"),
         ("study DEVICE=gpu", "gpu"),
-        ("test", "run dev"),
+        ("test", "run dev docs"),
         ("perf", "run dev"),
         ("replay", "replay"),
+        ("site", "replay docs"),
         ("plan", "replay"),
     ],
 )
@@ -299,7 +305,7 @@ def test_paths_of_environment_and_python_may_hold_spaces(tmp_path):
     given = f"VENV={folder}", f"PYTHON={python}", "SLOW=1"
     done = run("make", "--no-print-directory", "test", *given)  # else it prints one if another make runs this test
     first, without_engines, engines = done.stdout.splitlines()
-    assert first == f"SLOW=1 requirements/install.py run dev {folder}"
+    assert first == f"SLOW=1 requirements/install.py run dev docs {folder}"
     assert without_engines.startswith("SLOW=1 -m pytest -n ") and without_engines.endswith(" -m not engine")
     assert (engines, done.stderr, done.returncode) == ("SLOW=1 -m pytest -m engine", "", 0)
 

@@ -1,0 +1,64 @@
+"""The site that `make site` builds: the executed notebooks of a recorded run, pages beside them, the API of lib."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lib.core.paths import ROOT, run_folder
+from lib.core.stages import STAGES
+
+HERE = Path(__file__).parent
+RUN = os.environ.get("STUDY_SITE_RUN", "")
+EXECUTED = run_folder(RUN) if RUN else ROOT / "data" / "reference" / "laptop"
+FOLDERS = ("core", "corpora", "overlap", "generate", "sandbox", "curate", "synthesize", "select", "train")
+FOLDERS += ("publish", "evaluate", "experiment", "lineage", "runner")
+
+project = "SelfCodeAlign, a study you can re-execute"
+author = "the authors of the study"
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["README.md"]
+html_theme = "furo"
+html_title = "SelfCodeAlign: the study"
+html_extra_path = ["../site/extra"]  # the lineage page
+html_show_copyright = False
+nb_execution_mode = "off"  # what is shown is what a run recorded
+myst_enable_extensions = ["deflist", "colon_fence"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_mock_imports = ["torch", "transformers", "peft", "accelerate", "vllm", "ray", "datasets", "gguf", "xllamacpp"]
+# Docstrings are plain text with names in single backticks, notebooks link to files of the repository.
+default_role = "code"
+suppress_warnings = ["docutils", "myst.xref_missing", "myst.header", "mystnb.unknown_mime_type"]
+
+
+def copy_notebooks() -> None:
+    """Take over the executed notebooks; one that was not recorded is left out."""
+    folder = HERE / "notebooks"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for stage in STAGES:
+        path = EXECUTED / stage.name / f"{stage.name}.ipynb"
+        if path.is_file():
+            shutil.copy(path, folder)
+
+
+def write_api() -> None:
+    """Write a page for each folder of lib with its modules, in the order in which they are layered."""
+    folder = HERE / "api"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in FOLDERS:
+        paths = sorted((ROOT / "lib" / name).rglob("*.py"))
+        modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+        shown = [module for module in modules if not module.endswith("__main__")]
+        body = "\n\n".join(f".. automodule:: {module}\n   :members:\n   :noindex:" for module in shown)
+        (folder / f"{name}.rst").write_text(f"lib.{name}\n{'=' * (len(name) + 4)}\n\n{body}\n")
+    listed = "\n".join(f"   {name}" for name in FOLDERS)
+    head = "The library, folder by folder\n============================="
+    said = "In the order of the layers: a folder imports only from those before it, and from a neighbour one way."
+    (folder / "index.rst").write_text(f"{head}\n\n{said}\n\n.. toctree::\n   :maxdepth: 1\n\n{listed}\n")
+
+
+copy_notebooks()
+write_api()
