@@ -75,7 +75,7 @@ lineage: setup ## write the page that follows every training example to its sour
 site: DEV = docs
 site: setup ## build the site of the recorded notebooks into site/html: RUN=..., or the recorded run
 	@$(PY) -m lib.lineage $(if $(RUN),--run "$(RUN)") --out site/extra/lineage
-	@STUDY_SITE_RUN="$(RUN)" "$(VENV)/bin/sphinx-build" -q -b html docs site/html
+	@STUDY_SITE_RUN="$(RUN)" "$(VENV)/bin/sphinx-build" -q -W --keep-going -b html docs site/html
 	@echo "open site/html/index.html in a browser"
 
 lab: setup ## open JupyterLab with this environment as its kernel

@@ -72,7 +72,7 @@ def read_job(folder: Path) -> Job:
 
 
 def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequence[Record], out: Path) -> None:
-    """Write an arm's folder, without a data set where there is nothing to learn.
+    """Write an arm's folder, without a data set where there is nothing to learn; what is there of the same arm stays.
 
     `given` are facts that determine it beside the arm, the pools and the data set. StudyError when an arm of another
     plan, pool, model or benchmark is there: it must not become another one unnoticed.
@@ -86,8 +86,10 @@ def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequ
     }
     asked = {name: value for name, value in asdict(arm.scoring).items() if name not in SPEED}
     identity = content_id(facts | {"arm": asdict(arm) | {"scoring": asked}})
-    if (folder / ARM).is_file() and read_json(folder / ARM)["id"] != identity:
-        raise StudyError(f"{shown(folder)} is of another plan, pool or model: delete it, or give another --out")
+    if (folder / ARM).is_file():
+        if read_json(folder / ARM)["id"] != identity:
+            raise StudyError(f"{shown(folder)} is of another plan, pool or model: delete it, or give another --out")
+        return  # with the code and the packages that it was begun with
     if dataset:
         write_records(folder / DATASET, dataset)
     places = {"tasks": shown(tasks.folder), "answers": shown(answers.folder)}

@@ -1,5 +1,7 @@
 """Packed batches: examples end to end without padding, none seeing another; the loss on labelled tokens."""
 
+from __future__ import annotations  # the site reads this without torch
+
 import math
 import random
 from collections.abc import Iterator, Sequence
