@@ -1,9 +1,9 @@
 """Make a virtual environment that holds exactly a lock (standard library only).
 
 `python install.py run|gpu|replay [dev] [docs] FOLDER`: run for a machine without a GPU, gpu with CUDA, replay without a
-model; dev adds what the tests need, docs what the site needs. Nothing is resolved: a lock is complete, is installed with --no-deps, and has the hash of
-every file. A stamp named after the lock's hash is written last; without it the folder is made anew, so an interrupted
-installation or a changed lock never leaves a mixture.
+model; dev adds what the tests need, docs what the site needs. Nothing is resolved: a lock is complete, is installed
+with --no-deps, and has the hash of every file. A stamp named after the lock's hash is written last; without it the
+folder is made anew, so an interrupted installation or a changed lock never leaves a mixture.
 """
 
 import hashlib

