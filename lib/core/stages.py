@@ -54,7 +54,7 @@ STAGES = (
     Stage(
         "08_ablations",
         (),
-        ("data/experiments", "data/reference/arms", "data/reference/pool", "data/claims.yaml"),
+        ("data/experiments", "data/reference/arms", "data/reference/pool", "data/claims.yaml", "data/audit"),
         ("ablations",),
     ),
 )
