@@ -33,7 +33,7 @@ suppress_warnings = ["docutils", "myst.xref_missing", "myst.header", "mystnb.unk
 
 
 def copy_notebooks() -> None:
-    """Take over the executed notebooks; one that was not recorded is left out."""
+    """Take over the executed notebooks (one that was not recorded is left out) and the solutions of exercises."""
     folder = HERE / "notebooks"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -41,6 +41,8 @@ def copy_notebooks() -> None:
         path = EXECUTED / stage.name / f"{stage.name}.ipynb"
         if path.is_file():
             shutil.copy(path, folder)
+    shutil.rmtree(HERE / "solutions", ignore_errors=True)
+    shutil.copytree(ROOT / "notebooks" / "solutions", HERE / "solutions")
 
 
 def write_api() -> None:
