@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lib.core import markdown
@@ -14,6 +14,9 @@ from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
 from lib.core.study import only, read_manifest, stage_of, undone, with_role
 from lib.evaluate import claims
+from lib.experiment.compare import arms_of, compare, controls_in_words, questions_in_words
+from lib.experiment.plan_file import read_plan
+from lib.experiment.records import RECORDED
 from lib.runner.pace import PACE, seconds
 from lib.runner.profiles import settle
 from lib.runner.verify import WRONG, unfinished, verify
@@ -24,7 +27,6 @@ KEPT = (
     "model/training.json",
 )  # fmt: skip
 LARGEST = 1_000_000  # bytes of one committed file
-MARKS = ("<!-- results of data/reference/laptop: written by make reference -->", "<!-- end of results -->")
 
 
 def without_machine(text: str) -> str:
@@ -199,15 +201,39 @@ def judgement(judge: Record) -> str:
     )
 
 
+def finding(profile: str = "laptop") -> str:
+    """Return in a sentence what the reference run finds on its first benchmark, step by step."""
+    return load(profile, only("evaluation"), "scores.json")["summary"].splitlines()[0].removeprefix("- ")
+
+
+def arms() -> str:
+    """Return in Markdown what the recorded arms say about the plan's questions."""
+    plan = read_plan()
+    compared = compare(plan, RECORDED)
+    scored = f"{len(compared['arms'])} of {len(arms_of(plan))} trainings of the plan are recorded."
+    return "\n\n".join([scored, controls_in_words(compared["controls"]), questions_in_words(plan, compared)])
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"finding": finding, "results": results, "arms": arms}
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the two lines of README.md between which a block is written."""
+    return f"<!-- {name}: written by make reference -->", f"<!-- end of {name} -->"
+
+
 def write_readme() -> None:
-    """Put the results between their marks in README.md; StudyError when the marks are gone."""
+    """Put all blocks between their marks in README.md; StudyError when marks are gone."""
     path = ROOT / "README.md"
-    start, end = (re.escape(mark) for mark in MARKS)
-    text, count = re.subn(
-        f"{start}.*?{end}", lambda _: f"{MARKS[0]}\n{results()}\n{MARKS[1]}", path.read_text(), flags=re.DOTALL
-    )
-    if count != 1:
-        raise StudyError(f"{path} must hold the two marks of the results once: {MARKS[0]} and {MARKS[1]}")
+    text = path.read_text()
+    for name, block in BLOCKS.items():
+        first, last = marks(name)
+        made = f"{first}\n{block()}\n{last}"
+        text, count = re.subn(
+            f"{re.escape(first)}.*?{re.escape(last)}", lambda _, made=made: made, text, flags=re.DOTALL
+        )
+        if count != 1:
+            raise StudyError(f"{path} must hold the two marks of {name} once: {first} and {last}")
     write_text(path, text)
 
 
@@ -218,8 +244,12 @@ def main() -> None:
     parser.add_argument("--run", default="")
     parser.add_argument("--name", default="", help="of the folder in data/reference; like the profile when empty")
     parser.add_argument("--stages", default="", help="numbers of the stages to copy, such as 01,02,03; all when empty")
+    parser.add_argument("--readme", action="store_true", help="write the README's blocks anew, and nothing else")
     parser.add_argument("--restamp", action="store_true", help="take over the code's stamps from an equal replay")
     arguments = parser.parse_args()
+    if arguments.readme:
+        write_readme()
+        return
     if arguments.restamp:
         profile = Path(arguments.profile).stem
         changed = restamp(arguments.run or f"{profile}-replay", arguments.name or profile)

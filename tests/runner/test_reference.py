@@ -20,10 +20,11 @@ RECORDED = [stage.name for stage in STAGES if not {"start", "ablations"} & {*sta
 LAPTOP = ROOT / "data" / "reference" / "laptop"
 
 
-def test_the_readme_holds_the_references_numbers():
+@pytest.mark.parametrize("name", reference.BLOCKS)
+def test_the_readme_holds_the_references_numbers(name):
     text = (ROOT / "README.md").read_text()
-    block = text.split(reference.MARKS[0])[1].split(reference.MARKS[1])[0].strip()
-    assert block == reference.results().strip()
+    first, last = reference.marks(name)
+    assert text.split(first)[1].split(last)[0].strip() == reference.BLOCKS[name]().strip()
 
 
 @pytest.mark.parametrize("name", RECORDED)
