@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms lineage site 00 01 02 03 04 05 06 08 fetch test lab doctor reference restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms lineage site 00 01 02 03 04 05 06 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -86,6 +86,9 @@ doctor: setup ## check this machine, one line per requirement
 
 reference: setup ## promote a finished run into data/reference: STAGES=06 takes these and keeps the others
 	@$(PY) -m lib.runner.reference $(OPTIONS) $(if $(STAGES),--stages "$(STAGES)")
+
+readme: setup ## write the README's blocks anew from the records, as after `python -m lib.experiment record`
+	@$(PY) -m lib.runner.reference --readme
 
 restamp: setup ## take over the hashes of rewritten code into the reference, after an equal make replay
 	@$(PY) -m lib.runner.reference $(OPTIONS) --restamp

@@ -9,7 +9,9 @@ from lib.core.stages import STAGES
 
 HERE = Path(__file__).parent
 RUN = os.environ.get("STUDY_SITE_RUN", "")
-EXECUTED = run_folder(RUN) if RUN else ROOT / "data" / "reference" / "laptop"
+REFERENCE = ROOT / "data" / "reference"
+# Notebooks that only read records have a folder of their own: they read the other one.
+EXECUTED = (run_folder(RUN) if RUN else REFERENCE / "laptop", REFERENCE / "read")
 FOLDERS = ("core", "corpora", "overlap", "generate", "sandbox", "curate", "synthesize", "select", "train")
 FOLDERS += ("publish", "evaluate", "experiment", "lineage", "runner")
 
@@ -38,9 +40,9 @@ def copy_notebooks() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for stage in STAGES:
-        path = EXECUTED / stage.name / f"{stage.name}.ipynb"
-        if path.is_file():
-            shutil.copy(path, folder)
+        places = [path / stage.name / f"{stage.name}.ipynb" for path in EXECUTED]
+        if found := [path for path in places if path.is_file()]:
+            shutil.copy(found[0], folder)
     shutil.rmtree(HERE / "solutions", ignore_errors=True)
     shutil.copytree(ROOT / "notebooks" / "solutions", HERE / "solutions")
 

@@ -54,7 +54,14 @@ STAGES = (
     Stage(
         "08_ablations",
         (),
-        ("data/experiments", "data/reference/arms", "data/reference/pool", "data/claims.yaml", "data/audit"),
+        (
+            "data/experiments",
+            "data/reference/arms",
+            "data/reference/pool",
+            "data/claims.yaml",
+            "data/audit",
+            "data/reference/laptop",
+        ),
         ("ablations",),
     ),
 )

@@ -53,7 +53,7 @@ class Comparison:
         points = f"{100 * self.difference:+.1f} points, 95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
         test = "sign test" if self.rates else "McNemar"
         if self.low <= 0 <= self.high:
-            unclear = f"The two models cannot be told apart with {self.n} problems ({points}, {test} p = {self.p:.2f})."
+            unclear = f"The comparison is inconclusive with {self.n} problems ({points}, {test} p = {self.p:.2f})."
             if self.rates:
                 return unclear
             least = self.detectable

@@ -17,12 +17,12 @@ from lib.evaluate import pair
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
 from lib.evaluate.grading import grade_solutions
+from lib.evaluate.pair import UTF8
 from lib.evaluate.scoring import score
 
 PRINTED = ("task_id", "sample", "passed", "base", "plus", "failing_input", "detail")
 UNPRINTED = ("id", "solution", "broken_reference", "verdict", "seconds", "tier")
 RESAMPLES, SEED = 10_000, 0
-UTF8 = "utf-8-sig"  # Windows begins a file of UTF-8 with a byte order mark
 KS = (10, 100)  # printed after pass@1 where every task has that many samples (Chen et al. 2021)
 
 

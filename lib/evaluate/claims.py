@@ -93,10 +93,11 @@ def _rows(claim: Record, versions: Record, scores: Record, model: str, examples:
         yield _row(claim, name, _paper(claim, name, same, model), found[0], same, *found[1:])
 
 
-def row_of(claim: Record, ours: str, verdict: str, why: str) -> Record:
-    """Return the row of a claim as a whole, with all of the paper's values, for a model other than the paper's."""
+def row_of(claim: Record, ours: str, verdict: str, why: str, model: str = "") -> Record:
+    """Return the row of a claim as a whole, with all of the paper's values; `model` is the one that was tuned."""
     stated = ", ".join(dict.fromkeys(value["benchmark"] for value in claim["values"]))
-    return _row(claim, stated, _all(claim), ours, False, verdict, why)
+    same = any(_same(value, model) for value in claim["values"])
+    return _row(claim, stated, _all(claim), ours, same, verdict, why)
 
 
 def _row(claim: Record, name: str, paper: str, ours: str, same: bool, verdict: str, why: str) -> Record:

@@ -1,57 +1,76 @@
 """Two graded files side by side: who solves more, what is gained and lost, and how small a difference could show."""
 
+import gzip
 import json
-from collections.abc import Mapping
+import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.core.records import Record, StudyError
 from lib.core.statistics import POWER, Comparison, Estimate, compare, estimate
 
+UTF8 = "utf-8-sig"  # Windows begins a file of UTF-8 with a byte order mark
 LISTED = 10  # problems that are named of those gained, and of those lost
 
 
-def read_outcomes(path: Path) -> dict[str, float]:
-    """Return the share of correct answers to each problem in a file that `grade` or EvalPlus wrote.
+class Outcomes(NamedTuple):
+    """A graded file: the share of correct answers to each problem, and whether EvalPlus's further tests were run."""
+
+    rates: dict[str, float]
+    plus: bool
+
+
+def read_outcomes(path: Path) -> Outcomes:
+    """Return what a file says that `grade` or EvalPlus wrote, gzipped or not.
 
     `grade` writes lines with task_id and passed. EvalPlus's eval_results.json counts as correct what passes all tests
-    that it ran: base and plus, or base alone where it was run so. StudyError for any other file.
+    that were run: base and plus, or base alone. StudyError for any other file.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with gzip.open(path, "rt", encoding=UTF8) if path.suffix == ".gz" else path.open(encoding=UTF8) as file:
+            text = file.read()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise StudyError(f"cannot read {path}: {error}; give a file that grade or EvalPlus wrote") from None
     try:
-        whole = json.loads(text) if path.suffix == ".json" else None
-        found = of_evalplus(whole) if whole else of_lines(text)
+        found, plus = of_lines(text) if text.lstrip().startswith('{"task_id"') else of_evalplus(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StudyError(
             f"{path} is neither: `grade` writes lines with task_id and passed, EvalPlus an eval_results.json"
         ) from None
-    if not found:
+    rates = {task: sum(each) / len(each) for task, each in found.items() if each}
+    if not rates:
         raise StudyError(f"{path} has no graded answer")
-    return {task: sum(each) / len(each) for task, each in found.items()}
+    return Outcomes(rates, plus)
 
 
-def of_lines(text: str) -> dict[str, list[bool]]:
-    """Return the outcomes by task of lines that `grade` wrote."""
-    found: dict[str, list[bool]] = {}
+def of_lines(text: str) -> tuple[dict[str, list[bool]], bool]:
+    """Return the outcomes by task of lines that `grade` wrote, and whether plus tests were run."""
+    found, plus = dict[str, list[bool]](), False
     for record in map(json.loads, filter(str.strip, text.splitlines())):
         found.setdefault(record["task_id"], []).append(bool(record["passed"]))
-    return found
+        plus |= record.get("plus") is not None
+    return found, plus
 
 
-def of_evalplus(whole: Record) -> dict[str, list[bool]]:
-    """Return the outcomes by task of EvalPlus's eval_results.json."""
-    return {
-        task: [
-            answer["base_status"] == "pass" and (answer.get("plus_status") or "pass") == "pass" for answer in answers
-        ]
+def of_evalplus(whole: Record) -> tuple[dict[str, list[bool]], bool]:
+    """Return the outcomes by task of EvalPlus's eval_results.json, and whether plus tests were run."""
+    statuses = {
+        task: [(answer["base_status"], answer.get("plus_status")) for answer in answers]
         for task, answers in whole["eval"].items()
     }
+    plus = any(more is not None for each in statuses.values() for _, more in each)
+    return {task: [base == "pass" and more in ("pass", None) for base, more in e] for task, e in statuses.items()}, plus
 
 
-def report(names: tuple[str, str], first: Mapping[str, float], second: Mapping[str, float], resamples: int) -> str:
-    """Return the comparison of two files in words; StudyError where they have no problem in common."""
+def report(names: tuple[str, str], one: Outcomes, other: Outcomes, resamples: int) -> str:
+    """Return the comparison of two files in words.
+
+    StudyError where they have no problem in common, or only one was graded with EvalPlus's further tests.
+    """
+    if one.plus != other.plus:
+        strict, lax = names if one.plus else names[::-1]
+        raise StudyError(f"{strict} was graded with plus tests and {lax} without: grade both with the same tests")
+    first, second = one.rates, other.rates
     both = [task for task in first if task in second]
     if not both:
         raise StudyError(f"{names[0]} and {names[1]} have no problem in common")

@@ -1,5 +1,6 @@
 """Where a difference comes from: the way from the paper's raw prompt to the tuned model, one change at a time."""
 
+import re
 from collections.abc import Sequence
 
 from lib.core.records import StudyError
@@ -11,6 +12,12 @@ RAW = {"official": "before, raw prompt", "unstripped": "before, unstripped promp
 # What changes on the way to a label.
 CHANGES = {RAW["unstripped"]: "the prompt's own line breaks or quotes", BEFORE: "the template", AFTER: "the training"}
 Step = tuple[str, Comparison]  # the label that it leads to, what it changed
+
+
+def samples_file(label: str, benchmark: str) -> str:
+    """Return the name of the file with a model's graded answers to a benchmark."""
+    slug = re.sub("[^a-z0-9]+", "_", f"{label} {benchmark}".lower().replace("+", " plus"))
+    return f"samples_{slug}.jsonl"
 
 
 def raw_labels(forms: Sequence[str]) -> dict[str, str]:

@@ -85,7 +85,8 @@ def compare(plan: Plan, out: Path) -> Record:
         if not first or not second:
             return None
         sets = {name: difference(first, second, name) for name in first[0]["sets"]}
-        return difference(first, second) | {"planned": planned, "sets": sets}
+        whole = all(len(scored[name]) == len(plan.arms[name].seeds) for name in pair)
+        return difference(first, second) | {"planned": planned, "whole": whole, "sets": sets}
 
     found = [asked(question.better, question.worse) for question in plan.questions]
     adjusted = holm([row["p"] if row and finished(row) else 1.0 for row in found])
@@ -102,12 +103,12 @@ def compare(plan: Plan, out: Path) -> Record:
 
 def trainings(row: Record) -> str:
     """Return in words how many of the planned trainings a difference is of."""
-    return f"{len(row['seeds'])} of {row['planned']} trainings"
+    return f"{len(row['seeds'])} of {row['planned']} trainings" + ("" if finished(row) else " so far")
 
 
 def finished(row: Record) -> bool:
-    """Return whether all trainings that the plan has for a difference are in it."""
-    return len(row["seeds"]) == row["planned"]
+    """Return whether all trainings that the plan has of both arms are scored."""
+    return row["whole"]
 
 
 def arms_of(plan: Plan) -> list[Arm]:
@@ -187,16 +188,23 @@ def in_words(plan: Plan, result: Record) -> str:
 def judged_claims(plan: Plan, result: Record, paper: Record) -> list[Record]:
     """Return the rows of `claims.table` for the paper's claims that the plan's questions ask, by their id.
 
-    A claim holds where the verdict is "above" and does not where it is "below": it is about the direction.
+    A claim holds where the verdict is "above" and does not where it is "below": it is about the direction. Without
+    controls that part it is inconclusive.
     """
     verdicts, made = {"above": claims.HOLDS, "below": claims.FAILS}, list[Record]()
+    control = result["controls"]
+    sees = control is not None and finished(control) and control["low"] > 0
     asked = {question.id: row for question, row in zip(plan.questions, result["questions"], strict=True)}
     for claim in (claim for claim in paper["claims"] if claim["id"] in asked):
         row = asked[claim["id"]]
         if row is None:
-            made.append(claims.row_of(claim, "", claims.INCONCLUSIVE, "its arms are not scored yet"))
+            made.append(claims.row_of(claim, "", claims.INCONCLUSIVE, "its arms are not scored yet", plan.base))
             continue
-        ours = f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])}), n = {row['n']}"
+        sets = " and ".join(name for name in row["sets"] if name != VALIDATION)
+        interval = f"{points(row['low'])} to {points(row['high'])}"
+        ours = f"{points(row['difference'])} points ({interval}) on {sets}, n = {row['n']}"
         why = trainings(row) + (f", p = {row['holm']:.3f} (Holm)" if finished(row) else "")
-        made.append(claims.row_of(claim, ours, verdicts.get(row["verdict"], claims.INCONCLUSIVE), why))
+        why += "" if sees else "; the controls were not shown to part"
+        verdict = verdicts.get(row["verdict"], claims.INCONCLUSIVE) if sees else claims.INCONCLUSIVE
+        made.append(claims.row_of(claim, ours, verdict, why, plan.base))
     return made

@@ -71,8 +71,11 @@ def style_and_score(rows: Sequence[Record]) -> Figure:
         axes.plot(words, solved, marker, ms=7, alpha=0.8, label=name)
     axes.set_xlabel("words per answer to a held-out task")
     axes.set_ylabel("held-out tasks solved (%)")
-    words, solved = [row["words"] for row in rows], [100 * row["solved"]["validation"] for row in rows]
-    spans = f"{min(words):.0f} to {max(words):.0f} words per answer, {min(solved):.0f} to {max(solved):.0f} % solved"
-    axes.set_title(f"Between {len(rows)} trainings: {spans}")
+    if rows:
+        words, solved = [row["words"] for row in rows], [100 * row["solved"]["validation"] for row in rows]
+        spans = (
+            f"{min(words):.0f} to {max(words):.0f} words per answer, {min(solved):.0f} to {max(solved):.0f} % solved"
+        )
+        axes.set_title(f"Between {len(rows)} models: {spans}")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

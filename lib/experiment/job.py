@@ -16,6 +16,7 @@ from lib.experiment.pool import Pool, read_json, read_pool
 
 ARM, DATASET, SCORES = "arm.json", "dataset.jsonl", "scores.json"
 HELD_OUT = "validation.jsonl"  # of all arms: a task, and the response whose tests judge answers to it
+BEGUN = ("log.jsonl", "completions.jsonl")  # the first that a training and a scoring write
 SPEED = ("engine", "max_seqs")  # of Scoring: how fast answers come, not what they are
 
 
@@ -72,8 +73,9 @@ def read_job(folder: Path) -> Job:
 
 
 def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequence[Record], out: Path) -> None:
-    """Write an arm's folder, without a data set where there is nothing to learn; what is there of the same arm stays.
+    """Write an arm's folder, without a data set where there is nothing to learn.
 
+    A scored arm of the same plan stays as it is; one that was begun keeps the code and packages that it was begun with.
     `given` are facts that determine it beside the arm, the pools and the data set. StudyError when an arm of another
     plan, pool, model or benchmark is there: it must not become another one unnoticed.
     """
@@ -86,12 +88,15 @@ def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequ
     }
     asked = {name: value for name, value in asdict(arm.scoring).items() if name not in SPEED}
     identity = content_id(facts | {"arm": asdict(arm) | {"scoring": asked}})
-    if (folder / ARM).is_file():
-        if read_json(folder / ARM)["id"] != identity:
-            raise StudyError(f"{shown(folder)} is of another plan, pool or model: delete it, or give another --out")
-        return  # with the code and the packages that it was begun with
+    before = read_json(folder / ARM) if (folder / ARM).is_file() else {}
+    if before and before["id"] != identity:
+        raise StudyError(f"{shown(folder)} is of another plan, pool or model: delete it, or give another --out")
+    if before and (folder / SCORES).is_file():
+        return
+    begun = before if any((folder / name).exists() for name in BEGUN) else {}
     if dataset:
         write_records(folder / DATASET, dataset)
     places = {"tasks": shown(tasks.folder), "answers": shown(answers.folder)}
-    made = {"id": identity, **facts, "places": places, "examples": len(dataset), "environment": environment()}
+    made = {"id": identity, **facts, "places": places, "examples": len(dataset)}
+    made["environment"] = begun.get("environment") or environment()
     write_text(folder / ARM, json_text(made))

@@ -75,4 +75,8 @@ def noise(plan: Plan, out: Path) -> tuple[float, float, str]:
         return cell, between, f"the pilot's {len(pilot)} trainings (standard deviation between them {between:.4f})"
     pool = read_pool(ROOT / next(iter(plan.pools.values())))
     cell = within(list(pool.solved().values()), pool.samples) / plan.scoring.samples
-    return cell, 0.0, "the pool's solve rates, without any spread between trainings: the pilot is not scored"
+    return (
+        cell,
+        0.0,
+        "the pool's solve rates, without any spread between trainings: the pilot has fewer than two scored",
+    )

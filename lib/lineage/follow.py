@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from lib.core.paths import shown
-from lib.core.records import Record, StudyError, read_records
+from lib.core.records import Record, StudyError
 from lib.core.study import only
+from lib.experiment.pool import read
 
 FILES = {
     "seeds": "curation", "concepts": "synthesis", "instructions": "synthesis", "responses": "synthesis",
@@ -47,26 +48,22 @@ class Followed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def records(self, name: str) -> Mapping[str, Record]:
-        """Return the records of a file of FILES by id; StudyError when it is not there."""
-        place = self.folder / only(FILES[name])
-        found = [path for path in (place / f"{name}.jsonl", place / f"{name}.jsonl.gz") if path.is_file()]
-        if not found:
-            raise StudyError(
-                f"{shown(place / name)}.jsonl is missing: name a finished run, or a folder of data/reference"
-            )
-        return {record["id"]: record for record in read_records(found[0])}
-
     @cached_property
     def by_name(self) -> dict[str, Mapping[str, Record]]:
-        """All records, by file and id; a run without concepts has none."""
-        return {name: {} if name == "concepts" and self.direct else self.records(name) for name in FILES}
+        """All records, by file and id; a run that makes tasks straight from seeds has no concepts."""
+        found: dict[str, Mapping[str, Record]] = {}
+        for name, role in FILES.items():
+            direct = name == "concepts" and not any((self.folder / only(role)).glob("concepts*"))
+            found[name] = {} if direct else {each["id"]: each for each in read(self.folder, role, f"{name}.jsonl")}
+        return found
 
-    @property
-    def direct(self) -> bool:
-        """Whether tasks were made straight from seeds (DIRECT in notebook 02)."""
-        place = self.folder / only("synthesis")
-        return not any(place.glob("concepts.jsonl*"))
+    @cached_property
+    def answers(self) -> dict[str, list[Record]]:
+        """The responses to each task, by sample number."""
+        found: dict[str, list[Record]] = {}
+        for one in sorted(self.by_name["responses"].values(), key=lambda one: one["sample"]):
+            found.setdefault(one["parent"], []).append(one)
+        return found
 
     def lineage(self, example: str) -> Lineage:
         """Return the lineage of the example of the training set with this id; StudyError when there is none."""
@@ -76,11 +73,7 @@ class Followed:
                 f"{shown(self.folder)} has no training example {example!r}; leave it empty to have one chosen"
             )
         task = self.by_name["instructions"][self.by_name["responses"][kept["parent"]]["parent"]]
-        answers = sorted(
-            (one for one in self.by_name["responses"].values() if one["parent"] == task["id"]),
-            key=lambda one: one["sample"],
-        )
-        judged = tuple((one, self.by_name["verdicts"].get(one["id"])) for one in answers)
+        judged = tuple((one, self.by_name["verdicts"].get(one["id"])) for one in self.answers[task["id"]])
         return Lineage(
             kept, judged, task, self.by_name["concepts"].get(task["parent"]), self.by_name["seeds"][task["seed"]]
         )

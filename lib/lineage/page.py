@@ -1,15 +1,16 @@
 """The page on which every training example is followed home: static files, written from a run's records."""
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lib.core.paths import shown
-from lib.core.records import Record, StudyError, read_records, write_text
+from lib.core.records import Record, StudyError, write_text
 from lib.core.study import only
 from lib.evaluate import Missing, load_benchmark
+from lib.evaluate.steps import samples_file
+from lib.experiment.pool import read
 from lib.lineage.follow import Followed, Lineage
 from lib.overlap.contamination_report import closest, indexed
 
@@ -23,6 +24,9 @@ def write_page(folder: Path, out: Path) -> Path:
 
     Of benchmarks it has ids and outcomes, no text. StudyError when the training set or what led to it is missing.
     """
+    out = out.resolve()
+    if out.is_dir() and any(out.iterdir()) and not (out / "lineage.js").is_file():
+        raise StudyError(f"{shown(out)} holds something else than a lineage page: give another --out")
     followed = Followed(folder)
     lineages = [followed.lineage(name) for name in sorted(followed.by_name["dataset"])]
     fresh = out.with_name(f".{out.name}.new")
@@ -86,14 +90,11 @@ def answer(response: Record, seen: Record | None, drawn: str) -> Record:
 
 
 def why(lineage: Lineage) -> str:
-    """Return why the drawn answer was drawn."""
-    passed = lineage.verdicts.count("pass")
-    if passed == 1:
-        return f"One of {len(lineage.answers)} passes its own tests, so it was drawn."
-    return (
-        f"{passed} of {len(lineage.answers)} pass their own tests; the first of them in a seeded random order that the "
-        "rules of notebook 03 accept was drawn."
-    )
+    """Return how the drawn answer was drawn."""
+    said = f"{lineage.verdicts.count('pass')} of {len(lineage.answers)} pass their own tests."
+    drawn = next(seen for answer, seen in lineage.answers if answer["id"] == lineage.example["parent"])
+    of = "these" if drawn and drawn["verdict"] == "pass" else "all, whether they pass or not"
+    return f"{said} Of {of}, the first in a seeded random order that the rules of notebook 03 accept was drawn."
 
 
 def problems(folder: Path, dataset: Sequence[Record]) -> Iterator[Record]:
@@ -126,8 +127,7 @@ def problems(folder: Path, dataset: Sequence[Record]) -> Iterator[Record]:
 
 def outcomes(place: Path, label: str, benchmark: str) -> Mapping[str, float]:
     """Return the share of a model's answers to each problem that are correct."""
-    slug = re.sub("[^a-z0-9]+", "_", f"{label} {benchmark}".lower().replace("+", " plus"))
-    counted: dict[str, list[bool]] = {}
-    for sample in read_records(next(place.glob(f"samples_{slug}.jsonl*"))):
+    file, counted = samples_file(label, benchmark), dict[str, list[bool]]()
+    for sample in read(place.parent, "evaluation", file):
         counted.setdefault(sample["task_id"], []).append(sample["passed"])
     return {task: sum(each) / len(each) for task, each in counted.items()}

@@ -219,7 +219,7 @@ BLOCKS: dict[str, Callable[[], str]] = {"finding": finding, "results": results, 
 
 def marks(name: str) -> tuple[str, str]:
     """Return the two lines of README.md between which a block is written."""
-    return f"<!-- {name}: written by make reference -->", f"<!-- end of {name} -->"
+    return f"<!-- {name}: written by make readme -->", f"<!-- end of {name} -->"
 
 
 def write_readme() -> None:

@@ -119,6 +119,13 @@ def test_changed_code_or_data_makes_a_stage_stale_and_is_named(runs, copy, file,
     assert undone("t", SEEDS, parameters(SEEDS)) == f"stale: {file} changed"
 
 
+def test_the_table_of_stages_makes_no_stage_stale(runs, copy):
+    finished(SEEDS)
+    table = copy / "lib/core/stages.py"
+    table.write_text(table.read_text().replace("STAGES = (", 'STAGES = (\n    Stage("09_another"),', 1))
+    assert undone("t", SEEDS, parameters(SEEDS)) is None
+
+
 def test_data_in_the_folders_of_a_stages_folder_is_read_by_it():
     pools = {path.split("/")[2] for path in study.data_hashes(stage_of(TASKS)) if path.startswith("data/exemplars/")}
     assert pools == {"full", "terse", "system.md"}

@@ -273,7 +273,7 @@ def test_a_comparison_is_paired():
     assert (clear.gained, clear.lost, clear.n) == (10, 0, 100) and clear.low > 0 and clear.p < 0.01
     mixed = compare(before, [False] * 25 + [True] * 60 + [False] * 15, 5000, 0)
     assert mixed.difference == pytest.approx(clear.difference) and mixed.low < 0 < mixed.high
-    assert "cannot be told apart with 100 problems" in mixed.in_words() and "more problems" in clear.in_words()
+    assert "is inconclusive with 100 problems" in mixed.in_words() and "more problems" in clear.in_words()
     assert "fewer" in Comparison(-0.2, -0.3, -0.1, 1, 21, 0.001, 100).in_words()
     with pytest.raises(ValueError, match="same problems"):
         compare([True], [True, False], 10, 0)

@@ -86,6 +86,12 @@ def test_another_plan_is_refused_where_arms_are(plan_text, plan_file, tmp_path) 
     plan_text["scoring"]["max_seqs"] = 7  # only faster
     plan_file.write_text(yaml.safe_dump(plan_text))
     prepare(read_plan(plan_file), read_plan(plan_file).select(["none"]), out)
+    assert read_job(out / "none" / "1").arm.scoring.max_seqs == 7
+    facts = json.loads((out / "none/1/arm.json").read_text())
+    (out / "none/1/arm.json").write_text(json.dumps(facts | {"environment": {"commit": "older"}}))
+    (out / "none/1/completions.jsonl").write_text("{}\n")  # begun
+    prepare(read_plan(plan_file), read_plan(plan_file).select(["none"]), out)
+    assert read_job(out / "none" / "1").facts["environment"] == {"commit": "older"}
     plan_text["scoring"]["max_tokens"] = 48
     plan_file.write_text(yaml.safe_dump(plan_text))
     with pytest.raises(StudyError, match="none/1 is of another plan, pool or model"):

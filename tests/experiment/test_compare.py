@@ -2,14 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from lib.core.records import StudyError, write_records
 from lib.experiment.__main__ import choose
-from lib.experiment.compare import compare, controls_in_words, difference, in_words
-from lib.experiment.figures import differences
+from lib.experiment.compare import compare, controls_in_words, difference, in_words, judged_claims
+from lib.experiment.figures import differences, lengths, style_and_score
 from lib.experiment.plan import Cell
 from lib.experiment.plan_file import fill, read_plan
 from lib.experiment.records import record, verify
@@ -115,10 +116,48 @@ def test_while_trainings_are_missing_there_is_a_difference_and_no_verdict(plan, 
     assert (first["verdict"], first["conclusion"], first["holm"]) == ("unfinished", "", 1)
     assert result["controls"] is None and len(result["arms"]) == 4
     said = in_words(plan, result)
-    assert "unfinished: 1 of 2 trainings" in said and "Yes." not in said
+    assert "unfinished: 1 of 2 trainings so far" in said and "Yes." not in said
     write_scores(tmp_path, "shuffled", 1, 10)
     said = controls_in_words(compare(plan, tmp_path)["controls"])
-    assert said.startswith("The controls are not finished (1 of 2 trainings; teacher against shuffled: +56.7 points")
+    assert said.startswith(
+        "The controls are not finished (1 of 2 trainings so far; teacher against shuffled: +56.7 points"
+    )
+
+
+def test_an_arm_with_fewer_trainings_of_its_own_is_waited_for(plan, tmp_path) -> None:
+    for arm, seed, count in (("passing", 1, 40), ("passing", 2, 41), ("failing", 1, 20), ("failing", 2, 21)):
+        write_scores(tmp_path, arm, seed, count)
+    two = {name: replace(line, seeds=(1, 2)) for name, line in plan.arms.items() if name in ("passing", "failing")}
+    one = replace(plan, arms=plan.arms | two | {"failing": replace(plan.arms["failing"], seeds=(1, 2, 3))})
+    first = compare(one, tmp_path)["questions"][0]
+    assert first["planned"] == 3 and len(first["seeds"]) == 2 and first["verdict"] == "unfinished"
+    other = replace(plan, arms=plan.arms | two | {"passing": replace(plan.arms["passing"], seeds=(1, 2, 3, 4))})
+    assert compare(other, tmp_path)["questions"][0]["verdict"] == "unfinished"
+    assert compare(replace(plan, arms=plan.arms | two), tmp_path)["questions"][0]["verdict"] == "above"
+
+
+def test_a_claim_is_judged_only_where_the_controls_part(plan, tmp_path) -> None:
+    values = [{"model": "m", "base": plan.base, "benchmark": "HumanEval+", "worse": 1.0, "better": 2.0}]
+    paper = {"claims": [{"id": q.id, "claim": "C", "table": "T", "values": values} for q in plan.questions]}
+    solved = {"passing": (40, 41), "failing": (20, 23), "teacher": (44, 45)}
+    for arm, each in solved.items():
+        for seed, count in enumerate(each, 1):
+            write_scores(tmp_path, arm, seed, count)
+    first, second = judged_claims(plan, compare(plan, tmp_path), paper)
+    assert (first["verdict"], second["verdict"]) == ("inconclusive", "inconclusive")
+    assert "the controls were not shown to part" in first["why"] and second["why"] == "its arms are not scored yet"
+    for seed, count in enumerate((10, 12), 1):
+        write_scores(tmp_path, "shuffled", seed, count)
+    first, second = judged_claims(plan, compare(plan, tmp_path), paper)
+    assert first["verdict"] == "holds" and "on HumanEval+, n = 60" in first["ours"] and first["same model"] == "yes"
+    assert second["verdict"] == "inconclusive"
+
+
+def test_figures_are_drawn_of_whatever_is_there() -> None:
+    rows = [{"name": name, "solved": {"validation": 0.5}, **STYLE} for name in ("a", "a", "b")]
+    assert "Between 3 models" in style_and_score(rows).axes[0].get_title()
+    assert style_and_score([]).axes
+    assert "+1.0 words" in lengths([0.0, 2.0, 1.0], [0.0, 1.0, -1.0]).axes[0].get_title()
 
 
 def test_scores_of_other_arms_or_problems_are_refused(plan, tmp_path) -> None:

@@ -52,5 +52,5 @@ def test_a_run_without_concepts_is_followed_too(tmp_path) -> None:
 def test_what_is_missing_is_named(tmp_path) -> None:
     with pytest.raises(StudyError, match="has no training example 'x'; leave it empty"):
         FOLLOWED.lineage("x")
-    with pytest.raises(StudyError, match="seeds.jsonl is missing: name a finished run"):
+    with pytest.raises(StudyError, match="seeds.jsonl is missing: record"):
         Followed(tmp_path).lineage("x")

@@ -64,7 +64,7 @@ def test_problems_have_ids_outcomes_and_the_nearest_example_and_no_text(page) ->
 
 def test_a_run_without_a_training_set_is_refused_and_an_older_page_stays(page, tmp_path) -> None:
     before = page.read_text()
-    with pytest.raises(StudyError, match="is missing: name a finished run"):
+    with pytest.raises(StudyError, match="is missing: record"):
         write_page(tmp_path, page.parent)
     assert page.read_text() == before
 
@@ -88,14 +88,19 @@ def seen(page: Path, address: str) -> str:
 def test_a_browser_lists_finds_and_follows(page) -> None:
     (index,) = called(page.parent / "data" / "index.js")
     listed = seen(page, "examples")
-    assert f"{len(index['examples'])} of {len(index['examples'])} examples" in listed
+    every = len(index["examples"])
+    assert f"\n{every} of {every} examples\n" in listed
     assert "Benchmark problems, and" not in listed, "only one view is shown"
 
     name, title, package, *_ = index["examples"][0]
-    alike = [row for row in index["examples"] if row[2] == package and name in row[0]]
-    found = seen(page, f"examples?q={name}&package={package}")
-    assert f"{len(alike)} of" in found and title in found
-    assert "0 of" in seen(page, "examples?q=no-such-word")
+    alike = [row for row in index["examples"] if row[2] == package]
+    found = seen(page, f"examples?package={package}")
+    assert f"\n{len(alike)} of {every} examples\n" in found and title in found
+    other = next(row[1] for row in index["examples"] if row[2] != package)
+    assert other in listed and other not in found
+    found = seen(page, f"examples?q={name}")
+    assert f"\n1 of {every} examples\n" in found and title in found and other not in found
+    assert f"\n0 of {every} examples\n" in seen(page, "examples?q=no-such-word")
 
     near = next(row for row in index["problems"] if row["example"])
     chosen = seen(page, f"problems?benchmark={near['benchmark']}")
@@ -117,5 +122,31 @@ def test_what_a_model_wrote_is_text_whatever_it_says(tmp_path) -> None:
     rows[0] |= {"response": hostile, "instruction": hostile}
     (place / "dataset.jsonl.gz").unlink()
     (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    shown = seen(write_page(run, tmp_path / "page"), f"example/{rows[0]['id']}")
-    assert "onerror=" in shown and "Where every training example comes from" in shown
+    page = write_page(run, tmp_path / "page")
+    shown = in_browser(f"{page.as_uri()}#/example/{rows[0]['id']}")
+    assert "onerror=" in shown and "<title>Where every training example comes from</title>" in shown
+
+
+@pytest.mark.browser
+def test_a_long_list_has_pages_and_several_data_files(tmp_path) -> None:
+    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
+    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
+    place = run / only("filtering")
+    rows = list(read_records(place / "dataset.jsonl.gz"))
+    many = [rows[n % len(rows)] | {"id": f"example{n:04d}"} for n in range(230)]
+    (place / "dataset.jsonl.gz").unlink()
+    (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in many))
+    page = write_page(run, tmp_path / "page")
+    assert {path.name for path in (page.parent / "data").iterdir()} == {"index.js", "0000.js", "0001.js", "0002.js"}
+    last = seen(page, "examples?page=4")
+    assert "\npage 5 of 5\n" in last and "\n230 of 230 examples\n" in last
+    assert "example0229" in seen(page, "example/example0229")
+    assert "\n1 of 230 examples\n" in seen(page, "examples?q=example0150")
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "work.txt").write_text("mine")
+    with pytest.raises(StudyError, match="holds something else than a lineage page: give another --out"):
+        write_page(LAPTOP, tmp_path / "mine")
+    assert (tmp_path / "mine" / "work.txt").read_text() == "mine"

@@ -9,15 +9,16 @@ PROGRAMS = [
     {"id": "right", "code": RIGHT, "tests": "assert double(3) == 6"},
     {"id": "lucky", "code": WRONG, "tests": "assert double(2) == 4"},
     {"id": "wrong test", "code": RIGHT, "tests": "assert double(1) == 3"},
+    {"id": "another name", "code": "def twice(n):\n    return 2 * n\n", "tests": "assert twice(4) == 8"},
     {"id": "alone", "code": "def f():\n    return 1\n", "tests": "assert f() == 1"},
 ]
 PROGRAMS = [program | {"id": program["id"].replace(" ", "_")} for program in PROGRAMS]
-TASKS = {"right": "t", "lucky": "t", "wrong_test": "t", "alone": "u"}
+TASKS = {"right": "t", "lucky": "t", "wrong_test": "t", "another_name": "t", "alone": "u"}
 
 
 def test_each_program_meets_the_tests_of_the_others_of_its_task() -> None:
     made = {program["id"]: program for program in crossed(PROGRAMS, TASKS)}
-    assert set(made) == {f"{a} {b}" for a in TASKS for b in TASKS if a != b and "alone" not in (a, b)}
+    assert set(made) == {f"{a} {b}" for a in TASKS for b in TASKS if a != b and not {"alone", "another_name"} & {a, b}}
     assert made["lucky right"]["code"] == WRONG and made["lucky right"]["tests"] == "assert double(3) == 6"
 
 

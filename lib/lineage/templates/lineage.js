@@ -2,7 +2,7 @@
 // these two functions. The address says what is shown, so that every view can be linked: #/examples?q=..&page=2,
 // #/example/<id>, #/problems?benchmark=...
 "use strict";
-const ROWS = 50; // examples or problems shown at once
+const ROWS = 50; // examples shown at once
 const FIELDS = ["id", "title", "package", "licence", "category", "difficulty", "rate", "file"];
 const lineage = { pages: new Map(), waiting: new Map() };
 lineage.index = (found) => {
@@ -91,7 +91,7 @@ async function show(focus) {
 
 function rateFits(rate, asked) {
   const highest = Number(asked);
-  return !asked || (rate <= highest && rate > { 0.25: 0, 0.5: 0.25, 1: 0.5 }[highest]);
+  return !asked || (rate <= highest && rate > { 0.25: -1, 0.5: 0.25, 1: 0.5 }[highest]);
 }
 
 function examples(asked) {
@@ -172,6 +172,7 @@ async function follow(id) {
     article.replaceChildren(make("h2", {}, "Its data is missing"), make("p", {}, error.message));
     return;
   }
+  if (address().id !== id) return; // while the file came, another example was asked for
   const one = lineage.pages.get(row.file).get(id);
   const code = (text) => make("pre", { tabIndex: 0 }, make("code", {}, text));
   const answers = one.answers.map((answer) =>
