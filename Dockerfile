@@ -3,9 +3,9 @@
 # docker run --security-opt seccomp=unconfined ...
 FROM python:3.11-slim
 RUN apt-get update && apt-get install -y --no-install-recommends make git && rm -rf /var/lib/apt/lists/*
-RUN useradd --create-home reader
+RUN useradd --create-home --home-dir /study reader
 USER reader
-WORKDIR /home/reader/study
+WORKDIR /study/repository
 COPY --chown=reader . .
 RUN make setup LOCK=replay
 CMD ["make", "replay"]

@@ -148,7 +148,8 @@ def main() -> None:
     given = arguments()
     if given.command == "compare":
         names = str(given.files[0]), str(given.files[1])
-        print(pair.report(names, *map(pair.read_outcomes, given.files), RESAMPLES))
+        one, other = map(pair.read_outcomes, given.files)
+        print(pair.report(names, one, other, RESAMPLES))
         return
     if given.workers is not None and given.workers < 1:
         raise StudyError(f"--workers {given.workers}: give 1 or more, or leave it out for one per core")

@@ -74,12 +74,12 @@ def report(names: tuple[str, str], one: Outcomes, other: Outcomes, resamples: in
     both = [task for task in first if task in second]
     if not both:
         raise StudyError(f"{names[0]} and {names[1]} have no problem in common")
-    sides = [[each[task] for task in both] for each in (first, second)]
+    sides = [first[task] for task in both], [second[task] for task in both]
     width = max(map(len, names))
     lines = [
         f"{name:{width}}  pass@1 {said(estimate(side, resamples, 0))}" for name, side in zip(names, sides, strict=True)
     ]
-    found = compare(*sides, resamples, 0)
+    found = compare(sides[0], sides[1], resamples, 0)
     lines.append(f"{'difference':{width}}  {difference(found)}")
     if not found.rates:
         least = "no difference" if found.detectable is None else f"{100 * found.detectable:.1f} points or more"

@@ -155,9 +155,9 @@ def test_a_claim_is_judged_only_where_the_controls_part(plan, tmp_path) -> None:
 
 def test_figures_are_drawn_of_whatever_is_there() -> None:
     rows = [{"name": name, "solved": {"validation": 0.5}, **STYLE} for name in ("a", "a", "b")]
-    assert "Between 3 models" in style_and_score(rows).axes[0].get_title()
+    assert "Between 3 models" in style_and_score(rows).axes[0].get_title(loc="left")
     assert style_and_score([]).axes
-    assert "+1.0 words" in lengths([0.0, 2.0, 1.0], [0.0, 1.0, -1.0]).axes[0].get_title()
+    assert "+1.0 words" in lengths([0.0, 2.0, 1.0], [0.0, 1.0, -1.0]).axes[0].get_title(loc="left")
 
 
 def test_scores_of_other_arms_or_problems_are_refused(plan, tmp_path) -> None:
