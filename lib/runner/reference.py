@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.core import markdown
 from lib.core.cli import command
-from lib.core.paths import ROOT, cache_folder, run_folder
+from lib.core.paths import ROOT, cache_folder, run_folder, runs_folder
 from lib.core.progress import clock
 from lib.core.records import Record, StudyError, file_sha256, write_text
 from lib.core.study import only, read_manifest, stage_of, undone, with_role
@@ -34,6 +34,7 @@ def without_machine(text: str) -> str:
     pairs = (
         (f"{ROOT}/", ""),
         (str(ROOT), "."),
+        (f"{runs_folder()}/", "data/runs/"),
         (str(cache_folder()), "~/.cache/selfcodealign-study"),
         (str(Path.home()), "~"),
     )

@@ -16,8 +16,9 @@ from lib.runner import reference
 from lib.runner.verify.finished import NEEDED, Finished
 
 NAMES = [stage.name for stage in with_role("study")]
-RECORDED = [stage.name for stage in STAGES if not {"start", "ablations"} & {*stage.roles}]
-LAPTOP = ROOT / "data" / "reference" / "laptop"
+LAPTOP, READ = (ROOT / "data" / "reference" / name for name in ("laptop", "read"))
+# Notebooks that only read the other records are recorded apart from these.
+RECORDED = {stage.name: READ if {"start", "ablations"} & {*stage.roles} else LAPTOP for stage in STAGES}
 
 
 @pytest.mark.parametrize("name", reference.BLOCKS)
@@ -29,13 +30,13 @@ def test_the_readme_holds_the_references_numbers(name):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_stage_of_the_reference_is_whole(name):
-    manifest = json.loads((LAPTOP / name / "manifest.json").read_text())
+    manifest = json.loads((RECORDED[name] / name / "manifest.json").read_text())
     for file, facts in manifest["outputs"].items():
-        path = LAPTOP / name / f"{file}.gz"
+        path = RECORDED[name] / name / f"{file}.gz"
         if path.is_file():
             assert file_sha256(path) == facts["sha256"], file
             assert read_records(path)
-    book = nbformat.read(LAPTOP / name / f"{name}.ipynb", as_version=4)
+    book = nbformat.read(RECORDED[name] / name / f"{name}.ipynb", as_version=4)
     assert all(cell["execution_count"] for cell in book.cells if cell["cell_type"] == "code")
     assert str(ROOT) not in json.dumps(book)
 
@@ -158,6 +159,11 @@ def test_a_copied_manifest_has_the_hash_of_the_text_that_was_copied(tmp_path):
     reference.copy(stage / "scores.json", target / "scores.json")
     reference.copy(stage / "manifest.json", target / "manifest.json")
     assert Finished(target.parent).altered(stage.name) == ["scores.json"]
+
+
+def test_a_folder_of_runs_that_lies_elsewhere_is_named_like_the_usual_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "mine"))
+    assert reference.without_machine(f"in {tmp_path}/mine/laptop/04_sft") == "in data/runs/laptop/04_sft"
 
 
 def test_no_verdict_names_a_folder_of_the_machine_that_made_it():
