@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms lineage site 00 01 02 03 04 05 06 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms lineage site chat 00 01 02 03 04 05 06 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -78,6 +78,9 @@ site: setup ## build the site of the recorded notebooks into site/html: RUN=...,
 	@STUDY_SITE_RUN="$(RUN)" "$(VENV)/bin/sphinx-build" -q -W --keep-going -b html docs site/html
 	@echo "open site/html/index.html in a browser"
 
+chat: setup ## ask the tuned model in the terminal: RUN=..., or MODEL=...
+	@$(PY) -m lib.train.chat $(if $(RUN),--run "$(RUN)") $(if $(MODEL),--model "$(MODEL)")
+
 lab: setup ## open JupyterLab with this environment as its kernel
 	@$(PY) -m lib.runner.lab
 
@@ -85,7 +88,7 @@ doctor: setup ## check this machine, one line per requirement
 	@$(PY) -m lib.runner.doctor
 
 reference: setup ## promote a finished run into data/reference: STAGES=06 takes these and keeps the others
-	@$(PY) -m lib.runner.reference $(OPTIONS) $(if $(STAGES),--stages "$(STAGES)")
+	@$(PY) -m lib.runner.reference $(OPTIONS) $(if $(STAGES),--stages "$(STAGES)") $(if $(REFERENCE),--name "$(REFERENCE)")
 
 readme: setup ## write the README's blocks anew from the records, as after `python -m lib.experiment record`
 	@$(PY) -m lib.runner.reference --readme

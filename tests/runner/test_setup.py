@@ -31,6 +31,8 @@ TARGETS = (
     "replay",
     "lineage",
     "site",
+    "chat",
+    "readme",
     "00 01 02 03 04 05 06 08",
     "fetch",
     "test",
