@@ -211,7 +211,8 @@ def arms() -> str:
     """Return in Markdown what the recorded arms say about the plan's questions."""
     plan = read_plan()
     compared = compare(plan, RECORDED)
-    scored = f"{len(compared['arms'])} of the plan's {len(arms_of(plan))} models, one per training seed, are scored and recorded."
+    every = len(arms_of(plan))
+    scored = f"{len(compared['arms'])} of the plan's {every} models, one per training seed, are scored and recorded."
     return "\n\n".join([scored, controls_in_words(compared["controls"]), questions_in_words(plan, compared)])
 
 
