@@ -1,8 +1,10 @@
 """The site that `make site` builds: the executed notebooks of a recorded run, pages beside them, the API of lib."""
 
 import os
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from lib.core.paths import ROOT, run_folder
 from lib.core.stages import STAGES
@@ -29,7 +31,6 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_mock_imports = ["torch", "transformers", "peft", "accelerate", "vllm", "ray", "datasets", "gguf", "xllamacpp"]
-# Docstrings are plain text with names in single backticks, notebooks link to files of the repository.
 default_role = "code"
 suppress_warnings = ["docutils", "myst.xref_missing", "myst.header", "mystnb.unknown_mime_type"]
 
@@ -62,6 +63,18 @@ def write_api() -> None:
     head = "The library, folder by folder\n============================="
     said = "In the order of the layers: a folder imports only from those before it, and from a neighbour one way."
     (folder / "index.rst").write_text(f"{head}\n\n{said}\n\n.. toctree::\n   :maxdepth: 1\n\n{listed}\n")
+
+
+def plain(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Keep what is markup in reStructuredText as it is: docstrings are plain text with names in single backticks."""
+    parts = re.split(r"((?<!`)`[^`\n]+`(?!`))", "\n".join(lines))
+    parts[::2] = [re.sub(r"([*|`\\]|_\b)", r"\\\1", part) for part in parts[::2]]
+    lines[:] = "".join(parts).split("\n")
+
+
+def setup(app: Any) -> None:
+    """Hand `plain` to Sphinx."""
+    app.connect("autodoc-process-docstring", plain)
 
 
 copy_notebooks()

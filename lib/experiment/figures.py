@@ -39,7 +39,7 @@ def differences(rows: Sequence[Record], title: str) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("difference in solved problems, percentage points")
     axes.set_title(f"{title} (n = {max((row['n'] for row in rows), default=0)} problems)")
-    axes.legend(handles=handles, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    figure.legend(handles=handles, frameon=False, ncols=2, loc="outside lower center")
     return figure
 
 
