@@ -141,7 +141,8 @@ def made_function(number: int) -> str:
 
 def in_browser(address: str) -> str:
     """Return a page's HTML as a browser has it after its scripts have run, without them; fail if one of them failed."""
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom"]
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"]
+    options += ["--virtual-time-budget=8000"]
     done = subprocess.run([BROWSER, *options, address], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "Uncaught" not in done.stderr, done.stderr
     return re.sub(r"<(script|style)\b.*?</\1>", "", done.stdout, flags=re.DOTALL)
