@@ -20,7 +20,6 @@ FOLDERS += ("publish", "evaluate", "experiment", "lineage", "runner")
 project = "SelfCodeAlign, a study you can re-execute"
 author = "the authors of the study"
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
-exclude_patterns = ["README.md"]
 html_theme = "furo"
 html_title = "SelfCodeAlign: the study"
 html_extra_path = ["../site/extra"]  # the lineage page

@@ -1,17 +1,15 @@
 """The validation set: held-out tasks of the pool whose tests hold, as a benchmark; and the tasks apart from them."""
 
-import ast
 import random
 import re
 from collections.abc import Collection, Mapping
 
 from lib.core.markdown import code_of
-from lib.core.programs import parsed
 from lib.core.records import Record, StudyError, content_id
 from lib.evaluate.benchmark import Benchmark
 from lib.experiment.pool import Pool
 from lib.overlap.near_duplicates import near_duplicates
-from lib.select.distinct import DEFINITION
+from lib.select.consensus import called
 from lib.train.template import render_prompt
 
 NEAR = 0.7  # similarity from which tasks are near-duplicates (minhash_dedup.py), where the pool's selection has none
@@ -19,10 +17,8 @@ NEAR = 0.7  # similarity from which tasks are near-duplicates (minhash_dedup.py)
 
 def called_by_name(program: Record, instruction: str) -> bool:
     """Return whether the instruction names all that the tests call: else no other answer could pass them."""
-    code, tests = parsed(program["code"]), parsed(program["tests"])
-    defined = {node.name for node in code.body if isinstance(node, DEFINITION)} if code else set()
-    called = {node.id for node in ast.walk(tests) if isinstance(node, ast.Name)} & defined if tests else set()
-    return bool(called) and all(re.search(rf"\b{name}\b", instruction) for name in called)
+    names = called(program)
+    return bool(names) and all(re.search(rf"\b{name}\b", instruction) for name in names)
 
 
 def validation(pool: Pool, strength: Mapping[str, Record], count: int, seed: int) -> dict[str, str]:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from lib.evaluate import load_benchmark
 from lib.lineage.page import write_page
 
 LAPTOP = ROOT / "data" / "reference" / "laptop"
+KEPT = {example["id"]: example for example in read_records(LAPTOP / only("filtering") / "dataset.jsonl.gz")}
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +32,27 @@ def called(path: Path) -> list:
     return json.loads(f"[{found[1]}]")
 
 
+def copied(folder: Path, dataset: Iterable[dict] = ()) -> Path:
+    """Return a copy of the recorded run, without scores; with another training set where one is given."""
+    run = shutil.copytree(LAPTOP, folder / "run", ignore=shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb"))
+    if dataset:
+        place = run / only("filtering")
+        (place / "dataset.jsonl.gz").unlink()
+        (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in dataset))
+    return run
+
+
 def test_every_example_is_there_with_its_source_line_and_one_drawn_answer_that_passed(page) -> None:
-    kept = {example["id"]: example for example in read_records(LAPTOP / only("filtering") / "dataset.jsonl.gz")}
     (index,) = called(page.parent / "data" / "index.js")
-    assert [row[0] for row in index["examples"]] == sorted(kept)
+    assert [row[0] for row in index["examples"]] == sorted(KEPT)
     for file in {row[-1] for row in index["examples"]}:
         name, examples = called(page.parent / "data" / f"{file}.js")
         assert name == file
         for one in examples:
-            source = kept[one["id"]]["source"]
+            source = KEPT[one["id"]]["source"]
             assert source["package"] in one["place"] and f"line {source['line']}" in one["place"]
             (drawn,) = (answer for answer in one["answers"] if answer["drawn"])
-            assert drawn["verdict"] == "pass" and drawn["code"] in kept[one["id"]]["response"]
+            assert drawn["verdict"] == "pass" and drawn["code"] in KEPT[one["id"]]["response"]
 
 
 def test_problems_have_ids_outcomes_and_the_nearest_example_and_no_text(page) -> None:
@@ -70,9 +81,7 @@ def test_a_run_without_a_training_set_is_refused_and_an_older_page_stays(page, t
 
 
 def test_of_a_run_without_scores_there_is_a_page_without_problems(tmp_path) -> None:
-    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
-    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
-    (index,) = called(write_page(run, tmp_path / "page").parent / "data" / "index.js")
+    (index,) = called(write_page(copied(tmp_path), tmp_path / "page").parent / "data" / "index.js")
     assert index["problems"] == [] and index["examples"]
 
 
@@ -114,29 +123,19 @@ def test_a_browser_lists_finds_and_follows(page) -> None:
 
 @pytest.mark.browser
 def test_what_a_model_wrote_is_text_whatever_it_says(tmp_path) -> None:
-    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
-    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
-    place = run / only("filtering")
-    rows = list(read_records(place / "dataset.jsonl.gz"))
+    rows = list(KEPT.values())
     hostile = "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>\u2028"
-    rows[0] |= {"response": hostile, "instruction": hostile}
-    (place / "dataset.jsonl.gz").unlink()
-    (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    page = write_page(run, tmp_path / "page")
+    rows[0] = rows[0] | {"response": hostile, "instruction": hostile}
+    page = write_page(copied(tmp_path, rows), tmp_path / "page")
     shown = in_browser(f"{page.as_uri()}#/example/{rows[0]['id']}")
     assert "onerror=" in shown and "<title>Where every training example comes from</title>" in shown
 
 
 @pytest.mark.browser
 def test_a_long_list_has_pages_and_several_data_files(tmp_path) -> None:
-    ignored = shutil.ignore_patterns("04*", "05*", "06*", "*.ipynb")
-    run = shutil.copytree(LAPTOP, tmp_path / "run", ignore=ignored)
-    place = run / only("filtering")
-    rows = list(read_records(place / "dataset.jsonl.gz"))
+    rows = list(KEPT.values())
     many = [rows[n % len(rows)] | {"id": f"example{n:04d}"} for n in range(230)]
-    (place / "dataset.jsonl.gz").unlink()
-    (place / "dataset.jsonl").write_text("".join(json.dumps(each) + "\n" for each in many))
-    page = write_page(run, tmp_path / "page")
+    page = write_page(copied(tmp_path, many), tmp_path / "page")
     assert {path.name for path in (page.parent / "data").iterdir()} == {"index.js", "0000.js", "0001.js", "0002.js"}
     last = seen(page, "examples?page=4")
     assert "\npage 5 of 5\n" in last and "\n230 of 230 examples\n" in last
