@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms lineage site chat 00 01 02 03 04 05 06 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms arms lineage site chat 00 01 02 03 04 05 06 07 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -56,7 +56,7 @@ verify-arms: setup ## compare the arms that ran here with the recorded ones in d
 arms: setup ## train and score the arms of data/experiments/plan.yaml, or what is not done of them: ARMS=passing,failing
 	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)") && $(PY) -m lib.experiment compare
 
-00 01 02 03 04 05 06 08: setup ## run one notebook and what it needs
+00 01 02 03 04 05 06 07 08: setup ## run one notebook and what it needs
 	@$(PY) -m lib.runner.run $@ $(CHOICES)
 
 fetch: setup ## download the models, the corpus and the benchmarks of a profile, so that a run can go offline

@@ -1,5 +1,6 @@
 """The site that `make site` builds: the executed notebooks of a recorded run, pages beside them, the API of lib."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.core.paths import ROOT, run_folder
+from lib.core.records import write_text
 from lib.core.stages import STAGES
 
 HERE = Path(__file__).parent
@@ -42,9 +44,19 @@ def copy_notebooks() -> None:
     for stage in STAGES:
         places = [path / stage.name / f"{stage.name}.ipynb" for path in EXECUTED]
         if found := [path for path in places if path.is_file()]:
-            shutil.copy(found[0], folder)
+            write_text(folder / found[0].name, described(found[0]))
     shutil.rmtree(HERE / "solutions", ignore_errors=True)
     shutil.copytree(ROOT / "notebooks" / "solutions", HERE / "solutions")
+
+
+def described(notebook: Path) -> str:
+    """Return an executed notebook whose cells hand their figures' alternative text to myst-nb."""
+    made = json.loads(notebook.read_text())
+    for cell in made["cells"]:
+        figures = [output.get("metadata", {}).get("image/png", {}) for output in cell.get("outputs", ())]
+        if texts := [figure["alt"] for figure in figures if "alt" in figure]:
+            cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": " / ".join(texts)}
+    return json.dumps(made)
 
 
 def write_api() -> None:

@@ -1,5 +1,6 @@
 """Every plot of the study: one palette, one style, titles that say what is counted."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from lib.core.records import Record
-from lib.core.statistics import wilson
+from lib.core.statistics import Estimate
 
 PALETTE = {
     "main": "#2f5d8a",
@@ -39,14 +40,44 @@ STYLE: dict[Any, Any] = {
 mpl.rcParams.update(STYLE)
 
 
-def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+class Described(Figure):
+    """A figure with alternative text for those who do not see it: `alt`, or else what stands on its axes."""
+
+    alt = ""
+
+    def __repr__(self) -> str:
+        return self.alt or written(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[Record, Record]:
+        from IPython.core.pylabtools import print_figure  # where a notebook shows it, IPython is there
+
+        return {"image/png": print_figure(self, base64=True)}, {"image/png": {"alt": repr(self)}}
+
+
+def written(figure: Figure) -> str:
+    """Return what stands on a figure: the title, axis labels, named places and legend of each of its axes."""
+    said = []
+    for axes in figure.axes:
+        parts = {"": axes.get_title(loc="left") or axes.get_title(), "across: ": axes.get_xlabel()}
+        parts |= {"up: ": axes.get_ylabel()}
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        if any(re.search("[^\\W\\d]", name) for name in names):  # more than numbers
+            parts["rows: "] = "; ".join(names)
+        if legend := axes.get_legend():
+            parts["marks: "] = "; ".join(text.get_text() for text in legend.get_texts())
+        said.append(". ".join(f"{head}{part}" for head, part in parts.items() if part))
+    return " | ".join(filter(None, said))
+
+
+def subplots(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Described, Any]:
     """Return a figure and its axes like pyplot's, but closed: a notebook shows it once, as the value of its cell."""
-    figure, axes = plt.subplots(rows, columns, **options)
+    figure: Any
+    figure, axes = plt.subplots(rows, columns, FigureClass=Described, **options)
     plt.close(figure)
     return figure, axes
 
 
-def funnel(rows: list[Record], title: str) -> Figure:
+def funnel(rows: list[Record], title: str) -> Described:
     """Draw a stage's funnel: one bar per step, remaining records in colour, dropped ones in grey."""
     figure, axes = subplots(figsize=(7.5, 0.55 + 0.42 * len(rows)))
     largest = max(max(row["in"], row["out"]) for row in rows)
@@ -63,7 +94,7 @@ def funnel(rows: list[Record], title: str) -> Figure:
     return figure
 
 
-def bars(counts: pd.Series, title: str, unit: str) -> Figure:
+def bars(counts: pd.Series, title: str, unit: str) -> Described:
     """Draw counts by name, one horizontal bar each, the first on top; `unit` says what is counted."""
     figure, axes = subplots(figsize=(7.5, 0.7 + 0.26 * len(counts)))
     axes.barh(range(len(counts)), counts.to_numpy(), color=PALETTE["main"])
@@ -74,7 +105,7 @@ def bars(counts: pd.Series, title: str, unit: str) -> Figure:
     return figure
 
 
-def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
+def histogram(values: Sequence[float], title: str, unit: str) -> Described:
     """Draw the distribution of `values`, measured in `unit`, with its median."""
     figure, axes = subplots(figsize=(7.5, 2.6))
     axes.hist(values, bins=40, color=PALETTE["main"])
@@ -87,7 +118,7 @@ def histogram(values: Sequence[float], title: str, unit: str) -> Figure:
     return figure
 
 
-def prefix_cache(cost: dict[str, Record]) -> Figure:
+def prefix_cache(cost: dict[str, Record]) -> Described:
     """Draw the tokens of each generation step: prompt tokens computed, prompt tokens cached, completion tokens."""
     figure, axes = subplots(figsize=(7.5, 2.7))
     parts = {"computed": "accent", "of these cached": "light", "completion tokens": "main"}
@@ -106,7 +137,7 @@ def prefix_cache(cost: dict[str, Record]) -> Figure:
     return figure
 
 
-def scores(rows: Sequence[Record], title: str) -> Figure:
+def scores(rows: Sequence[Record], title: str) -> Described:
     """Draw pass@1 with its 95 % interval, one colour per model; `rows` come from `evaluate.score`, plus `model`."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.4 * len(rows)))
     models = list(dict.fromkeys(row["model"] for row in rows))
@@ -127,7 +158,7 @@ def scores(rows: Sequence[Record], title: str) -> Figure:
     return figure
 
 
-def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], title: str) -> Figure:
+def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], title: str) -> Described:
     """Draw pass@1 (fractions) from label to label, each bar from the one before it to its own.
 
     `steps` are the 95 % intervals (fractions) of the changes to all labels but the first.
@@ -151,7 +182,7 @@ def waterfall(ends: Mapping[str, float], steps: Sequence[tuple[float, float]], t
     return figure
 
 
-def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
+def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Described:
     """Draw one mark per problem in the order of the ids' numbers; `pairs` maps ids to (passed before, after).
 
     Gained points up and lost down, so that neither needs its colour to be seen.
@@ -177,22 +208,23 @@ def flips(pairs: Mapping[str, Sequence[bool]], title: str) -> Figure:
     return figure
 
 
-def pass_rates(counts: dict[str, tuple[int, int]], title: str) -> Figure:
-    """Draw the share that passed in each group, from its (passed, n), with 95 % Wilson intervals."""
-    figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(counts)))
-    for index, (passed, n) in enumerate(counts.values()):
-        low, high = wilson(passed, n)
-        axes.plot([100 * low, 100 * high], [index, index], color=PALETTE["grey"], lw=2)
-        axes.plot(100 * passed / n, index, "o", color=PALETTE["main"])
-    axes.set_yticks(range(len(counts)), [f"{name} (n = {n:,})" for name, (_, n) in counts.items()])
-    axes.set_ylim(len(counts) - 0.5, -0.5)
+def pass_rates(
+    shares: Mapping[str, Estimate], title: str, what: str = "responses that passed", unit: str = "tasks"
+) -> Described:
+    """Draw the share of each group that passed, or what it is a share of, with its 95 % interval over `unit`."""
+    figure, axes = subplots(figsize=(7.5, 0.9 + 0.36 * len(shares)))
+    for index, share in enumerate(shares.values()):
+        axes.plot([100 * share.low, 100 * share.high], [index, index], color=PALETTE["grey"], lw=2)
+        axes.plot(100 * share.value, index, "o", color=PALETTE["main"])
+    axes.set_yticks(range(len(shares)), [f"{name} ({share.n:,} {unit})" for name, share in shares.items()])
+    axes.set_ylim(len(shares) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("responses that passed, %; lines are 95 % intervals")
-    axes.set_title(f"{title} (n = {sum(n for _, n in counts.values()):,})")
+    axes.set_xlabel(f"{what}, %; lines are 95 % intervals over {unit}")
+    axes.set_title(title)
     return figure
 
 
-def training(log: Sequence[Record], title: str) -> Figure:
+def training(log: Sequence[Record], title: str) -> Described:
     """Draw a training log: the loss of each update and on held-out examples, the learning rate, the gradient norm."""
     updates = [row for row in log if "loss" in row]
     held_out = [row for row in log if "held_out_loss" in row]
@@ -213,7 +245,7 @@ def training(log: Sequence[Record], title: str) -> Figure:
     return figure
 
 
-def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure:
+def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Described:
     """Draw the held-out loss of several training logs by update; `n` examples are held out."""
     figure, axes = subplots(figsize=(7.5, 3.2))
     for (name, log), colour in zip(logs.items(), ("main", "accent", "good", "bad"), strict=False):
@@ -232,7 +264,7 @@ def held_out(logs: Mapping[str, Sequence[Record]], title: str, n: int) -> Figure
     return figure
 
 
-def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
+def stacked(table: pd.DataFrame, title: str, unit: str) -> Described:
     """Draw a table of counts: one bar per row, stacked from its columns."""
     figure, axes = subplots(figsize=(7.5, 1.1 + 0.36 * len(table)))
     left = [0] * len(table)
@@ -249,7 +281,7 @@ def stacked(table: pd.DataFrame, title: str, unit: str) -> Figure:
     return figure
 
 
-def positions(counts: pd.DataFrame, title: str) -> Figure:
+def positions(counts: pd.DataFrame, title: str) -> Described:
     """Draw a heat map of how often each exemplar (row) was in each position (column), with the expected count."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.22 * len(counts)))
     prompts = counts.to_numpy().sum() / len(counts.columns)
@@ -264,7 +296,7 @@ def positions(counts: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def grouped(counts: pd.DataFrame, title: str) -> Figure:
+def grouped(counts: pd.DataFrame, title: str) -> Described:
     """Draw a table of counts as shares of its columns: one group of bars per row, one bar per column."""
     figure, axes = subplots(figsize=(7.5, 1.1 + 0.2 * counts.size + 0.12 * len(counts)))
     colours = [PALETTE[name] for name in ("grey", "main", "accent", "good", "bad")]
@@ -282,7 +314,7 @@ def grouped(counts: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def changes(rows: Mapping[str, Record], title: str) -> Figure:
+def changes(rows: Mapping[str, Record], title: str) -> Described:
     """Draw paired differences (fractions: difference, low, high, n) with their 95 % intervals, by name, in points."""
     figure, axes = subplots(figsize=(7.5, 0.9 + 0.32 * len(rows)))
     for place, row in enumerate(rows.values()):

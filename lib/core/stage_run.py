@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from lib.core.environment import environment
+from lib.core.figures import Described
 from lib.core.notebooks import check_types, parameter_defaults
 from lib.core.paths import run_folder, shown
 from lib.core.progress import clock, say
@@ -124,8 +123,12 @@ class StageRun:
         if not after and "scoring" not in stage_of(self.name).roles:
             raise nothing_left(step, before, reasons, unit)
 
-    def save_figure(self, figure: Figure, name: str) -> Figure:
-        """Save a figure as figures/<name>.png in this stage's folder and return it, so that a cell can end with it."""
+    def save_figure(self, figure: Described, name: str, alt: str = "") -> Described:
+        """Save a figure as figures/<name>.png in this stage's folder and return it, so that a cell can end with it.
+
+        `alt` is the text for those who do not see it; without it, the figure says what stands on it.
+        """
+        figure.alt = alt
         path = self.path(f"figures/{name}.png")
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Software": ""})

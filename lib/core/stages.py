@@ -13,7 +13,8 @@ class Stage:
 
     `needs` are the stages whose records it reads, "run:stage" for one of another run; `reads` are the data files and
     folders of the repository that it reads. The modules that its notebook imports are found, not listed. `roles` say
-    what it is for: `make study` runs those of role "study", and code finds a stage by its role, never by its name.
+    what it is for: `make study` runs those of role "study", those of role "read" only read what is recorded, and code
+    finds a stage by its role, never by its name.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Stage:
 
 # In an order in which they can run.
 STAGES = (
-    Stage("00_start_here", (), ("data/reference/laptop",), ("start",)),
+    Stage("00_start_here", (), ("data/reference/laptop",), ("start", "read")),
     Stage("01_seed_curation", (), ("data/corpora", "data/benchmarks", "data/judge"), ("study", "curation")),
     Stage("02_self_oss_instruct", ("01_seed_curation",), ("data/exemplars",), ("study", "synthesis")),
     Stage(
@@ -52,6 +53,19 @@ STAGES = (
     ),
     Stage("06_beyond_functions", ("02_self_oss_instruct", "04_sft"), ("data/claims.yaml",), ("beyond", "scoring")),
     Stage(
+        "07_baselines",
+        (),
+        (
+            "data/experiments",
+            "data/reference/arms",
+            "data/reference/made",
+            "data/reference/pool",
+            "data/claims.yaml",
+            "data/benchmarks",
+        ),
+        ("baselines", "read"),
+    ),
+    Stage(
         "08_ablations",
         (),
         (
@@ -62,6 +76,6 @@ STAGES = (
             "data/audit",
             "data/reference/laptop",
         ),
-        ("ablations",),
+        ("ablations", "read"),
     ),
 )

@@ -87,6 +87,21 @@ def estimate(values: Sequence[float], resamples: int, seed: int) -> Estimate:
     return Estimate(float(np.mean(values)), low, high, len(values))
 
 
+def estimate_share(groups: Sequence[tuple[int, int]], resamples: int, seed: int) -> Estimate:
+    """Return the share of cases that succeeded with an interval over groups, each (successes, cases > 0).
+
+    For cases that are alike within a group, as answers to one task are: groups are resampled whole, so `n` of them
+    say less than as many single cases. Raises ValueError without groups.
+    """
+    if not len(groups):
+        raise ValueError("no groups to resample")
+    table = np.asarray(groups, dtype=float)
+    drawn = np.random.default_rng(seed).integers(len(table), size=(resamples, len(table)))
+    sums = table[drawn].sum(axis=1)
+    low, high = percentiles(sums[:, 0] / sums[:, 1])
+    return Estimate(float(table[:, 0].sum() / table[:, 1].sum()), low, high, len(table))
+
+
 def compare(before: Sequence[float], after: Sequence[float], resamples: int, seed: int) -> Comparison:
     """Return the paired comparison of two models on the same problems in the same order.
 

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from lib.core.code import used_hashes
 from lib.core.notebooks import code_of_notebook, notebook_hash
-from lib.core.paths import ROOT, run_folder
+from lib.core.paths import ROOT, run_folder, shown
 from lib.core.progress import Progress, clock, say
 from lib.core.records import (
     Record,
     StudyError,
     file_sha256,
+    read_records,
 )
 from lib.core.stages import STAGES, Stage
 
@@ -84,6 +86,19 @@ def read_manifest(run: str, stage: str) -> Record | None:
         return None
     except ValueError as error:
         raise StudyError(f"{path} is not JSON; delete it and run `make {stage[:2]}` again") from error
+
+
+def read_stored(folder: Path, role: str, file: str) -> list[Record]:
+    """Return the records of a stage in the folder of a run or a reference; StudyError when they are not there.
+
+    They are plain, gzipped, or in shards <name>-00.jsonl.gz, ...
+    """
+    place = folder / only(role)
+    whole = [path for path in (place / file, place / f"{file}.gz") if path.is_file()]
+    shards = sorted(place.glob(f"{file.removesuffix('.jsonl')}-[0-9]*.jsonl*"))
+    if not whole and not shards:
+        raise StudyError(f"{shown(place / file)} is missing: record it first, or correct the folder's name")
+    return [record for path in whole[:1] or shards for record in read_records(path)]
 
 
 def changed(before: dict[str, Any], parameters: dict[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")  # of files o
 
 
 class Missing(StudyError):
-    """A benchmark's data are neither here nor downloadable; the message says how to get them."""
+    """What a benchmark needs, data or packages, is neither here nor downloadable; the message says how to get it."""
 
 
 def unpacked(path: Path) -> bytes:

@@ -1,13 +1,13 @@
-"""Data sets of arms on the same tasks: what notebook 03 could keep, in matched lengths, as ids into pools."""
+"""Data sets of arms as ids: on the same tasks, in matched lengths, or of another recipe, in as many tokens."""
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.core.records import Record, StudyError
 from lib.experiment.plan import Line, Plan
-from lib.experiment.pool import Pool, alike
+from lib.experiment.pool import LEARNT, Made, Pool, alike
 from lib.select import selection
 from lib.select.training_set import build_training_set
 from lib.train.template import IGNORED, encode
@@ -27,7 +27,8 @@ Reason = Callable[[str], str | None]  # names the benchmark that a text repeats
 class Stock:
     """What data sets are made from: the examples that could be kept of each task, by pool and kind.
 
-    `tasks` are those that may be learnt from. An example has its sizes, and `task`, its task in the main pool.
+    `tasks` are those that may be learnt from. An example has its sizes, and `task`, its task in the main pool. `made`
+    are the examples of recipes, by name, with their sizes.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Stock:
     offers: Mapping[str, Offer]
     tasks: Collection[str]
     reason: Reason
+    made: Mapping[str, Sequence[Record]]
 
 
 def examples(pool: Pool, names: Collection[str]) -> list[Record]:
@@ -56,23 +58,44 @@ def offered(pool: Pool, main: Pool, tokenizer: Any, max_length: int, reason: Rea
     made = examples(pool, [program["id"] for found in alone for program in found])
     if pool.options.decontaminate:
         made = selection.decontaminate(made, reason)[0]
-    labels = {row["id"]: row["labels"] for row in encode(made, tokenizer, max_length)[0]}
     tasks, found = alike(main, pool), list[tuple[str, Record]]()
-    for example in (each for each in made if each["id"] in labels and pool.task(each["parent"]) in tasks):
-        sizes = len(labels[example["id"]]), len(labels[example["id"]]) - labels[example["id"]].count(IGNORED)
-        example |= dict(zip(SIZES, sizes, strict=True)) | {"task": tasks[pool.task(example["parent"])]}
+    measured = sized((each for each in made if pool.task(each["parent"]) in tasks), tokenizer, max_length)
+    for example in (each | {"task": tasks[pool.task(each["parent"])]} for each in measured):
         verdict = pool.verdicts[example["parent"]]["verdict"]
         found += [(kind, example) for kind in KINDS if selection.CHOICES[kind](verdict)]
     return found
 
 
-def stock(plan: Plan, pools: Mapping[str, Pool], tasks: Collection[str], tokenizer: Any, reason: Reason) -> Stock:
-    """Return what data sets can be made from; the first of `pools` is the main one."""
+def sized(given: Iterable[Record], tokenizer: Any, max_length: int) -> list[Record]:
+    """Return examples with their SIZES, without those that are longer than `max_length` tokens."""
+    if not (made := list(given)):
+        return []
+    labels = {row["id"]: row["labels"] for row in encode(made, tokenizer, max_length)[0]}
+    sizes = {name: (len(of), len(of) - of.count(IGNORED)) for name, of in labels.items()}
+    return [each | dict(zip(SIZES, sizes[each["id"]], strict=True)) for each in made if each["id"] in sizes]
+
+
+def stock(
+    plan: Plan,
+    pools: Mapping[str, Pool],
+    tasks: Collection[str],
+    tokenizer: Any,
+    reason: Reason,
+    made: Mapping[str, Sequence[Record]],
+) -> Stock:
+    """Return what data sets can be made from; the first of `pools` is the main one, `made` are recipes' examples."""
     main, offers = next(iter(pools.values())), dict[str, Offer]()
     for name, pool in pools.items():
         for kind, example in offered(pool, main, tokenizer, plan.budget.training.max_length, reason):
             offers.setdefault(example["task"], {}).setdefault((name, kind), []).append(example)
-    return Stock(plan, pools, offers, tasks, reason)
+    longest = plan.budget.training.max_length
+    learnable = {name: [each for each in of if not reason(spelled(each))] for name, of in made.items()}
+    return Stock(plan, pools, offers, tasks, reason, {n: sized(of, tokenizer, longest) for n, of in learnable.items()})
+
+
+def spelled(example: Record) -> str:
+    """Return an example's text, as it is compared with benchmarks."""
+    return f"{example['instruction']}\n{example['response']}"
 
 
 def matched(offer: Offer) -> dict[Source, Record]:
@@ -175,6 +198,55 @@ def as_kept(stock: Stock, line: Line, count: int) -> dict[str, Record]:
     return dict(sorted((by_id[name]["task"], by_id[name]) for name in names[:count]))
 
 
+def weighed(
+    given: Sequence[Record], count: int, wanted: Mapping[str, int], tolerance: float, seed: int
+) -> list[Record]:
+    """Return `count` examples whose total sizes differ from those wanted by no more than `tolerance` (a fraction).
+
+    They are drawn by the seed, then exchanged one by one, each time for what brings the worse of the totals nearest.
+    StudyError when there are too few, or when no exchange brings them near enough.
+    """
+    order = sorted(given, key=lambda example: example["id"])
+    random.Random(seed).shuffle(order)
+    taken, rest = order[:count], order[count:]
+    if len(taken) < count:
+        raise StudyError(f"{len(taken)} examples suit a recipe, and {count} are needed: make more")
+
+    def off(totals: Mapping[str, int]) -> float:
+        return max(abs(totals[size] - wanted[size]) / wanted[size] for size in SIZES)
+
+    totals = {size: sum(each[size] for each in taken) for size in SIZES}
+    while (now := off(totals)) > tolerance:
+
+        def exchanged(out: int, new: int, totals: Mapping[str, int] = totals) -> dict[str, int]:
+            return {size: totals[size] - taken[out][size] + rest[new][size] for size in SIZES}
+
+        pairs = ((out, new) for out in range(len(taken)) for new in range(len(rest)))
+        out, new = min(pairs, key=lambda pair: off(exchanged(*pair)), default=(-1, -1))
+        if out < 0 or off(exchanged(out, new)) >= now:
+            raise StudyError(
+                f"the tokens of {count} examples still differ by {now:.0%}: make more, or of other lengths"
+            )
+        totals = exchanged(out, new)
+        taken[out], rest[new] = rest[new], taken[out]
+    return sorted(taken, key=lambda example: example["id"])
+
+
+def own_tasks(stock: Stock, tasks: str, model: Collection[Record]) -> dict[str, list[Record]]:
+    """Return {arm: data set in ids} of arms with tasks of their own whose recipes are there.
+
+    Each is of the size of `model`, the examples of the arm that they are like.
+    """
+    plan = stock.plan
+    wanted = {size: sum(example[size] for example in model) for size in SIZES}
+    lines = {name: line for name, line in plan.arms.items() if line.tasks == tasks and line.recipe in stock.made}
+    chosen = {
+        name: weighed(stock.made[line.recipe], len(model), wanted, plan.budget.tolerance, plan.seed)
+        for name, line in lines.items()
+    }
+    return {name: [dict.fromkeys(("id", "asks", "answers"), each["id"]) for each in of] for name, of in chosen.items()}
+
+
 def derangement(items: Sequence[str], seed: int) -> list[str]:
     """Return two or more items so that none is in its place: along a random cycle through all (Sattolo 1986)."""
     order, rng = list(items), random.Random(seed)
@@ -194,11 +266,14 @@ def rows(line: Line, chosen: Mapping[str, Record], seed: int) -> list[Record]:
     ]
 
 
-def texts(pool: Pool, given: Sequence[Record]) -> list[Record]:
+def texts(pool: Pool | Made, given: Sequence[Record]) -> list[Record]:
     """Return the examples {id, instruction, response} of a data set in ids, for training.
 
-    Their id is the task's, so that arms on the same tasks hold out the same ones and see them in the same order.
+    Their id is the task's, so that arms on the same tasks hold out the same ones and see them in the same order; of a
+    recipe's examples it is their own. KeyError for an id that is not there.
     """
+    if isinstance(pool, Made):
+        return [{key: pool.examples[row["id"]][key] for key in LEARNT} for row in given]
     made = {
         example["parent"]: example for example in examples(pool, {row[k] for row in given for k in ("asks", "answers")})
     }
@@ -211,8 +286,13 @@ def texts(pool: Pool, given: Sequence[Record]) -> list[Record]:
 def datasets(stock: Stock, groups: Collection[str]) -> dict[str, list[Record]]:
     """Return {arm: data set in ids} of all arms that are trained on the tasks of `groups`."""
     made: dict[str, list[Record]] = {}
-    for tasks in sorted(groups):
+    learnt: dict[str, Mapping[str, Record]] = {}
+    for tasks in sorted(groups, key=lambda name: (bool(stock.plan.tasks[name].like), name)):
+        if like := stock.plan.tasks[tasks].like:
+            made |= own_tasks(stock, tasks, learnt[like].values())
+            continue
         chosen = shared(stock, tasks)
+        learnt |= chosen
         count = len(next(iter(chosen.values())))
         for arm, line in stock.plan.arms.items():
             if line.tasks == tasks and line.selection == "kept":

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from lib.core.figures import PALETTE, subplots
+from lib.core.figures import PALETTE, Described, subplots
 from lib.core.records import Record
 
 
-def differences(rows: Sequence[Record], title: str) -> Figure:
+def differences(rows: Sequence[Record], title: str) -> Described:
     """Draw each difference (rows of `compare`, with `detectable` and `paper` where there are any), in points.
 
     A small dot is a training seed, the bar the mean with its 95 % interval, the hollow diamond the paper's effect; in
@@ -43,7 +42,7 @@ def differences(rows: Sequence[Record], title: str) -> Figure:
     return figure
 
 
-def lengths(drawn: Sequence[float], matched: Sequence[float]) -> Figure:
+def lengths(drawn: Sequence[float], matched: Sequence[float]) -> Described:
     """Draw how many words a task's failing answers are longer than its passing ones, as drawn and matched."""
     figure, axes = subplots(figsize=(7.5, 2.8))
     low, high = np.percentile([*drawn, *matched], [1, 99])
@@ -61,7 +60,7 @@ def lengths(drawn: Sequence[float], matched: Sequence[float]) -> Figure:
     return figure
 
 
-def style_and_score(rows: Sequence[Record]) -> Figure:
+def style_and_score(rows: Sequence[Record]) -> Described:
     """Draw scored arms (rows of `arm_row`) by the words of their answers and their score, on the held-out tasks."""
     figure, axes = subplots(figsize=(7.5, 3.6))
     for name, marker in zip(dict.fromkeys(row["name"] for row in rows), cycle("os^vDPX<>*"), strict=False):

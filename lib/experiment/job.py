@@ -1,4 +1,4 @@
-"""An arm's folder: arm.json says what determines it, dataset.jsonl what it learns, as ids into pools."""
+"""An arm's folder: arm.json says what determines it, dataset.jsonl what it learns, as ids."""
 
 import json
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from lib.core.environment import environment
 from lib.core.paths import ROOT, shown
 from lib.core.records import Record, StudyError, content_id, read_records, write_records, write_text
 from lib.experiment.dataset import texts
-from lib.experiment.plan import Arm
+from lib.experiment.plan import MADE, Arm
 from lib.experiment.plan_file import checked
-from lib.experiment.pool import Pool, read_json, read_pool
+from lib.experiment.pool import Made, Pool, read_json, read_made, read_pool
 
 ARM, DATASET, SCORES = "arm.json", "dataset.jsonl", "scores.json"
 HELD_OUT = "validation.jsonl"  # of all arms: a task, and the response whose tests judge answers to it
@@ -43,13 +43,16 @@ class Job:
         return read_pool(ROOT / self.facts["places"]["tasks"])
 
     @cached_property
-    def answers(self) -> Pool:
-        """The pool that the arm learns from."""
-        return read_pool(ROOT / self.facts["places"]["answers"])
+    def answers(self) -> Pool | Made:
+        """What the arm learns from."""
+        return learnt_from(self.facts)
 
     def examples(self) -> list[Record]:
         """Return the examples {id, instruction, response}; StudyError when the pool no longer gives the arm's own."""
-        made = texts(self.answers, read_records(self.folder / DATASET))
+        try:
+            made = texts(self.answers, read_records(self.folder / DATASET))
+        except KeyError:  # what has that id is gone
+            made = []
         if content_id(made) != self.facts["dataset"]:
             raise StudyError(
                 f"{shown(self.answers.folder)} no longer has the examples of {shown(self.folder)}: restore it"
@@ -67,12 +70,17 @@ class Job:
         return found
 
 
+def learnt_from(facts: Record) -> Pool | Made:
+    """Return the pool or the recipe's examples that an arm with these facts (ARM) learns from."""
+    return (read_made if facts["arm"]["selection"] == MADE else read_pool)(ROOT / facts["places"]["answers"])
+
+
 def read_job(folder: Path) -> Job:
     """Return the arm in a folder; StudyError when there is none."""
     return Job(folder, read_json(folder / ARM))
 
 
-def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool, dataset: Sequence[Record], out: Path) -> None:
+def write_job(arm: Arm, given: Record, tasks: Pool, answers: Pool | Made, dataset: Sequence[Record], out: Path) -> None:
     """Write an arm's folder, without a data set where there is nothing to learn.
 
     A scored arm of the same plan stays as it is; one that was begun keeps the code and packages that it was begun with.

@@ -7,9 +7,9 @@ from pathlib import Path
 from lib.core.records import StudyError
 from lib.train.recipe import Recipe
 
-SELECTIONS = ("passing", "failing", "random", "shuffled", "kept", "none")
+SELECTIONS = ("passing", "failing", "random", "shuffled", "kept", "made", "none")
 GRID = "grid"  # the name by which all cells of the grid are asked for
-UNTRAINED = "none"
+UNTRAINED, MADE = "none", "made"
 REMEDY = f"run `make arms ARMS={GRID}`, then `python -m lib.experiment choose --write`"
 
 
@@ -39,7 +39,8 @@ class Arm:
     """One way to a model, with one training seed; `recipe` names the pool that the answers are from.
 
     Arms of the same `tasks` learn from the same tasks. Selection "none" is the base model itself, "kept" what notebook
-    03 keeps, cut to the number of examples that the others of its `tasks` have.
+    03 keeps, cut to the number of examples that the others of its `tasks` have. With "made", `recipe` names one of the
+    plan's `made`, and its tasks are its own.
     """
 
     name: str
@@ -70,10 +71,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """A set of tasks that arms share: at most `examples` (0: all there are), answers of matched length or as drawn."""
+    """A set of tasks that arms share: at most `examples` (0: all there are), answers of matched length or as drawn.
+
+    With `like`, its arms have tasks of their own: as many as that arm has, and within the tolerance as many tokens.
+    """
 
     match: bool = True
     examples: int = 0
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,10 @@ class Controls:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of an experiment; the first of `pools` (name: folder) has the tasks and the validation set."""
+    """All of an experiment; the first of `pools` (name: folder) has the tasks and the validation set.
+
+    `made` are folders of examples that another way to make data wrote (`lib.synthesize.recipes`), by name.
+    """
 
     base: str
     seed: int
@@ -163,10 +171,11 @@ class Plan:
     arms: dict[str, Line]
     controls: Controls
     questions: tuple[Question, ...]
+    made: dict[str, str] = field(default_factory=dict)
 
     def group(self, tasks: str) -> dict[str, Line]:
-        """Return the arms that share a set of tasks, by name; "kept" has tasks of its own."""
-        apart = ("kept", UNTRAINED)
+        """Return the arms that share a set of tasks, by name; "kept" and "made" have tasks of their own."""
+        apart = ("kept", MADE, UNTRAINED)
         return {name: line for name, line in self.arms.items() if line.tasks == tasks and line.selection not in apart}
 
     def arm(self, name: str, seed: int, cell: Cell, scoring: Scoring | None = None) -> Arm:

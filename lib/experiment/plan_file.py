@@ -13,9 +13,10 @@ import yaml
 from lib.core.notebooks import check_value
 from lib.core.paths import ROOT, shown
 from lib.core.records import StudyError, write_text
-from lib.experiment.plan import GRID, SELECTIONS, UNTRAINED, Line, Plan, Question
+from lib.experiment.plan import GRID, MADE, SELECTIONS, UNTRAINED, Line, Plan, Question
 
 PLAN = ROOT / "data" / "experiments" / "plan.yaml"
+MERGED = ("pools", "made", "tasks", "arms")
 LARGEST_GRID = 6  # cells; each costs a training and an answer to every validation task
 
 
@@ -68,16 +69,39 @@ def made(kind: Any, given: Mapping[str, Any], label: str) -> Any:
 
 
 def read_plan(path: Path = PLAN) -> Plan:
-    """Return a plan; StudyError, in one line with the file's name, for one that is malformed or contradicts itself."""
+    """Return a plan; StudyError, in one line with the file's name, for one that is malformed or contradicts itself.
+
+    One that stands `on` another has its values, too, where it gives none of its own; of MERGED it adds to the other's.
+    """
     try:
-        plan = checked(yaml.load(path.read_text(), Loader), Plan, "the plan")
+        plan = checked(loaded(path), Plan, "the plan")
         if fault := next(faults(plan), ""):
             raise StudyError(fault)
-    except FileNotFoundError:
-        raise StudyError(f"{path} is missing; name a plan, as data/experiments/plan.yaml is one") from None
     except (StudyError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{shown(path)}: {' '.join(str(error).split())}") from error
     return plan
+
+
+def loaded(path: Path) -> Any:
+    """Return what a plan's file says, with what it stands on; StudyError when that stands on another one itself."""
+    given = mapping(path)
+    if "stands_on" not in given:
+        return given
+    below = mapping(path.parent / str(given.pop("stands_on")))
+    if "stands_on" in below:
+        raise StudyError("a plan may stand on one other only: name the last one in stands_on")
+    return below | given | {name: below.get(name, {}) | given.get(name, {}) for name in MERGED}
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, whose `pools` and the like are mappings, too."""
+    if not path.is_file():
+        raise StudyError(f"{path} is missing; name a plan, as data/experiments/plan.yaml is one")
+    given = yaml.load(path.read_text(), Loader)
+    check_value("the plan", given, {})
+    for name in (name for name in MERGED if name in given):
+        check_value(name, given[name], {})
+    return given
 
 
 def faults(plan: Plan) -> Iterator[str]:
@@ -111,10 +135,16 @@ def faults_of_arm(plan: Plan, name: str, line: Line) -> Iterator[str]:
         yield f"selection {line.selection} is unknown; choose one of {', '.join(SELECTIONS)}"
     if not line.seeds or len(set(line.seeds)) < len(line.seeds):
         yield "seeds must be one or more different numbers"
-    if line.selection != UNTRAINED and line.recipe not in plan.pools:
-        yield f"recipe {line.recipe!r} is none of pools; choose one of {', '.join(plan.pools)}"
+    kind, known = ("made", plan.made) if line.selection == MADE else ("pools", plan.pools)
+    if line.selection != UNTRAINED and line.recipe not in known:
+        yield f"recipe {line.recipe!r} is none of {kind}; choose one of {', '.join(known) or 'those that you add'}"
     if line.selection != UNTRAINED and line.tasks not in plan.tasks:
         yield f"tasks {line.tasks!r} is none of tasks; choose one of {', '.join(plan.tasks)}"
+    like = plan.tasks[line.tasks].like if line.tasks in plan.tasks else ""
+    if (line.selection == MADE) != bool(like):
+        yield f"tasks {line.tasks!r} must say which arm they are like where selection is {MADE}, and nowhere else"
+    if like and (like not in plan.arms or like not in plan.group(plan.arms[like].tasks)):
+        yield f"tasks {line.tasks!r} are like {like!r}, which is no arm with a set of tasks; name one"
     if scoring.samples < 1 or (scoring.samples > 1 and not scoring.temperature):
         yield "several samples need a temperature above 0, and one is the least"
 

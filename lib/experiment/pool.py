@@ -10,12 +10,13 @@ from pathlib import Path
 from lib.core.paths import shown
 from lib.core.progress import Progress
 from lib.core.records import Journal, Record, StudyError, content_id, read_records, write_records
-from lib.core.study import only
+from lib.core.study import only, read_stored
 from lib.sandbox import Limits, run_with_journal
 from lib.select import selection
 from lib.select.strength import mutant_programs
 from lib.synthesize import prompts
 
+EXAMPLES, LEARNT = "examples.jsonl", ("id", "instruction", "response")  # of another way to make data
 STRENGTH = "strength.jsonl"  # {id, mutants, killed} for every passing program; may lie beside a pool's verdicts
 
 
@@ -73,17 +74,26 @@ def read_json(path: Path) -> Record:
         raise StudyError(f"{shown(path)} cannot be read: record it first, or correct its name") from None
 
 
-def read(folder: Path, role: str, file: str) -> list[Record]:
-    """Return the records of a stage's file: plain, gzipped, or in shards <name>-00.jsonl.gz, ...
+@dataclass(frozen=True)
+class Made:
+    """Examples that another way to make data wrote (`lib.synthesize.recipes`), by id."""
 
-    StudyError when it is not there.
-    """
-    place = folder / only(role)
-    whole = [path for path in (place / file, place / f"{file}.gz") if path.is_file()]
-    shards = sorted(place.glob(f"{file.removesuffix('.jsonl')}-[0-9]*.jsonl*"))
-    if not whole and not shards:
-        raise StudyError(f"{shown(place / file)} is missing: record the pool, or correct pools in the plan")
-    return [record for path in whole[:1] or shards for record in read_records(path)]
+    folder: Path
+    examples: Mapping[str, Record]
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash of the examples' texts."""
+        return content_id([[row[key] for key in LEARNT] for _, row in sorted(self.examples.items())])
+
+
+def read_made(folder: Path) -> Made:
+    """Return the examples in a recipe's folder; StudyError when there are none."""
+    found = [path for path in (folder / EXAMPLES, folder / f"{EXAMPLES}.gz") if path.is_file()]
+    if not found:
+        place = shown(folder / EXAMPLES)
+        raise StudyError(f"{place} is missing: run `python -m lib.synthesize.recipes`, or correct made in the plan")
+    return Made(folder, {record["id"]: record for record in read_records(found[0])})
 
 
 def read_pool(folder: Path) -> Pool:
@@ -91,7 +101,7 @@ def read_pool(folder: Path) -> Pool:
     manifests = (read_json(folder / only(role) / "manifest.json") for role in ("synthesis", "filtering"))
     asked, filtered = (manifest["parameters"] for manifest in manifests)
     by_id = {
-        file: {record["id"]: record for record in read(folder, role, f"{file}.jsonl")}
+        file: {record["id"]: record for record in read_stored(folder, role, f"{file}.jsonl")}
         for role, file in (
             ("synthesis", "instructions"), ("synthesis", "responses"), ("filtering", "verdicts"), ("curation", "seeds"),
         )

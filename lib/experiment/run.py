@@ -14,9 +14,9 @@ from lib.core.records import Record, StudyError, content_id, read_records, write
 from lib.evaluate import load_benchmark
 from lib.experiment.dataset import datasets, stock
 from lib.experiment.job import HELD_OUT, SCORES, write_job
-from lib.experiment.plan import REMEDY, UNTRAINED, Arm, Plan
-from lib.experiment.pool import read_pool, strengths
-from lib.experiment.validation import apart, validation
+from lib.experiment.plan import MADE, REMEDY, UNTRAINED, Arm, Plan
+from lib.experiment.pool import read_made, read_pool, strengths
+from lib.experiment.validation import apart, outside, validation
 from lib.overlap.contamination import Contamination
 from lib.train.launch import PARENT
 from lib.train.template import load_tokenizer
@@ -27,6 +27,7 @@ WEIGHTS = ("model", "adapter", "checkpoints")  # folders of an arm that go when 
 def prepare(plan: Plan, arms: Sequence[Arm], out: Path) -> None:
     """Write what determines each arm, its data set in ids, and the validation set, before anything is trained."""
     groups = {arm.tasks for arm in arms if arm.selection != UNTRAINED}
+    groups |= {plan.arms[like].tasks for group in groups if (like := plan.tasks[group].like)}
     needed = {line.recipe for line in plan.arms.values() if line.tasks in groups}
     main = next(iter(plan.pools))
     pools = {name: read_pool(ROOT / folder) for name, folder in plan.pools.items() if name in {main, *needed}}
@@ -34,10 +35,13 @@ def prepare(plan: Plan, arms: Sequence[Arm], out: Path) -> None:
     held_out = validation(pools[main], strength, plan.validation.tasks, plan.validation.seed)
     keep_apart(held_out, out / HELD_OUT)
     bases = {name: resolve(name) for name in {plan.base, *(arm.base for arm in arms)}}
-    made: dict[str, list[Record]] = {}
+    made = {arm.recipe: read_made(ROOT / plan.made[arm.recipe]) for arm in arms if arm.selection == MADE}
+    learnt: dict[str, list[Record]] = {}
     if groups:
         tokenizer = load_tokenizer(bases[plan.base].path)
-        made = datasets(stock(plan, pools, apart(pools[main], held_out), tokenizer, Contamination().reason), groups)
+        tasks = apart(pools[main], held_out)
+        open_to_all = {name: outside(of.examples.values(), pools[main], tasks) for name, of in made.items()}
+        learnt = datasets(stock(plan, pools, tasks, tokenizer, Contamination().reason, open_to_all), groups)
     # Loaded here, so that a missing one is found before anything is trained.
     hashes = {name: load_benchmark(name).sha256 for name in sorted({n for arm in arms for n in arm.scoring.benchmarks})}
     for arm in arms:
@@ -47,8 +51,9 @@ def prepare(plan: Plan, arms: Sequence[Arm], out: Path) -> None:
             "benchmarks": {name: hashes[name] for name in arm.scoring.benchmarks},
             "validation": content_id(held_out),
         }
-        data = made[plan.line(arm.name)] if arm.selection != UNTRAINED else []
-        write_job(arm, given, pools[main], pools.get(arm.recipe, pools[main]), data, out)
+        data = learnt[plan.line(arm.name)] if arm.selection != UNTRAINED else []
+        source = made[arm.recipe] if arm.selection == MADE else pools.get(arm.recipe, pools[main])
+        write_job(arm, given, pools[main], source, data, out)
 
 
 def keep_apart(held_out: Mapping[str, str], path: Path) -> None:

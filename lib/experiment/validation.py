@@ -2,13 +2,13 @@
 
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from lib.core.markdown import code_of
 from lib.core.records import Record, StudyError, content_id
 from lib.evaluate.benchmark import Benchmark
 from lib.experiment.pool import Pool
-from lib.overlap.near_duplicates import near_duplicates
+from lib.overlap.near_duplicates import jaccard, near_duplicates, shingles
 from lib.select.consensus import called
 from lib.train.template import render_prompt
 
@@ -45,6 +45,22 @@ def apart(pool: Pool, held_out: Collection[str]) -> set[str]:
     texts = {f"{task not in held_out:d}{task}": record["instruction"].lower() for task, record in pool.tasks.items()}
     near = near_duplicates(texts, pool.options.near or NEAR)
     return {key[1:] for key in texts if key[0] == "1" and key not in near}
+
+
+def outside(examples: Iterable[Record], pool: Pool, tasks: Collection[str]) -> list[Record]:
+    """Return the examples that neither have the seed of a task that is not to be learnt from nor ask nearly the same.
+
+    Those tasks are the pool's other than `tasks`: the held-out ones and their near-duplicates (`apart`).
+    """
+    closed = [task for name, task in pool.tasks.items() if name not in tasks]
+    seeds = {task["seed"] for task in closed}
+    asked = [set(shingles(task["instruction"].lower()).tolist()) for task in closed]
+
+    def open_to_all(example: Record) -> bool:
+        own = set(shingles(example["instruction"].lower()).tolist())
+        return all(jaccard(own, other) < (pool.options.near or NEAR) for other in asked)
+
+    return [each for each in examples if each.get("seed") not in seeds and open_to_all(each)]
 
 
 class Tasks(Benchmark):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lib.core.paths import shown
 from lib.core.records import Record, StudyError
-from lib.core.study import only
-from lib.experiment.pool import read
+from lib.core.study import only, read_stored
 
 FILES = {
     "seeds": "curation", "concepts": "synthesis", "instructions": "synthesis", "responses": "synthesis",
-    "verdicts": "filtering", "dataset": "filtering",
+    "verdicts": "filtering", "dataset": "filtering", "mutants": "filtering",
 }  # fmt: skip
+OPTIONAL = ("concepts", "mutants")  # no concepts where tasks were made straight from seeds, no mutants in older runs
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,19 @@ class Followed:
 
     @cached_property
     def by_name(self) -> dict[str, Mapping[str, Record]]:
-        """All records, by file and id; a run that makes tasks straight from seeds has no concepts."""
+        """All records, by file and id; what a run need not have is empty where it has none."""
         found: dict[str, Mapping[str, Record]] = {}
         for name, role in FILES.items():
-            direct = name == "concepts" and not any((self.folder / only(role)).glob("concepts*"))
-            found[name] = {} if direct else {each["id"]: each for each in read(self.folder, role, f"{name}.jsonl")}
+            none = name in OPTIONAL and not any((self.folder / only(role)).glob(f"{name}*"))
+            found[name] = {} if none else {each["id"]: each for each in read_stored(self.folder, role, f"{name}.jsonl")}
+        return found
+
+    @cached_property
+    def mutants(self) -> dict[str, list[Record]]:
+        """The mutants that the tests of each response were run on, by the response's id."""
+        found: dict[str, list[Record]] = {}
+        for one in self.by_name["mutants"].values():
+            found.setdefault(one["id"].rpartition(":")[0], []).append(one)
         return found
 
     @cached_property

@@ -1,21 +1,25 @@
 """The page on which every training example is followed home: static files, written from a run's records."""
 
+import ast
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import unified_diff
 from pathlib import Path
 
 from lib.core.paths import shown
 from lib.core.records import Record, StudyError, write_text
-from lib.core.study import only
+from lib.core.study import only, read_stored
 from lib.evaluate import Missing, load_benchmark
 from lib.evaluate.steps import samples_file
-from lib.experiment.pool import read
 from lib.lineage.follow import Followed, Lineage
-from lib.overlap.contamination_report import closest, indexed
+from lib.overlap.contamination_report import SIMILAR, Index, closest, indexed, most_similar
+from lib.overlap.fingerprints import TOKEN
+from lib.overlap.ngrams import distinct_ngrams
 
 TEMPLATES = Path(__file__).parent / "templates"
 PER_FILE = 100  # examples in a data file, of which a reader's browser loads those that are looked at
+ALIKE = 0.5  # similarity from which a passing answer to another task is shown as much like an example
 TITLE = 110  # characters of a task in the list, by which it is also found
 
 
@@ -33,11 +37,12 @@ def write_page(folder: Path, out: Path) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(TEMPLATES, fresh)
     listed: list[list[object]] = []
+    similar = alike(followed, lineages)
     for start in range(0, len(lineages), PER_FILE):
         file = f"{start // PER_FILE:04d}"
         part = lineages[start : start + PER_FILE]
         listed += [[*row(one), file] for one in part]
-        script(fresh / "data" / f"{file}.js", "page", file, [details(one) for one in part])
+        script(fresh / "data" / f"{file}.js", "page", file, [details(one, followed, similar) for one in part])
     asked = list(problems(folder, [one.example for one in lineages]))
     about = (
         f"{len(lineages):,} examples of {shown(folder)}; each with its source line, its task, all answers and verdicts."
@@ -64,9 +69,11 @@ def row(lineage: Lineage) -> list[object]:
     return [lineage.example["id"], title, *facts, lineage.example["pass_rate"]]
 
 
-def details(lineage: Lineage) -> Record:
+def details(lineage: Lineage, followed: Followed, similar: Mapping[str, Sequence[Record]]) -> Record:
     """Return all that the page shows of one example."""
     example = lineage.example
+    mutants = followed.mutants.get(example["parent"], [])
+    (drawn,) = (seen for one, seen in lineage.answers if one["id"] == example["parent"])
     return {
         "id": example["id"],
         "place": lineage.place,
@@ -76,6 +83,9 @@ def details(lineage: Lineage) -> Record:
         "response": example["response"],
         "answers": [answer(*pair, example["parent"]) for pair in lineage.answers],
         "why": why(lineage),
+        "mutants": len(mutants),
+        "survived": [change(drawn["code"], one["code"]) for one in mutants if drawn and one["verdict"] == "pass"],
+        "alike": similar.get(example["id"], []),
         "model": example["model"],
         "engine": example["engine"],
         "seed": example["sampling_seed"],
@@ -95,6 +105,36 @@ def why(lineage: Lineage) -> str:
     drawn = next(seen for answer, seen in lineage.answers if answer["id"] == lineage.example["parent"])
     of = "these" if drawn and drawn["verdict"] == "pass" else "all, whether they pass or not"
     return f"{said} Of {of}, the first in a seeded random order that the rules of notebook 03 accept was drawn."
+
+
+def change(code: str, mutant: str) -> str:
+    """Return the lines in which a mutant differs from the program that it was made of."""
+    lines = unified_diff(ast.unparse(ast.parse(code)).splitlines(), mutant.splitlines(), lineterm="", n=0)
+    return "\n".join(line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---"))
+
+
+def alike(followed: Followed, lineages: Sequence[Lineage]) -> dict[str, list[Record]]:
+    """Return by example the passing answers to tasks without an example whose programs are much like its own.
+
+    The most alike come first; an answer stands with the example that it is most like. Similarity is `most_similar`'s.
+    """
+    records, verdicts = followed.by_name, followed.by_name["verdicts"]
+    drawn = {one.example["id"]: verdicts[one.example["parent"]]["code"] for one in lineages}
+    index, tasks = indexed_programs(drawn), {one.task["id"] for one in lineages}
+    found: dict[str, list[Record]] = {}
+    for name, seen in sorted(verdicts.items()):
+        task = records["responses"][name]["parent"]
+        if seen["verdict"] == "pass" and task not in tasks:
+            example, similarity = most_similar(index, distinct_ngrams([seen["code"]], TOKEN, SIMILAR))
+            if similarity >= ALIKE:
+                said = {"instruction": records["instructions"][task]["instruction"], "code": seen["code"]}
+                found.setdefault(example, []).append(said | {"similarity": round(similarity, 4)})
+    return {name: sorted(rows, key=lambda row: -row["similarity"]) for name, rows in found.items()}
+
+
+def indexed_programs(programs: Mapping[str, str]) -> Index:
+    """Return the index of programs, by their ids, that `most_similar` compares with."""
+    return indexed([{"id": name, "instruction": "", "response": code} for name, code in programs.items()])
 
 
 def problems(folder: Path, dataset: Sequence[Record]) -> Iterator[Record]:
@@ -128,6 +168,6 @@ def problems(folder: Path, dataset: Sequence[Record]) -> Iterator[Record]:
 def outcomes(place: Path, label: str, benchmark: str) -> Mapping[str, float]:
     """Return the share of a model's answers to each problem that are correct."""
     file, counted = samples_file(label, benchmark), dict[str, list[bool]]()
-    for sample in read(place.parent, "evaluation", file):
+    for sample in read_stored(place.parent, "evaluation", file):
         counted.setdefault(sample["task_id"], []).append(sample["passed"])
     return {task: sum(each) / len(each) for task, each in counted.items()}

@@ -77,13 +77,13 @@ def closest(index: Index, name: str, problems: Mapping[str, Record]) -> list[Rec
         prose, code = read(problem)[1]
         words = distinct_ngrams([*prose, *code], WORD, NGRAM)
         shared = float(np.isin(words, index.words).mean()) if len(words) else 0.0
-        example, similarity = _most_similar(index, distinct_ngrams([*prose, *code], TOKEN, SIMILAR))
+        example, similarity = most_similar(index, distinct_ngrams([*prose, *code], TOKEN, SIMILAR))
         row = {"benchmark": name, "task_id": task, "shared": shared, "example": example, "similarity": similarity}
         rows.append(row)
     return rows
 
 
-def _most_similar(index: Index, ngrams: Hashes) -> tuple[str, float]:
+def most_similar(index: Index, ngrams: Hashes) -> tuple[str, float]:
     """The id of the example with the largest Jaccard similarity to a set of n-grams, and the similarity."""
     spans = zip(*(np.searchsorted(index.ngrams, ngrams, side) for side in ("left", "right")), strict=True)
     owners = np.concatenate([index.owners[:0], *(index.owners[start:end] for start, end in spans)])

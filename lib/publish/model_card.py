@@ -1,14 +1,14 @@
-"""The model cards: templates/model_card.md, filled with what a training recorded about itself."""
+"""The model cards: templates/model_card.md, filled with what a training recorded about itself, and with scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lib.core.models import HUB, Model
 from lib.core.progress import clock
-from lib.core.records import Record, write_text
+from lib.core.records import Record, StudyError, write_text
 from lib.publish.provenance import facts_table, hub_licences, provenance
 from lib.train.recipe import Training
 
@@ -61,6 +61,31 @@ def write_card(
         texts.append(f"{card}\n")
         write_text(place / "README.md", texts[-1])
     return texts[0]
+
+
+def with_scores(card: str, scores: Sequence[Record], table: str) -> str:
+    """Return a tuned model's card with its scores, for people as a table and for programs as `eval_results`.
+
+    `scores` are rows of `lib.evaluate.score`; `table` shows them in Markdown beside the model's before the tuning.
+    StudyError for a card without a section on its evaluation.
+    """
+    made = ModelCard(card)
+    made.data["model_name"] = made.text.strip().splitlines()[0].removeprefix("# ")
+    made.data["eval_results"] = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=row["benchmark"].lower(),
+            dataset_name=row["benchmark"],
+            dataset_revision=row["version"],
+            metric_type="pass@1",
+            metric_value=round(100 * row["pass@1"]["value"], 1),
+        )
+        for row in scores
+    ]
+    head, mark, rest = str(made).partition("## Evaluation\n")
+    if not mark:
+        raise StudyError("the tuned model's card has no section Evaluation: run notebook 04 again")
+    return f"{head}{mark}{table}\n\n{rest}"
 
 
 def values_of(model: Model, training: Training, examples: Sequence[Record], hashes: Mapping[str, str]) -> Record:

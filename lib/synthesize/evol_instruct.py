@@ -124,7 +124,7 @@ def evolve(
     """Return (all tasks: those given and those of every round, each text once; the steps of the rounds).
 
     A task has id, seed and instruction; a rewritten one also parent, method and round. What a round rejects is not
-    rewritten again, but its parent stays.
+    rewritten again, but its parent stays. Texts that were there before are among the last round's reasons.
     """
     every, current, steps = list(tasks), list(tasks), list[Step]()
     for number in range(1, rounds + 1):
@@ -132,7 +132,8 @@ def evolve(
         steps.append(step)
         current = list(step.records)
         every += current
-    return without_duplicates(every, "instruction", Counter[str]()), steps
+    last = steps[-1].reasons if steps else Counter[str]()
+    return without_duplicates(every, "instruction", last), steps
 
 
 def rewrite(engine: Engine, cache: Journal, tasks: Sequence[Record], sampling: Sampling, number: int) -> Step:

@@ -81,7 +81,7 @@ def require_records(step: Step, what: str) -> Step:
     if not step.records:
         why = ", ".join(f"{reason}: {count}" for reason, count in step.reasons.items())
         raise StudyError(
-            f"no usable {what} was generated ({why}); raise N_SEEDS or the token limits, or try another MODEL"
+            f"no usable {what} was generated ({why}); give more seeds (N_SEEDS) or tokens, or another model"
         )
     return step
 

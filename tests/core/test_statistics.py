@@ -11,6 +11,7 @@ from lib.core.statistics import (
     compare,
     estimate,
     estimate_seeds,
+    estimate_share,
     holm,
     mcnemar,
     pass_at_k,
@@ -150,3 +151,16 @@ def test_the_bootstrap_s_p_value_agrees_with_its_interval():
         if abs(p - 0.05) > 0.005:
             assert (p < 0.05) == (not found.low <= 0 <= found.high)
     assert two_sided(np.zeros(99)) == 1 and two_sided(np.ones(99)) == 0.02
+
+
+def test_answers_that_stand_and_fall_with_their_task_are_worth_one_each():
+    """20 tasks of 10 answers, all right or all wrong: as uncertain as 20 single answers, not as 200."""
+    tasks = [(10, 10)] * 10 + [(0, 10)] * 10
+    whole = estimate_share(tasks, 4000, 0)
+    single = estimate([float(right > 0) for right, _ in tasks], 4000, 0)
+    assert (whole.value, whole.n) == (0.5, 20)
+    assert whole.low == pytest.approx(single.low, abs=0.06) and whole.high == pytest.approx(single.high, abs=0.06)
+    low, high = wilson(100, 200)
+    assert whole.high - whole.low > 2 * (high - low)
+    with pytest.raises(ValueError, match="no groups"):
+        estimate_share([], 10, 0)

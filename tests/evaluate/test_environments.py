@@ -10,6 +10,7 @@ import pytest
 from lib.core.paths import ROOT
 from lib.core.records import StudyError
 from lib.evaluate import environments
+from lib.evaluate.data import Missing
 from lib.evaluate.environments import LOCKS, python_of
 
 TOOL = ROOT / "requirements" / "benchmark_env.py"
@@ -34,7 +35,7 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_an_environment_is_looked_for_where_it_is_built(locks: Path) -> None:
     with pytest.raises(
-        StudyError, match="which are not installed: run `make benchmark-env`, or name a Python .* OWN_PYTHON"
+        Missing, match="which are not installed: run `make benchmark-env`, or name a Python .* OWN_PYTHON"
     ):
         python_of("own")
     place = locks / "cache" / "environments" / "own"

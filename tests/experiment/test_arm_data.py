@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lib.core.records import StudyError
-from lib.experiment.dataset import datasets, derangement, offered, shared, stock, texts
+from lib.core.records import StudyError, write_records
+from lib.experiment.dataset import datasets, derangement, offered, shared, stock, texts, weighed
+from lib.experiment.plan import Group, Line
 from lib.experiment.plan_file import read_plan
-from lib.experiment.pool import alike, read_pool, strengths
-from lib.experiment.validation import apart, called_by_name, validation
+from lib.experiment.pool import alike, read_made, read_pool, strengths
+from lib.experiment.validation import apart, called_by_name, outside, validation
 from lib.select.selection import Options
 from lib.select.training_set import build_training_set
 from lib.train.template import encode, load_tokenizer
@@ -33,8 +34,8 @@ def strength(read, tmp_path_factory):
 def made(plan_file, read, tiny):
     plan, tokenizer = read_plan(plan_file), load_tokenizer(tiny.path)
     tasks = sorted(read["full"].tasks)[:16]
-    return stock(plan, read, tasks, tokenizer, free), datasets(
-        stock(plan, read, tasks, tokenizer, free), ["one", "two"]
+    return stock(plan, read, tasks, tokenizer, free, {}), datasets(
+        stock(plan, read, tasks, tokenizer, free, {}), ["one", "two"]
     )
 
 
@@ -77,7 +78,7 @@ def test_without_matching_the_lengths_would_differ(plan_file, read, tiny) -> Non
     terse = replace(plan.arms["passing"], recipe="terse")
     unlike = replace(plan, arms={"long": plan.arms["passing"], "terse": terse})
     with pytest.raises(StudyError, match="no tasks are left on which the arms' tokens are alike"):
-        shared(stock(unlike, read, sorted(read["full"].tasks), tokenizer, free), "one")
+        shared(stock(unlike, read, sorted(read["full"].tasks), tokenizer, free, {}), "one")
 
 
 def test_data_sets_differ_only_in_what_the_arm_says(made, read) -> None:
@@ -116,8 +117,60 @@ def test_data_sets_do_not_depend_on_the_order_of_records(made, plan_file, read, 
         name: replace(pool, responses=dict(reversed(pool.responses.items())), tasks=dict(reversed(pool.tasks.items())))
         for name, pool in read.items()
     }
-    again = stock(read_plan(plan_file), turned, sorted(read["full"].tasks)[:16], load_tokenizer(tiny.path), free)
+    again = stock(read_plan(plan_file), turned, sorted(read["full"].tasks)[:16], load_tokenizer(tiny.path), free, {})
     assert datasets(again, ["two", "one"]) == made[1]
+
+
+def test_a_recipe_s_arm_has_as_many_examples_and_tokens_as_the_one_that_it_is_like(
+    plan_file, read, tiny, tmp_path, made
+) -> None:
+    plan, tokenizer = read_plan(plan_file), load_tokenizer(tiny.path)
+    plan = replace(
+        plan,
+        tasks=plan.tasks | {"own": Group(like="passing")},
+        arms=plan.arms | {"other": Line("made", (1,), "recipe", "own"), "absent": Line("made", (1,), "none", "own")},
+        made={"recipe": str(tmp_path), "none": "nowhere"},
+    )
+    given = [
+        {
+            "id": f"e{n:03d}",
+            "instruction": f"Task {n}." + " more" * (n * 7 % 90),
+            "response": f"Answer {n}." + " and so on" * (n % 60),
+        }
+        for n in range(120)
+    ]
+    write_records(tmp_path / "examples.jsonl.gz", given)
+    recipe, main = read_made(tmp_path), read["full"]
+    others = {"recipe": outside(recipe.examples.values(), main, sorted(main.tasks)[:16])}
+    stocked = stock(
+        plan, read, sorted(main.tasks)[:16], tokenizer, lambda text: "e003" if "Task 3." in text else None, others
+    )
+    assert len(others["recipe"]) == 120 and len(stocked.made["recipe"]) == 119
+    sets = datasets(stocked, ["one", "own"])
+    assert "absent" not in sets and len(sets["other"]) == len(sets["passing"])
+    rows = {
+        arm: encode(texts(pool, sets[arm]), tokenizer, 1280)[0] for arm, pool in (("other", recipe), ("passing", main))
+    }
+    sizes = {arm: sum(len(row["labels"]) for row in of) for arm, of in rows.items()}
+    assert abs(sizes["other"] - sizes["passing"]) <= 0.05 * sizes["passing"]
+    with pytest.raises(StudyError, match="3 examples suit a recipe, and 9 are needed"):
+        weighed(stocked.made["recipe"][:3], 9, {"tokens": 1, "trained": 1}, 0.05, 1)
+    with pytest.raises(StudyError, match="still differ by"):
+        weighed(stocked.made["recipe"], 9, {"tokens": 9, "trained": 9}, 0.05, 1)
+    with pytest.raises(StudyError, match="is missing: run"):
+        read_made(tmp_path / "nowhere")
+
+
+def test_a_recipe_must_not_teach_held_out_tasks(read) -> None:
+    """Neither with their seed nor with nearly their text."""
+    pool = replace(read["full"], tasks={n: t | {"seed": f"of {n}"} for n, t in read["full"].tasks.items()})
+    open_to_all = [name for name in pool.tasks if name != "task0003"]
+    given = [
+        {"id": "a", "seed": "of task0003", "instruction": "Another text altogether."},
+        {"id": "b", "seed": "x", "instruction": pool.tasks["task0003"]["instruction"] + " Now."},
+        {"id": "c", "seed": "of task0004", "instruction": pool.tasks["task0004"]["instruction"]},
+    ]
+    assert [each["id"] for each in outside(given, pool, open_to_all)] == ["c"]
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])

@@ -10,7 +10,7 @@ import yaml
 from helpers import kill_nine, lines, wait_for_lines
 
 from lib.core.paths import ROOT
-from lib.core.records import StudyError, read_records
+from lib.core.records import StudyError, read_records, write_records
 from lib.experiment import run as runner
 from lib.experiment.__main__ import choose, power
 from lib.experiment.job import read_job
@@ -77,6 +77,43 @@ def test_a_cell_of_the_grid_is_trained_scored_and_frozen_and_the_untrained_model
     run(read_plan(plan_file), ["grid", "none"], out)  # all done: nothing happens
     assert len(in_this_process) == asked and (folder / "scores.json").read_bytes() == before
     assert "arms: 2/2 trained and scored" in capsys.readouterr().out
+
+
+def test_an_arm_of_another_recipe_is_prepared_and_notices_when_its_examples_are_gone(
+    plan_text, plan_file, tmp_path
+) -> None:
+    given = [
+        {
+            "id": f"e{n:03d}",
+            "seed": f"w{n}",
+            "instruction": f"Task {n}." + " more" * (n * 7 % 90),
+            "response": f"Answer {n}." + " and so on" * (n % 60),
+        }
+        for n in range(120)
+    ]
+    write_records(tmp_path / "made" / "examples.jsonl", given)
+    (tmp_path / "above.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "stands_on": "plan.yaml",
+                "made": {"other": str(tmp_path / "made")},
+                "tasks": {"own": {"like": "passing"}},
+                "arms": {"other": {"recipe": "other", "selection": "made", "tasks": "own", "seeds": [1, 2]}},
+            }
+        )
+    )
+    plan_text["grid"]["chosen"] = {"learning_rate": 0.01, "epochs": 1}
+    plan_file.write_text(yaml.safe_dump(plan_text))
+    plan, out = read_plan(tmp_path / "above.yaml"), tmp_path / "arms"
+    prepare(plan, plan.select(["other", "passing"])[:2], out)
+    job, like = read_job(out / "other" / "1"), read_job(out / "passing" / "1")
+    learnt = {row["id"]: row for row in given}
+    assert len(job.examples()) == len(like.examples()) and all(
+        row["response"] == learnt[row["id"]]["response"] for row in job.examples()
+    )
+    write_records(tmp_path / "made" / "examples.jsonl", given[:3])
+    with pytest.raises(StudyError, match="no longer has the examples of .*: restore it"):
+        read_job(out / "other" / "1").examples()
 
 
 def test_another_plan_is_refused_where_arms_are(plan_text, plan_file, tmp_path) -> None:

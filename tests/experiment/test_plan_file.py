@@ -20,6 +20,32 @@ def test_the_committed_plan_is_sound_and_asks_beforehand() -> None:
     assert plan.questions[0].problems == 164 + 378
 
 
+def test_the_baselines_stand_on_the_plan_with_its_budget_and_their_own_questions() -> None:
+    plan, below = read_plan(PLAN.with_name("baselines.yaml")), read_plan()
+    assert (plan.budget, plan.scoring, plan.grid, plan.pools) == (below.budget, below.scoring, below.grid, below.pools)
+    assert plan.arms["passing"].seeds == (1, 2) and plan.arms["failing"] == below.arms["failing"]
+    assert {question.paper.source[:8] for question in plan.questions if question.paper} == {"Table 11"}
+    assert {question.worse for question in plan.questions} == set(plan.made) and plan.tasks["own"].like == "passing"
+    (first, *_), (theirs, *_) = plan.select(["passing"]), below.select(["passing"])
+    assert first == theirs, "the arm is no longer the recorded one"
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "said"),
+    [
+        ({"stands_on": "plan.yaml"}, {}, "may stand on one other only"),
+        ({"arms": []}, {}, "arms must be dict"),
+        ({}, {"made": []}, "made must be dict"),
+        ({}, {"stands_on": "other/plan.yaml"}, "plan.yaml is missing"),
+    ],
+)
+def test_what_a_plan_stands_on_must_be_one(plan_text, tmp_path, below, above, said) -> None:
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan_text | below))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"stands_on": "plan.yaml"} | above))
+    with pytest.raises(StudyError, match=said):
+        read_plan(tmp_path / "mine.yaml")
+
+
 def written(path: Path, plan: dict, place: str, value: object) -> Path:
     """A plan with one value changed (place: names and numbers, with dots), or left out (None)."""
     *outer, last = [int(part) if part.isdigit() else part for part in place.split(".")]
@@ -50,6 +76,9 @@ def written(path: Path, plan: dict, place: str, value: object) -> Path:
         ("arms.passing.recipe", "ful", "recipe 'ful' is none of pools"),
         ("arms.passing.tasks", "three", "tasks 'three' is none of tasks"),
         ("arms.passing.selection", "passed", "selection passed is unknown"),
+        ("arms.passing.selection", "made", "recipe 'full' is none of made"),
+        ("tasks.one.like", "passing", "must say which arm they are like where selection is made, and nowhere else"),
+        ("stands_on", "nowhere.yaml", "nowhere.yaml is missing"),
         ("arms.passing.seeds", [1, 1], "different numbers"),
         ("arms.passing.seeds", [1, 2, 3], "seeds is 2, but its arms have 2, 3"),
         ("questions.0.samples", 3, "samples is 3, but scoring has 2"),

@@ -53,6 +53,19 @@ def test_every_example_is_there_with_its_source_line_and_one_drawn_answer_that_p
             assert source["package"] in one["place"] and f"line {source['line']}" in one["place"]
             (drawn,) = (answer for answer in one["answers"] if answer["drawn"])
             assert drawn["verdict"] == "pass" and drawn["code"] in KEPT[one["id"]]["response"]
+            assert len(one["survived"]) <= one["mutants"] <= 3
+            assert all(line[0] in "+-" for change in one["survived"] for line in change.splitlines())
+
+
+def test_mutants_that_survive_and_answers_that_were_left_out_for_an_example_are_shown(page) -> None:
+    _, examples = called(page.parent / "data" / "0000.js")
+    metrics = json.loads((LAPTOP / only("filtering") / "manifest.json").read_text())["metrics"]["strength"]["mutants"]
+    assert sum(one["mutants"] for one in examples) == metrics["mutants"]
+    assert sum(len(one["survived"]) for one in examples) == metrics["survived"] > 0
+    alike = [(one, other) for one in examples for other in one["alike"]]
+    assert alike and all(
+        other["instruction"] != one["instruction"] and other["similarity"] >= 0.5 for one, other in alike
+    )
 
 
 def test_problems_have_ids_outcomes_and_the_nearest_example_and_no_text(page) -> None:

@@ -16,7 +16,7 @@ from tiny import SOURCE
 from transformers import Qwen2ForCausalLM
 
 from lib.core.models import HUB, Model
-from lib.publish.model_card import write_card
+from lib.publish.model_card import with_scores, write_card
 from lib.train.recipe import Training
 from lib.train.template import answers, load_tokenizer
 
@@ -143,3 +143,14 @@ def test_without_an_adapter_there_is_no_third_card(base: Model, training: Traini
     (tmp_path / "model").mkdir()
     write_card(base, replace(training, folder=tmp_path), EXAMPLES, "f" * 64)
     assert sorted(path.parent.name for path in tmp_path.rglob("README.md")) == sorted([tmp_path.name, "model"])
+
+
+def test_a_card_gets_scores_for_people_and_for_programs(base: Model, training: Training) -> None:
+    before = write_card(base, training, EXAMPLES, "f" * 64)
+    row = {"benchmark": "HumanEval+", "version": "v0.1.10", "pass@1": {"value": 0.4817}}
+    card = ModelCard(with_scores(before, [row], "| model | pass@1 |\n| --- | --- |"))
+    (result,) = card.data.eval_results
+    assert (result.dataset_name, result.metric_type, result.metric_value) == ("HumanEval+", "pass@1", 48.2)
+    assert card.data.model_name == f"{base.name}, self-aligned"
+    assert "## Evaluation\n| model | pass@1 |" in card.text
+    assert [line for line in before.splitlines() if line not in str(card).splitlines()] == []

@@ -1,4 +1,4 @@
-"""The notebooks that read recorded runs and trainings, and run no model: 00 and 08, executed."""
+"""The notebooks that read recorded runs and trainings, and run no model: 00, 07 and 08, executed."""
 
 import json
 
@@ -11,7 +11,7 @@ from lib.core.records import read_records
 from lib.core.stages import STAGES
 from lib.experiment.plan_file import read_plan
 
-RECORDED = [stage for stage in STAGES if {"start", "ablations"} & {*stage.roles}]
+RECORDED = [stage for stage in STAGES if "read" in stage.roles]
 
 
 def printed(runner: Runner, name: str) -> str:
@@ -33,8 +33,8 @@ def test_they_run_from_the_repository_alone(runner: Runner, stage) -> None:
         kept = read_records(next(laptop.glob("*/dataset.jsonl.gz")))
         assert any(example["response"].strip() in said for example in kept)
     else:
-        plan = read_plan()
-        assert all(question.id in said and question.asks in said for question in plan.questions)
         made = json.loads((runner.runs / "laptop" / stage.name / "manifest.json").read_text())
+        plan = read_plan(ROOT / made["parameters"]["PLAN"])
+        assert all(question.id in said and question.asks in said for question in plan.questions)
         assert made["metrics"]["questions"].keys() == {question.id for question in plan.questions}
         assert list((runner.runs / "laptop" / stage.name / "figures").glob("*.png"))

@@ -240,7 +240,7 @@ def test_a_notebook_has_the_shape_of_the_others(name):
     prose = " ".join("".join(c["source"]) for c in book["cells"] if c["cell_type"] == "markdown")
     code = ["".join(c["source"]) for c in book["cells"] if c["cell_type"] == "code"]
     assert 25 <= len(book["cells"]) <= 55
-    assert 500 <= len(re.findall(r"\w+", prose)) <= 1600
+    assert 500 <= len(re.findall(r"\w+", prose)) <= 1900
     assert sorted(text.count("\n") + 1 for text in code)[len(code) // 2] <= 10
     for heading in ("What you will see", "departs from the paper", "Checks", "Try it yourself"):
         assert heading in prose, heading

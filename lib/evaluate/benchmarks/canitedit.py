@@ -65,7 +65,7 @@ MOST = 1000  # percent; more, and less than nothing, is no measurement
 def load(path: str | Path | None = None) -> "CanItEdit":
     """Return CanItEdit, from a path or from where `lib.evaluate.data.locate` finds it, with its locked interpreter.
 
-    Missing when the data are nowhere; StudyError for other data and where the interpreter is not installed.
+    Missing when the data are nowhere or the interpreter is not installed; StudyError for other data.
     """
     facts, programs = problems_of(CANITEDIT, path)
     return CanItEdit("CanItEdit", programs, python_of("canitedit"), **facts)

@@ -198,9 +198,21 @@ async function follow(id) {
     make("h3", {}, "4. All answers that came to an end, and their verdicts"),
     make("p", {}, one.why),
     ...answers,
-    make("h3", {}, "5. What the model is trained on"),
+    make("h3", {}, "5. What its tests notice"),
+    one.mutants
+      ? make("p", {}, `${one.mutants} programs that differ from it in one operator or constant were run on its tests; ${one.survived.length} of them pass, too:`)
+      : make("p", {}, "No changed program was run on its tests."),
+    ...one.survived.map(code),
+    make("h3", {}, "6. Passing answers to tasks without an example that are much like it"),
+    one.alike.length
+      ? make("p", {}, "They are not in the training set; notebook 03 says by which rules answers are left out.")
+      : make("p", {}, "There are none."),
+    ...one.alike.map((each) =>
+      make("details", {}, make("summary", {}, `${(100 * each.similarity).toFixed(0)} % of runs of three tokens shared: ${each.instruction}`), code(each.code)),
+    ),
+    make("h3", {}, "7. What the model is trained on"),
     make("blockquote", {}, one.response),
-    make("h3", {}, "6. The benchmark problems to which no other example is nearer"),
+    make("h3", {}, "8. The benchmark problems to which no other example is nearer"),
     near.length
       ? make("ul", {}, ...near.map((each) => make("li", {}, `${each.benchmark}: ${each.task} (similarity ${(100 * each.similarity).toFixed(1)} %; ${solved(each.before)} before, ${solved(each.after)} after)`)))
       : make("p", {}, "There are none."),
