@@ -31,6 +31,7 @@ myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_default_options = {"exclude-members": "set"}  # which matplotlib gives every kind of figure
 autodoc_mock_imports = ["torch", "transformers", "peft", "accelerate", "vllm", "ray", "datasets", "gguf", "xllamacpp"]
 default_role = "code"
 suppress_warnings = ["docutils", "myst.xref_missing", "myst.header", "mystnb.unknown_mime_type"]

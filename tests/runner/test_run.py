@@ -70,7 +70,7 @@ def test_bad_parameters_are_refused_before_anything_runs(runner, section, messag
 def test_an_unknown_profile_or_notebook_is_one_line(runner):
     output = runner.fail("study", "--profile", "tiny")
     assert output.count("\n") == 1 and f"PROFILE=tiny is unknown; choose {', '.join(PROFILES)}, or" in output
-    assert "neither study nor a notebook's number" in runner.fail("07", "--profile", "smoke")
+    assert "neither study nor a notebook's number" in runner.fail("09", "--profile", "smoke")
 
 
 def test_an_unknown_model_stops_before_the_first_notebook(runner):
