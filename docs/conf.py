@@ -27,6 +27,7 @@ html_title = "SelfCodeAlign: the study"
 html_extra_path = ["../site/extra"]  # the lineage page
 html_show_copyright = False
 nb_execution_mode = "off"  # what is shown is what a run recorded
+nb_render_markdown_format = "gfm"  # cells print tables
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"

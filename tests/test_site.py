@@ -32,6 +32,7 @@ def test_the_site_has_everything_recorded_its_links_hold_and_its_search_finds(tm
     for stage in STAGES:
         text = (html / "notebooks" / f"{stage.name}.html").read_text()
         assert "cell_output" in text and (stage.name.startswith("00") or "<img" in text)
+        assert not re.search(r"\| [—-]{1,3}:? \|", text), "a table is not one"
         assert not re.search(r'<img alt="[^"]*\.\./_images', text), "a figure has its file's name for a text"
     assert "write_page" in (html / "api" / "lineage.html").read_text()
     assert broken_links(html) == []
