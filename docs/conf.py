@@ -48,7 +48,9 @@ def copy_notebooks() -> None:
         if found := [path for path in places if path.is_file()]:
             write_text(folder / found[0].name, described(found[0]))
     shutil.rmtree(HERE / "solutions", ignore_errors=True)
-    shutil.copytree(ROOT / "notebooks" / "solutions", HERE / "solutions")
+    (HERE / "solutions").mkdir()
+    for path in sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb")):
+        write_text(HERE / "solutions" / path.name, folded(path))
 
 
 def described(notebook: Path) -> str:
@@ -58,6 +60,14 @@ def described(notebook: Path) -> str:
         figures = [output.get("metadata", {}).get("image/png", {}) for output in cell.get("outputs", ())]
         if texts := [figure["alt"] for figure in figures if "alt" in figure]:
             cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": " / ".join(texts)}
+    return json.dumps(made)
+
+
+def folded(notebook: Path) -> str:
+    """Return a notebook whose code is folded, so that a reader of a solution's question can still think."""
+    made = json.loads(notebook.read_text())
+    for cell in (cell for cell in made["cells"] if cell["cell_type"] == "code"):
+        cell["metadata"]["tags"] = ["hide-input"]
     return json.dumps(made)
 
 

@@ -35,6 +35,8 @@ def test_the_site_has_everything_recorded_its_links_hold_and_its_search_finds(tm
         assert not re.search(r"\| [—-]{1,3}:? \|", text), "a table is not one"
         assert not re.search(r'<img alt="[^"]*\.\./_images', text), "a figure has its file's name for a text"
     assert "write_page" in (html / "api" / "lineage.html").read_text()
+    solved = (html / "solutions" / "07_baselines.html").read_text()
+    assert solved.count("<details") >= solved.count('class="cell_input') > 2, "a solution is not folded"
     assert broken_links(html) == []
     if BROWSER:
         assert "A teacher?" in in_browser((html / "index.html").as_uri())
