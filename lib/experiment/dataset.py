@@ -89,13 +89,8 @@ def stock(
         for kind, example in offered(pool, main, tokenizer, plan.budget.training.max_length, reason):
             offers.setdefault(example["task"], {}).setdefault((name, kind), []).append(example)
     longest = plan.budget.training.max_length
-    learnable = {name: [each for each in of if not reason(spelled(each))] for name, of in made.items()}
+    learnable = {name: selection.decontaminate(of, reason)[0] for name, of in made.items()}
     return Stock(plan, pools, offers, tasks, reason, {n: sized(of, tokenizer, longest) for n, of in learnable.items()})
-
-
-def spelled(example: Record) -> str:
-    """Return an example's text, as it is compared with benchmarks."""
-    return f"{example['instruction']}\n{example['response']}"
 
 
 def matched(offer: Offer) -> dict[Source, Record]:

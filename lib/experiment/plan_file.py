@@ -71,7 +71,7 @@ def made(kind: Any, given: Mapping[str, Any], label: str) -> Any:
 def read_plan(path: Path = PLAN) -> Plan:
     """Return a plan; StudyError, in one line with the file's name, for one that is malformed or contradicts itself.
 
-    One that stands `on` another has its values, too, where it gives none of its own; of MERGED it adds to the other's.
+    One that `stands_on` another has its values where it gives none of its own, and adds to the other's MERGED.
     """
     try:
         plan = checked(loaded(path), Plan, "the plan")

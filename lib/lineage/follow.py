@@ -31,6 +31,11 @@ class Lineage:
     seed: Record
 
     @property
+    def drawn(self) -> Record | None:
+        """The record of verdicts of the answer that the example is made of."""
+        return next(seen for one, seen in self.answers if one["id"] == self.example["parent"])
+
+    @property
     def verdicts(self) -> list[str]:
         """The answers' verdicts in order; "not run" for one that was not of a form that can be run."""
         return [seen["verdict"] if seen else "not run" for _, seen in self.answers]

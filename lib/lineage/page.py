@@ -73,7 +73,6 @@ def details(lineage: Lineage, followed: Followed, similar: Mapping[str, Sequence
     """Return all that the page shows of one example."""
     example = lineage.example
     mutants = followed.mutants.get(example["parent"], [])
-    (drawn,) = (seen for one, seen in lineage.answers if one["id"] == example["parent"])
     return {
         "id": example["id"],
         "place": lineage.place,
@@ -84,7 +83,9 @@ def details(lineage: Lineage, followed: Followed, similar: Mapping[str, Sequence
         "answers": [answer(*pair, example["parent"]) for pair in lineage.answers],
         "why": why(lineage),
         "mutants": len(mutants),
-        "survived": [change(drawn["code"], one["code"]) for one in mutants if drawn and one["verdict"] == "pass"],
+        "survived": [
+            change(lineage.drawn["code"], one["code"]) for one in mutants if lineage.drawn and one["verdict"] == "pass"
+        ],
         "alike": similar.get(example["id"], []),
         "model": example["model"],
         "engine": example["engine"],
@@ -102,8 +103,7 @@ def answer(response: Record, seen: Record | None, drawn: str) -> Record:
 def why(lineage: Lineage) -> str:
     """Return how the drawn answer was drawn."""
     said = f"{lineage.verdicts.count('pass')} of {len(lineage.answers)} pass their own tests."
-    drawn = next(seen for answer, seen in lineage.answers if answer["id"] == lineage.example["parent"])
-    of = "these" if drawn and drawn["verdict"] == "pass" else "all, whether they pass or not"
+    of = "these" if lineage.drawn and lineage.drawn["verdict"] == "pass" else "all, whether they pass or not"
     return f"{said} Of {of}, the first in a seeded random order that the rules of notebook 03 accept was drawn."
 
 
