@@ -146,7 +146,7 @@ CONSTANTS = [
          f"LiveCodeBench from 2023-{day}" for day in ("09-01", "07-01", "05-01"))), "release_v1"),
      "evalplus at the paper's time (commit 25e195e); 400 problems of LiveCodeBench"),
     ("least seconds of a call", "evaluate.benchmarks.evalplus: FLOOR_SECONDS", 1.0, "evalplus/config.py"),
-    ("times the reference's", "evaluate.benchmarks.evalplus: FACTOR", 4.0, "evalplus/config.py"),
+    ("times the reference's", "evaluate.oracles.evalplus: FACTOR", 4.0, "evalplus/config.py"),
     ("seconds of all calls", "evaluate.benchmarks.evalplus: CALLS_SECONDS", 60.0, "evalplus/eval/__init__.py"),
     ("memory, MiB", "evaluate.benchmarks.evalplus: LIMITS.memory_mb", 4096, "evalplus/eval/__init__.py"),
     ("files of HumanEval+", "evaluate.benchmarks.humaneval_plus: {key[:8]: PINS[key] for key in PINS}",

@@ -78,7 +78,7 @@ VALUES = [
     (PAPER, EVALUATION, "MODEL", "Qwen/CodeQwen1.5-7B", "section 3"),
     (STARCODER2, EVALUATION, "MODEL", "bigcode/starcoder2-15b", "README.md, older"),
     (BOTH, EVALUATION, "BENCHMARKS", BENCHMARKS, "Tables 1 and 3, those of them that the study has"),
-    (BOTH, EVALUATION, "N_PROBLEMS", 0, "Tables 1 and 3: all"),
+    (BOTH, EVALUATION, "N_PROBLEMS", {"mbpp+": 399}, "Tables 1 and 3: all"),
     (BOTH, EVALUATION, "RAW_PROMPTS", ["official"], "evaluation/text2code_vllm.py: base models"),
     (STARCODER2, EVALUATION, "PROTOCOL", "starcoder2", "evaluation/text2code.py, older"),
     (PAPER, EVALUATION, "MAX_TOKENS", 1024, "evaluation/text2code_vllm.py"),

@@ -174,6 +174,13 @@ def start(name: str, scope: dict[str, Any]) -> StageRun:
     return stage
 
 
+def tuned_here(stage: StageRun, run: str = "") -> Path:
+    """Return the model that a run tuned (this stage's own by default), its weights among this stage's inputs."""
+    training = f"{run}:{only('training')}" if run else only("training")
+    weights = [file for file in stage.upstream(training)["outputs"] if file.endswith(".safetensors")]
+    return [stage.input(training, file) for file in weights][0].parent
+
+
 def tuned_like(stage: StageRun, run: str) -> Path:
     """Return the model that another run tuned on the same examples, its weights among this stage's inputs.
 
@@ -186,5 +193,4 @@ def tuned_like(stage: StageRun, run: str) -> Path:
             f"run {run!r} of OTHER_RUNS was tuned on other examples: copy run {stage.run!r} and run make "
             f"{training[:2]} with another SEED"
         )
-    weights = [file for file in theirs["outputs"] if file.endswith(".safetensors")]
-    return [stage.input(f"{run}:{training}", file) for file in weights][0].parent
+    return tuned_here(stage, run)

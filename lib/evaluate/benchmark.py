@@ -28,7 +28,8 @@ What each method is for:
 - `solution` reads the graded text out of a completion, `raw_solution` out of a base model's, `completed` out of what a
   file of samples calls a completion.
 - `programs` names the programs that run a solution (`lib.sandbox.run_programs` says what a program is). Expected
-  values that a solution must not be able to read stay out of them: let the program leave its output, and compare here.
+  values that a solution must not be able to read stay out of them: let the program leave its output, and compare here,
+  or in a program `apart` from it where comparing needs code that came with the benchmark.
 - `meaning` says what one verdict means, `outcome` what all of a solution's do. More than pass and fail goes into an
   outcome's `values`, which become columns of the sample; `measures` names those that `lib.evaluate.score` averages.
 - `finished` adds to graded samples what is measured after grading, `values` says what they are worth, under the names
@@ -62,7 +63,8 @@ class Outcome(NamedTuple):
     """What verdicts mean for a solution: `status` (pass, fail, timeout or error) and, in one line, why.
 
     `number` is that of the failing input; `broken` when it means nothing for the solution, because the benchmark's own
-    reference failed; `part` the program that decided; `values` are further columns of the sample.
+    reference failed; `part` the program that decided; `values` are further columns of the sample. After a timeout
+    `slack` is how many times the program's limits the benchmark's own reference would deserve.
     """
 
     status: str
@@ -71,6 +73,7 @@ class Outcome(NamedTuple):
     broken: bool = False
     part: str = ""
     values: Mapping[str, Any] = {}
+    slack: float = 1.0
 
 
 def plain(seen: Record) -> Outcome:

@@ -21,6 +21,11 @@ OWN, OTHERS = "own", "others"  # whose data the model was tuned on: what it wrot
 EVOEVAL = tuple(f"EvoEval {which}" for which in EVOEVAL_SETS)
 
 
+def whose(synthesis: Record, model: str) -> str:
+    """Return whose data a model is tuned on, OWN or OTHERS, given the parameters of notebook 02."""
+    return OWN if (synthesis["TEACHER"] or synthesis["MODEL"]) == model else OTHERS
+
+
 def read_claims(path: Path = CLAIMS) -> Record:
     """Return {versions: {benchmark: version the paper scored}, claims: [...]}, see the file's head for their fields."""
     return yaml.safe_load(path.read_text())

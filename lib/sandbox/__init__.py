@@ -52,7 +52,7 @@ __all__ = ["VERDICTS", "Limits", "by_reference", "check", "run_with_journal", "r
 VERDICTS = ("pass", "fail", "error", "timeout", "oom", "cheat", "notest", "flaky")
 DEFAULT = Limits()
 FIELDS = ("id", "code", "tests", "entry", "time", "report")  # of a program: all that can change its verdict, with
-FURTHER = ("stdin", "files", "data", "keep", "output")  # these, which few have
+FURTHER = ("stdin", "files", "data", "keep", "output", "apart")  # these, which few have
 HARNESS = [HERE / part for part in PARTS]
 # Plain Python, as the tested programs are: calls, strings, a dictionary, a sort.
 REFERENCE = {
@@ -173,6 +173,9 @@ class _Pool:
     def verdict(self, program: Record) -> Record:
         """The verdict on one program: a pass is run again, as it is, as the control and with stubs for the response."""
         answer = self.with_retry(program) if self.again else self.once(program)
+        if (judge := program.get("apart")) is not None:
+            left = answer.pop("left")
+            answer["apart"] = None if None in left.values() else self.verdict({**judge, "data": left})
         checks = answer.pop("checks")
         if answer["verdict"] != "pass":
             return answer
@@ -235,6 +238,11 @@ def run_programs(
     name -> content, which the tests alone find as a global text of that name. `output` (True) puts what was written to
     standard output into the answer, `keep` (names) what was left in the working folder: `left`, name -> base64, None
     for what is missing, is a link or no plain file, or too large (`lib.sandbox.desk.MAX_KEPT`).
+
+    `apart` is a second program (code, tests, report, time), whose tests find what the first has left as texts: base64,
+    named as the files. It runs whatever the first one's verdict, in a process in which the first has never been, so
+    that expected values can be in it; its own answer is in the first one's, as `apart`, in place of `left`: None where
+    a file is missing.
 
     With `tests` None the response is a whole program: its `__main__` part runs, too, and it can read `stdin`. Its
     verdict is "ended" when it has come to its end, which says nothing about its answer: that is for the caller, who

@@ -164,10 +164,28 @@ BROKEN = {
         "import numpy, signal\ndef largest(numbers):\n    numpy.allclose = lambda *_, **__: True\n    return 0.5",
         "fail", "fail", [[1, 2]],
     ),
+    "looks for the reference": (
+        "import gc, sys\ndef largest(numbers):\n    frame, seen = sys._getframe(), []\n    while frame is not None:\n"
+        "        seen += [str(value) for value in [*frame.f_locals.values(), *frame.f_globals.values()]]\n"
+        "        frame = frame.f_back\n    seen += [str(one) for one in gc.get_objects() if type(one) is dict]\n"
+        "    found = any('max(numbers, defa' + 'ult' in text for text in seen)\n"
+        "    return max(numbers) if found and numbers else None if found else -1",
+        "fail", "fail", [[1, 2]],
+    ),
+    "leaves what equals everything": (
+        "import os, struct\ndef largest(numbers):\n"
+        "    data = b'cbuiltins\\neval\\n(S\"__import__(\\'os\\')._exit(0)\"\\ntR.'\n"
+        "    file = open(os.environ['HOME'] + '/answers', 'wb')\n"
+        "    file.write(3 * (struct.pack('>I', len(data)) + data))\n    file.close()\n    os._exit(0)",
+        "fail", "fail", [[1, 2]],
+    ),
+    "answers with a generator": (
+        "def largest(numbers):\n    return (number for number in numbers)", "fail", "fail", [[1, 2]],
+    ),
     "forges the report": (
         "def largest(numbers):\n    for value in [*globals().values()]:\n        if hasattr(value, 'store'):\n"
         "            value.text, value.store = '{\"status\": \"pass\"}', print\n    return -1",
-        "fail", "fail", None,
+        "fail", "fail", [[1, 2]],
     ),
 }  # fmt: skip
 
@@ -182,20 +200,33 @@ def test_broken_solutions_fail_each_with_its_status(monkeypatch):
     assert not any(sample["passed"] for sample in samples[:-1]) and all(sample["detail"] for sample in samples[:-1])
 
 
+WRONG = {"status": "fail", "input": 1, "why": "no"}
+NO_ANSWER = {"status": "missing", "input": 2, "why": "", "slack": 3.0}
+LATE_CALL = {"status": "late", "input": 2, "why": "slow"}
+
+
 @pytest.mark.parametrize(
-    ("verdict", "report", "status"),
+    ("verdict", "report", "apart", "status"),
     [
-        ("fail", {"status": "pass", "input": None, "why": ""}, "fail"),
-        ("fail", {"status": "broken", "input": None, "why": "no"}, "error"),
-        ("fail", {"status": ["pass"], "input": 0, "why": "no"}, "fail"),
-        ("fail", "pass", "fail"),
-        ("pass", {"status": "fail", "input": 0, "why": "no"}, "pass"),
-        ("cheat", {"status": "pass", "input": None, "why": ""}, "fail"),
-        ("oom", None, "error"),
+        ("pass", LATE_CALL, ("pass", None), "pass"),
+        ("pass", {"status": "ended", "input": None, "why": ""}, ("fail", WRONG), "fail"),
+        ("pass", {"status": "ended", "input": None, "why": ""}, ("fail", NO_ANSWER), "fail"),
+        ("pass", None, None, "fail"),
+        ("pass", None, ("oom", None), "fail"),
+        ("fail", LATE_CALL, ("fail", NO_ANSWER), "timeout"),
+        ("fail", LATE_CALL, ("fail", WRONG), "fail"),
+        ("fail", "pass", ("fail", NO_ANSWER), "fail"),
+        ("timeout", None, ("fail", NO_ANSWER), "timeout"),
+        ("fail", None, ("fail", {"status": "broken", "input": None, "why": "no"}), "error"),
+        ("cheat", {"status": "ended", "input": None, "why": ""}, ("pass", None), "fail"),
+        ("oom", None, None, "error"),
     ],
 )
-def test_a_report_explains_a_failure_and_never_makes_a_pass(verdict, report, status):
-    assert evalplus.outcome({"verdict": verdict, "detail": "", "report": report}).status == status
+def test_only_what_compares_apart_from_a_solution_makes_a_pass(verdict, report, apart, status):
+    """The solution's own report only says why an answer is missing."""
+    judged = apart and {"verdict": apart[0], "detail": "", "report": apart[1]}
+    found = evalplus.outcome({"verdict": verdict, "detail": "", "report": report, "apart": judged})
+    assert found.status == status and found.slack == (3.0 if status == "timeout" else 1.0)
 
 
 def test_what_a_right_solution_may_do():
@@ -215,6 +246,33 @@ def test_what_a_right_solution_may_do():
     pair = made("pair", "    return (numbers, 1)", [[4]], [[9]])
     named = "from collections import namedtuple\nP = namedtuple('P', 'a b')\ndef pair(n):\n    return P(n, 1)"
     assert grade_solutions(pair, [("Own/0", named)])[0]["passed"]
+    counts = made("count", "    return {numbers: {1}}", [[4]], [[9]])
+    codes = [
+        "from collections import defaultdict\ndef count(n):\n    return defaultdict(lambda: 0, {n: {1: 0}.keys()})",
+        "from enum import IntEnum\nKind = IntEnum('Kind', {'one': 1})\ndef count(n):\n    return {n: {Kind.one}}",
+        "def count(n):\n    return {complex(n): [1].__iter__() and {True}}",
+        "import numpy\ndef count(n):\n    return {numpy.int64(n): frozenset({numpy.float64(1)})}",
+    ]
+    assert all(one["passed"] for one in grade_solutions(counts, [("Own/0", code) for code in codes]))
+
+
+def test_large_answers_are_compared_by_their_digests():
+    """Beyond what a program can leave: texts and pairs exactly, numbers in a list whatever their types."""
+    several = {
+        "text": ("'x' * numbers", "''.join('x' for _ in range(numbers))", "'x' * (numbers - 1) + 'y'"),
+        "pairs": ("[('a', i) for i in range(numbers)]", "[*zip('a' * numbers, range(numbers))]", "[()] * numbers"),
+        "numbers": (
+            "[i / 2 for i in range(numbers)]",
+            "[i // 2 if i % 2 == 0 else i / 2 for i in range(numbers)]",
+            "[i // 2 for i in range(numbers)]",
+        ),
+    }
+    for reference, right, wrong in several.values():
+        large = made("many", f"    return {reference}\n", [[3]], [[4_000_000]])
+        codes = [f"def many(numbers):\n    return {text}" for text in (right, wrong)]
+        samples = grade_solutions(large, [("Own/0", code) for code in codes])
+        assert [one["plus"] for one in samples] == ["pass", "fail"], samples
+        assert {one["detail"] for one in samples} <= {"", "another large answer"} or samples[1]["base"] == "fail"
 
 
 def test_the_tests_replace_no_name_of_a_solution():
@@ -251,7 +309,7 @@ def test_waiting_for_a_core_before_a_call_gives_that_call_no_time():
     """Only the time that a process waits during the call extends the call's limit."""
     text = """
 import time
-from lib.evaluate.oracles import evalplus as oracle
+from lib.evaluate.oracles import calls as oracle
 oracle.stalled = lambda: 1000.0
 try:
     oracle.called(time.sleep, [10], 0.1)

@@ -38,3 +38,12 @@ def test_an_inconclusive_training_is_said_to_be_so_and_only_the_official_prompt_
     for first, rates in (("before", (50, 51)), ("before, unstripped prompt", (40, 50, 51))):
         said = steps.in_words("HumanEval", first, rates[0] / 100, walk(*map(solved, rates)))
         assert said.endswith("in the end 51.0. What the training did is inconclusive with 100 problems.")
+
+
+def test_a_part_of_a_benchmark_is_named_as_it_is_or_without_its_version():
+    """All problems where none is named; a name that is no benchmark is refused."""
+    assert steps.parts({"mbpp+": 9, "humaneval+@v0.1.9": 5}, ["humaneval", "humaneval+@v0.1.9", "mbpp+@v0.1.0"]) == {
+        "humaneval": 0, "humaneval+@v0.1.9": 5, "mbpp+@v0.1.0": 9,
+    }  # fmt: skip
+    with pytest.raises(StudyError, match="N_PROBLEMS has mbpp-plus, which is no benchmark; choose from .*mbpp"):
+        steps.parts({"mbpp-plus": 9}, ["mbpp+"])

@@ -179,6 +179,37 @@ def test_a_verdict_is_found_again_by_all_that_a_program_is_given(tmp_path: Path)
             assert len(journal) == before + 1, fields
 
 
+@in_both_tiers
+def test_what_a_program_leaves_is_judged_where_it_has_never_been(tier: str) -> None:  # noqa: F811
+    """With values that the first program cannot find; what it leaves is data, whatever it does besides."""
+    judge = {
+        "code": "secret = 6 * 7",
+        "tests": "import base64\ngiven = int(base64.b64decode(answer))\ntold.store(given)\n",
+    }
+    judge["tests"] += "assert given == secret"
+    judge |= {"report": "told"}
+    put = "open('answer', 'w').write({})\n"
+    looks = "import gc\nfound = [one for one in gc.get_objects() if type(one) is dict and 'secret' in one]\n"
+    cases = {
+        "right": (put.format("'42'"), "assert True or f", "pass", 42),
+        "wrong": (put.format("'41'"), "", "fail", 41),
+        "looks for it": (looks + put.format("str(len(found))"), "", "fail", 0),
+        "fails, and is right": (put.format("'42'"), "assert False", "pass", 42),
+        "ends itself": (put.format("'42'") + "import os\nos._exit(1)", "", "pass", 42),
+        "leaves no number": (put.format("'secret'"), "", "fail", None),
+        "leaves nothing": ("", "", None, None),
+    }
+    programs = [
+        {"id": name, "code": code, "tests": tests, "keep": ["answer"], "apart": judge}
+        for name, (code, tests, *_) in cases.items()
+    ]
+    for seen in sandbox.run_programs(programs, SHORT, workers=1, again=False):
+        *_, verdict, report = cases[seen["id"]]
+        apart = seen["apart"] or {"verdict": None, "report": None}
+        assert (apart["verdict"], apart["report"]) == (verdict, report), seen
+        assert "left" not in seen and (seen["verdict"] == "fail") == (seen["id"] == "fails, and is right")
+
+
 # ---- other interpreters ---------------------------------------------------------------------------------------------
 
 

@@ -1,15 +1,18 @@
 """What HumanEval+, MBPP+ and EvoEval share: many inputs per task, and answers compared with a reference's (EvalPlus).
 
 Base and plus inputs are two programs, as with EvalPlus, and `plus` covers the plus inputs alone; a sample passes when
-both do. The reference runs in the box after the solution has loaded and before it is called, so that both are timed on
-the same machine under the same load; then only the expected answers are left, not the reference (but its source, for a
-solution that searches the interpreter's frames: `lib.sandbox` says what is not detected). A call may take FLOOR_SECONDS
-or FACTOR times the reference's time, whichever is more, of processor time (EvalPlus: by the clock).
+both do. A program leaves its answers in a file, and what compares them with the reference's runs apart from it, in a
+process where the solution has never been: no expected answer, and no reference, is anywhere near a solution.
+
+A call may take FLOOR_SECONDS of processor time (EvalPlus: by the clock). One that takes longer runs again, alone, with
+twice that or, where the reference is slow, twice `oracle.FACTOR` times the reference's time, which is measured on the
+same machine.
 
 Faults of evalplus 0.3.1 that are fixed here:
 - HumanEval/32 never passes: its oracle accepts a root and then forgets to count the input;
 - the plus inputs of Mbpp/255 need more memory than its default limit leaves: its own solution fails;
-- an answer with an `__eq__` of its own passes, whatever it is; here it fails.
+- an answer with an `__eq__` of its own passes, whatever it is; here an object of a solution's own class fails, unless
+  the class is made from a builtin type (a named tuple, say): then it counts as what it is made from.
 Older versions (before 0.3, those of the published samples) also failed every float that was not equal to the last bit.
 """
 
@@ -21,15 +24,15 @@ from lib.core.records import Record
 from lib.evaluate.answers import unused, with_own_function
 from lib.evaluate.benchmark import Outcome, plain
 from lib.evaluate.benchmarks.functions import Functions
-from lib.evaluate.oracles import evalplus as oracle
+from lib.evaluate.oracles import calls
 from lib.sandbox import Limits
 
-FLOOR_SECONDS, FACTOR = 1.0, 4.0  # evalplus/config.py
-# EvalPlus gives a task's calls one second each, 60 s together at most; here the reference, which runs in the same
-# program, has seconds of its own.
-CALLS_SECONDS, REFERENCE_SECONDS = 60.0, 20.0
+FLOOR_SECONDS = 1.0  # evalplus/config.py
+# EvalPlus gives a task's calls one second each, 60 s together at most; here loading a solution, and all calls of the
+# reference, have seconds of their own.
+CALLS_SECONDS, LOADING_SECONDS, REFERENCE_SECONDS = 60.0, 20.0, 20.0
 # Memory as EvalPlus's.
-LIMITS = Limits(cpu_seconds=CALLS_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
+LIMITS = Limits(cpu_seconds=CALLS_SECONDS + LOADING_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 PARTS = {"base": "base_input", "plus": "plus_input"}
 FAULTS = {
     "HumanEval/32": "evalplus 0.3.1 never counts it as passed",
@@ -39,27 +42,37 @@ FAULTS = {
 # They are inside the function, because a solution may use these names otherwise: `from time import time`.
 TESTS = """\
 def {graded}(answer):
-    import base64, builtins, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types
-    import typing, zlib
+    import base64, builtins, contextlib, hashlib, io, marshal, math, os, pathlib, pickle, resource, signal, struct, sys
+    import time, types, zlib
     import numpy
-    job = {job!r}
-    for name, text in {sources!r}:
-        module = sys.modules[name] = types.ModuleType(name)
-        builtins.exec(text, module.__dict__)
-    run = sys.modules[{first!r}].run
-    for name, _ in {sources!r}:
-        del sys.modules[name]
-    found = run(answer, job, module.comparison, {report}.scale)
+    module = sys.modules[{name!r}] = types.ModuleType({name!r})
+    builtins.exec({text!r}, module.__dict__)
+    found = module.run(answer, {job!r}, {report}.scale)
     {report}.store(found)
-    return found["status"] == "pass"
+    return found["status"] == "ended"
 assert {graded}({entry})
+"""
+# What runs apart from a solution: first the study's own code, which knows no answer, then what compares.
+APART = """\
+import builtins, sys, types
+for name, text in {sources!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    builtins.exec(text, module.__dict__)
+comparison, oracle = module.comparison, sys.modules[{oracle!r}]
+"""
+COMPARED = """\
+def compared():
+    found = oracle.run({job!r}, answers, comparison, told.scale)
+    told.store(found)
+    return found["status"] == "pass"
+assert compared()
 """
 
 
 @cache
 def sources(*files: str) -> list[tuple[str, str]]:
     """Return (module name, text) of files of lib.evaluate.oracles."""
-    folder = Path(oracle.__file__).parent
+    folder = Path(calls.__file__).parent
     return [(f"lib.evaluate.oracles.{file}", (folder / f"{file}.py").read_text(encoding="utf-8")) for file in files]
 
 
@@ -72,32 +85,61 @@ def program(
     module of `lib.evaluate.oracles` whose `comparison` compares instead of EvalPlus's; inputs are then source text.
     `between` is the text between the prompt and the reference.
     """
-    job = {
-        "inputs": oracle.pack(inputs), "reference": problem["prompt"] + between + problem["canonical_solution"],
-        "entry": problem["entry_point"], "rule": rule, "atol": problem.get("atol", 0), "written": bool(own),
-        "floor": FLOOR_SECONDS * time_scale, "factor": FACTOR * time_scale,
-    }  # fmt: skip
-    files = sources("evalplus", own) if own else sources("evalplus")
     entry, graded, report = problem["entry_point"], unused("_graded", solution), unused("_report", solution)
+    job = {"inputs": calls.pack(inputs), "written": bool(own), "rule": rule, "limit": FLOOR_SECONDS * time_scale}
+    reference = problem["prompt"] + between + problem["canonical_solution"]
+    ((name, text),) = sources("calls")
     return {
         "code": with_own_function(solution, entry),
-        "tests": TESTS.format(sources=files, first=files[0][0], job=job, entry=entry, graded=graded, report=report),
-        "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + REFERENCE_SECONDS) * time_scale,
+        "tests": TESTS.format(name=name, text=text, job=job, entry=entry, graded=graded, report=report),
+        "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + LOADING_SECONDS) * time_scale,
         "report": report,
+        "keep": [calls.FILE],
+        "apart": apart(job | {"reference": reference, "entry": entry, "atol": problem.get("atol", 0)}, own),
     }
 
 
+def apart(job: Record, own: str = "") -> Record:
+    """Return the program that compares the answers (`lib.evaluate.oracles.evalplus.run` says what `job` has)."""
+    return {
+        "code": apart_code(own),
+        "tests": COMPARED.format(job=job),
+        "report": "told",
+        "time": 2 * REFERENCE_SECONDS,
+    }
+
+
+def apart_code(own: str = "") -> str:
+    """Return the code of a program that compares: `oracle`, and the `comparison` of EvalPlus or of the module `own`."""
+    files = sources("received", "calls", "evalplus", *([own] if own else []))
+    return APART.format(sources=files, oracle=files[2][0])
+
+
 def outcome(seen: Record) -> Outcome:
-    """Return what a verdict and the oracle's report mean for the solution; only the verdict can make it pass."""
-    match seen:
-        case {"verdict": "fail", "report": {"status": str(status), "input": int() | None as number, "why": str(why)}}:
-            named = {"timeout": "timeout", "broken": "error"}
-            return Outcome(named.get(status, "fail"), why, number, status == "broken")
-    return plain(seen)
+    """Return what a verdict means for the solution: only what compared its answers, apart from it, can make it pass."""
+    match seen.get("apart"), seen.get("report"):
+        case None, _:  # it has left no answers
+            return plain(seen) if seen["verdict"] != "pass" else Outcome("fail", "left no answers")
+        case {"verdict": "pass"}, _:
+            return plain(seen)
+        case {"verdict": "fail", "report": {"status": "missing", "input": number, "slack": slack}}, told:
+            match told:
+                case {"status": "late", "why": str(why), "input": int(last)} if last == number:
+                    return Outcome("timeout", why, number, slack=slack)
+                case {"status": "failed", "why": str(why), "input": int(last)} if last == number:
+                    return Outcome("fail", why, number)
+            found = plain(seen)
+            if found.status == "timeout":
+                return found._replace(slack=slack)
+            return found if found.status != "pass" else Outcome("fail", "left no answer", number)
+        case {"verdict": "fail", "report": {"status": status, "input": number, "why": why}}, _:
+            return Outcome("error" if status == "broken" else "fail", why, number, status == "broken")
+        case found, _:
+            return Outcome("fail", f"its answers could not be compared: {found['detail']}")
 
 
 class EvalPlus(Functions):
-    """Functions graded on many inputs, in one program for each of `parts`."""
+    """Functions graded on many inputs, in one program, and one apart from it, for each of `parts`."""
 
     limits, again, faults = LIMITS, False, FAULTS
     parts: tuple[str, ...] = tuple(PARTS)

@@ -164,7 +164,7 @@ class LiveCodeBench(Benchmark):
         job = {"method": self.problems[task]["method"], "seconds": self.seconds * time_scale}
         program = {
             "code": f"_answer = {solution!r}\n",
-            "tests": TESTS.format(sources=sources("evalplus", "livecodebench"), job=job),
+            "tests": TESTS.format(sources=sources("calls", "livecodebench"), job=job),
             "data": {"_inputs": json.dumps(inputs)},
             "report": "_report",
             "time": ((self.seconds + self.slack[0]) * len(inputs) + self.slack[1]) * time_scale,

@@ -1,7 +1,8 @@
-"""Calls a solution inside the box and compares its answers with a reference's.
+"""Compares the answers that a solution has left with a reference's, in a process where the solution has never been.
 
-`lib.evaluate.benchmarks.evalplus` sends this module's source. The rules are those of evalplus 0.3.1 (evalplus/eval),
-reimplemented without the faults that are listed there. Standard library and numpy only.
+`lib.evaluate.benchmarks.evalplus` sends this module's source after those of `received` and `calls`. The rules are those
+of evalplus 0.3.1 (evalplus/eval), reimplemented without the faults that are listed there. Standard library and numpy
+only.
 """
 
 import base64
@@ -9,141 +10,95 @@ import contextlib
 import io
 import marshal
 import math
-import pathlib
-import resource
-import signal
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from types import FunctionType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-SCALARS = frozenset({bool, int, float, complex, str, bytes, type(None)})
-Comparison = Callable[[str | None, float], Callable[[Any, Any, Any], bool]]
+from lib.evaluate.oracles.calls import AS_SETS, HEADER, NOT_NONE, Silence, arguments, digest, ended, truth
+from lib.evaluate.oracles.received import loads
+
+FACTOR = 4.0  # times the reference's time that a call may take (evalplus/config.py)
 Rule = Callable[[tuple[Any, ...], Any, Any, float], Any]  # (arguments, answer, expected, tolerance) -> whether it holds
+Holds = Callable[[Any, Any, Any], bool]  # (arguments, answer, expected)
+Comparison = Callable[[str | None, float], Holds]  # (name of a rule, tolerance)
 
 
-class Late(BaseException):
-    """A call took longer than it may; no `except Exception` of a solution catches it."""
+class Unsent:
+    """An answer of a type that cannot be sent: it equals nothing."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"a {self.kind}"
 
 
-class Silence(io.TextIOBase):
-    """Discards what is printed."""
+def run(job: dict[str, Any], left: str, compare: Comparison, scale: float) -> dict[str, Any]:
+    """Compare the answers in a file of `lib.evaluate.oracles.calls` (base64) with a reference's, up to a wrong one.
 
-    def write(self, text: str, /) -> int:
-        return len(text)
-
-
-def pack(inputs: list[Any]) -> str:
-    """Return inputs as text; they come back with types that JSON does not have: tuples, sets, complex numbers."""
-    return base64.b85encode(zlib.compress(marshal.dumps(inputs))).decode()
-
-
-def run(answer: Callable[..., Any], job: dict[str, Any], compare: Comparison, scale: float) -> dict[str, Any]:
-    """Call `answer` on the inputs of a job (`lib.evaluate.benchmarks.evalplus.program`) up to the first wrong answer.
-
-    Times are multiplied by `scale`, the machine's. Returns status (pass, fail or timeout; broken when the reference
-    itself failed), input (the number of the failing one, or None) and why.
+    `job` is that of `calls.run`, with reference (a program), entry (its function) and atol. Returns status (pass; fail;
+    missing: there is no answer to an input; broken: the reference itself failed), input (that input's number, or
+    None), why, and for a missing answer slack: how many times the job's limit FACTOR times the reference's own
+    processor time is, at least 1; `scale` is the machine's.
     """
+    answers, holds, space = read(left), compare(job["rule"], job["atol"]), dict[str, Any]()
     with contextlib.redirect_stdout(Silence()), contextlib.redirect_stderr(Silence()):
         try:
-            expected = reference(job, job["floor"] * scale)
+            exec(job["reference"], space)
+            for number, given in enumerate(arguments(job)):
+                start = time.process_time()
+                wanted = space[job["entry"]](*given)
+                seconds = time.process_time() - start
+                if (data := next(answers, None)) is None:
+                    return ended("missing", number, "", slack=max(1.0, FACTOR * seconds / (job["limit"] * scale)))
+                untouched = given if job["rule"] is None else arguments(job, number)[0]
+                if why := difference(data, untouched, expected(wanted, job["rule"]), holds):
+                    return ended("fail", number, why)
         except Exception as error:
             return ended("broken", None, f"the reference fails: {type(error).__name__}: {error!s:.100}")
-        holds = compare(job["rule"], job["atol"])
-        for number, (given, (wanted, limit)) in enumerate(zip(arguments(job), expected, strict=True)):
-            untouched = given if job["rule"] is None else arguments(job, number)[0]
-            try:
-                got = called(answer, given, limit)
-                if crafted(got):
-                    return ended("fail", number, "the answer's own class decides what it equals")
-                if not holds(untouched, got, wanted):
-                    return ended("fail", number, f"{got!r:.80} is not {wanted!r:.80}")
-            except Late:
-                return ended("timeout", number, f"not finished within {limit / scale:.1f} s")
-            except BaseException as error:
-                return ended("fail", number, f"{type(error).__name__}: {error!s:.100}")
     return ended("pass", None, "")
 
 
-def ended(status: str, number: int | None, why: str) -> dict[str, Any]:
-    """Return what is reported, `why` in one line."""
-    return {"status": status, "input": number, "why": " ".join(why.split())[:200]}
+def run_once(job: dict[str, Any], given: str, left: str) -> bool:
+    """Whether the one answer in a file is that of EvalPerf's fastest reference for an input, by EvalPlus's rules.
 
-
-def arguments(job: dict[str, Any], only: int | None = None) -> list[Any]:
-    """Return new copies of a job's inputs (of one, when its number is given), each the arguments of one call."""
-    inputs = marshal.loads(zlib.decompress(base64.b85decode(job["inputs"])))
-    inputs = inputs if only is None else inputs[only : only + 1]
-    return [eval(f"[{given}]", {}) for given in inputs] if job["written"] else inputs
-
-
-def reference(job: dict[str, Any], floor: float) -> list[tuple[Any, float]]:
-    """Return (expected answer, processor seconds a call may take) for every input, from the benchmark's own solution.
-
-    Timed here and now, so that a limit fits the machine as it is.
+    `job` and `given` are those of `lib.evaluate.oracles.evalperf.run`.
     """
-    space: dict[str, Any] = {}
-    found = []
-    exec(job["reference"], space)
-    for given in arguments(job):
-        start = time.process_time()
-        wanted = space[job["entry"]](*given)
-        limit = max(floor, job["factor"] * (time.process_time() - start))
-        found.append((wanted is not None if job["rule"] in NOT_NONE else wanted, limit))
-    return found
+    packed, space = zlib.decompress(base64.b64decode(given)), dict[str, Any]()
+    exec(job["fastest"], space)
+    wanted = expected(space[job["entry"]](*marshal.loads(packed)), job["rule"])
+    holds = comparison(job["rule"], job["atol"])
+    return not any(difference(data, tuple(marshal.loads(packed)), wanted, holds) for data in [*read(left)] or [b""])
 
 
-def stalled() -> float:
-    """Return the seconds since its start for which this process was runnable without a core."""
-    try:
-        return int(pathlib.Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+def expected(wanted: Any, rule: str | None) -> Any:
+    """Return what a reference returned as the rule compares it."""
+    return wanted is not None if rule in NOT_NONE else wanted
 
 
-def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> Any:
-    """Return one answer; Late when it took more than `limit` processor seconds, or too long by the clock.
-
-    Code that cannot be interrupted is killed by the kernel a second or two later.
-    """
-    start, began, waited = time.process_time(), time.monotonic(), stalled()
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    clock = 3 * limit + 0.5  # as `lib.sandbox.Limits.wall_seconds`
-
-    def late(number: int, _: object) -> None:
-        if number == signal.SIGALRM and time.monotonic() - began - (stalled() - waited) < clock:
-            signal.setitimer(signal.ITIMER_REAL, clock)
+def read(left: str) -> Iterator[bytes]:
+    """Yield the answers in a file, the last one only when it is whole."""
+    file = io.BytesIO(base64.b64decode(left))
+    while len(header := file.read(HEADER.size)) == HEADER.size:
+        (size,) = HEADER.unpack(header)
+        if len(data := file.read(size)) < size:
             return
-        raise Late
+        yield data
 
-    signal.signal(signal.SIGPROF, late)
-    signal.signal(signal.SIGALRM, late)
-    resource.setrlimit(resource.RLIMIT_CPU, (min(math.ceil(start + limit) + 1, hard), hard))
+
+def difference(data: bytes, given: Any, wanted: Any, holds: Holds) -> str:
+    """Return why a sent answer is not the expected value for the arguments `given`; "" when it is."""
     try:
-        signal.setitimer(signal.ITIMER_PROF, limit)
-        signal.setitimer(signal.ITIMER_REAL, clock)
-        got = answer(*given)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    if time.process_time() - start > limit:
-        raise Late
-    return got
-
-
-def crafted(value: Any) -> bool:
-    """Whether an object in an answer has an __eq__ that the solution defines: it could equal anything."""
-    own = (vars(base).get("__eq__") for base in type(value).__mro__)
-    if any(isinstance(method, FunctionType) and method.__code__.co_filename == "<response>" for method in own):
-        return True
-    if isinstance(value, dict):
-        return crafted([*value]) or crafted([*value.values()])
-    if isinstance(value, list | tuple | set | frozenset):
-        return not SCALARS.issuperset(map(type, value)) and any(map(crafted, value))
-    return False
+        kind, got = loads(data)
+        if kind == "digest":
+            return "" if got == digest(wanted) else "another large answer"
+        got = Unsent(got) if kind == "unsent" else got
+        return "" if holds(given, got, wanted) else f"{got!r:.80} is not {wanted!r:.80}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error!s:.100}"
 
 
 def floats(value: Any) -> bool:
@@ -192,17 +147,6 @@ def digit_distance(first: int, second: int) -> int:
     return sum(abs(int(a) - int(b)) for a, b in zip(*(text.zfill(width) for text in texts), strict=True))
 
 
-def truth(got: Any) -> bool:
-    """Return a truth value unchanged; for anything else, whether it is not None."""
-    return got if isinstance(got, bool) else got is not None
-
-
-# Functions whose answer is compared only with None (match objects), and those whose answer is a set of values.
-NOT_NONE = frozenset({"check_str", "text_match_three", "text_starta_endb"})
-AS_SETS = (
-    "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum",
-    "intersection_array", "find_dissimilar", "Diff",
-)  # fmt: skip
 RULES: dict[str | None, Rule] = {
     "are_equivalent": lambda given, got, wanted, atol: True,  # Mbpp/164: the reference is wrong
     "sum_div": lambda given, got, wanted, atol: got in (wanted, 0),  # Mbpp/295

@@ -20,7 +20,7 @@ from decimal import Decimal
 from types import CodeType, ModuleType
 from typing import IO, Any
 
-from lib.evaluate.oracles.evalplus import Late, Silence, called
+from lib.evaluate.oracles.calls import Late, Silence, called
 
 DIGEST = 16  # hexadecimal digits of a digest; a report has room for some 900 of them
 NOTHING = "-" * DIGEST  # the digest of what no expected output equals

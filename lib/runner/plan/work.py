@@ -8,6 +8,7 @@ from typing import Any
 from lib.core.shapes import BF16, Shape
 from lib.core.study import only
 from lib.evaluate.claims import read_claims
+from lib.evaluate.steps import parts
 from lib.runner.plan import hardware
 from lib.runner.plan.hardware import Hardware
 from lib.runner.plan.known import Known
@@ -60,9 +61,13 @@ def judged(values: Mapping[str, Any]) -> float:
 
 def evaluated(values: Mapping[str, Any]) -> float:
     """Return how many prompts the benchmarks have for the models before and after, and the raw ones."""
-    names = {name.partition("@")[0].removesuffix("+") for name in values["BENCHMARKS"]}
-    problems = [PROBLEMS.get(name, EVOEVAL) for name in names]
-    return (2 + len(values["RAW_PROMPTS"])) * sum(min(n, values["N_PROBLEMS"] or n) for n in problems)
+    asked = parts(values["N_PROBLEMS"], values["BENCHMARKS"])
+    problems: dict[str, int] = {}  # one answer serves a benchmark and the one with more tests
+    for name in values["BENCHMARKS"]:
+        plain = name.partition("@")[0].removesuffix("+")
+        there = PROBLEMS.get(plain, EVOEVAL)
+        problems[plain] = max(problems.get(plain, 0), min(there, asked[name] or there))
+    return (2 + len(values["RAW_PROMPTS"])) * sum(problems.values())
 
 
 def examples(seeds: float) -> float:

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple, Self
 
 from lib.core.records import Journal, Record, content_id
 from lib.evaluate.answers import unused, with_own_function
-from lib.evaluate.benchmarks.evalplus import sources
+from lib.evaluate.benchmarks.evalplus import apart_code, sources
+from lib.evaluate.oracles.calls import FILE
 from lib.sandbox import Limits, check, time_scale
 from lib.sandbox.box import Box, BoxDied
 from lib.sandbox.tiers import working
@@ -49,19 +50,19 @@ FLAGS = 1 << 0 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 12
 CLOSE_ON_EXEC = 8
 TESTS = """\
 def {graded}(answer):
-    import base64, builtins, collections, contextlib, io, marshal, math, pathlib, resource, signal, sys, time, types
-    import typing, zlib
+    import base64, builtins, contextlib, hashlib, io, marshal, math, os, pathlib, pickle, resource, signal, struct, sys
+    import time, types, zlib
     import numpy
-    names = [name for name, _ in {sources!r}]
     for name, text in {sources!r}:
         module = sys.modules[name] = types.ModuleType(name)
         builtins.exec(text, module.__dict__)
-    for name in names:
-        del sys.modules[name]
     found = module.run(answer, {job!r}, {given}, {report}.scale)
     {report}.store(found)
     return found["status"] == "pass"
 assert {graded}({entry})
+"""
+COMPARED = """\
+assert oracle.run_once({job!r}, given, answers)
 """
 
 
@@ -149,7 +150,13 @@ class Bench:
             if self.box.dirty:
                 self.close()
             return answer, counted
-        return {"verdict": "error", "detail": "ended the sandbox that it ran in", "report": None, "cpu_seconds": 0.0}, 0
+        return {
+            "verdict": "error",
+            "detail": "ended the sandbox that it ran in",
+            "report": None,
+            "cpu_seconds": 0.0,
+            "left": {FILE: None},
+        }, 0
 
     def counted(self) -> int:
         """Return what the counter shows."""
@@ -179,12 +186,12 @@ def program(code: str, job: Record, given: Any) -> Record:
     `given` is the packed input, as text or by reference.
     """
     graded, report, name = (unused(word, code) for word in ("_graded", "_report", "_given"))
-    files = sources("evalplus", "evalperf")
-    job = {"code": code, **job}
+    files = sources("calls", "evalperf")
+    job = {name: value for name, value in job.items() if name not in ("fastest", "atol")} | {"code": code}
     return {
         "code": with_own_function(code, job["entry"]),
         "tests": TESTS.format(sources=files, job=job, graded=graded, report=report, given=name, entry=job["entry"]),
-        "report": report, "data": {name: given},
+        "report": report, "data": {name: given}, "keep": [FILE],
     }  # fmt: skip
 
 
@@ -192,12 +199,13 @@ def timed(bench: Bench, item: Item, job: Record, given: Any) -> None:
     """Measure the processor time of an item once more: the mean of its calls."""
     how = {"calls": CALLS, "enough": ENOUGH_SECONDS, "check": True}
     answer, _ = bench.run(program(item.code, job | how, given))
+    item.why = reason(answer) or another(bench, answer, job, given)
     match answer:
-        case {"verdict": "pass", "report": {"calls": int(calls), "seconds": float(seconds)}}:
+        case {"report": {"calls": int(calls), "seconds": float(seconds)}} if not item.why:
             if 0 < calls <= CALLS and 0 <= seconds < math.inf:
                 item.heard(seconds / calls, answer["cpu_seconds"] - seconds)
                 return
-    item.why = reason(answer)
+    item.why = item.why or "reported no time"
 
 
 def counted(bench: Bench, item: Item, job: Record, given: Any) -> None:
@@ -207,22 +215,36 @@ def counted(bench: Bench, item: Item, job: Record, given: Any) -> None:
     """
     if not item.calls:
         answer, _ = bench.run(program(item.code, job | {"calls": 1, "enough": ALL, "check": True}, given))
-        if answer["verdict"] != "pass":
-            item.why = reason(answer)
+        if why := reason(answer) or another(bench, answer, job, given):
+            item.why = why
             return
     numbers = []
     for calls in (1, 0):
         answer, number = bench.run(program(item.code, job | {"calls": calls, "enough": ALL, "check": False}, given))
-        if answer["verdict"] != "pass":
-            item.why = reason(answer)
+        if why := reason(answer):
+            item.why = why
             return
         numbers.append(number)
     item.heard(max(0, numbers[0] - numbers[1]))
 
 
+def another(bench: Bench, answer: Record, job: Record, given: Any) -> str:
+    """Return why the answer that a program has left is not the fastest reference's, "" when it is.
+
+    It is compared in a program apart from that of the solution.
+    """
+    if (left := answer["left"][FILE]) is None:
+        return "left no answer"
+    judge = {"code": apart_code(), "tests": COMPARED.format(job=job), "data": {"given": given, "answers": left}}
+    seen, _ = bench.run(judge)
+    return "" if seen["verdict"] == "pass" else "another answer than the fastest reference's"
+
+
 def reason(answer: Record) -> str:
-    """Return why a program has no cost, in one line."""
+    """Return why a program has no cost, in one line; "" when it came to its end."""
     match answer:
+        case {"verdict": "pass"}:
+            return ""
         case {"verdict": "fail", "report": {"why": str(why)}} if why:
             return why[:200]
     return answer["detail"] or "reported no time"
@@ -275,7 +297,16 @@ def measure_task(
     order: Callable[[list[Cost]], Hashable],
 ) -> list[Cost]:
     """Return the costs of solutions and then of references; with a journal, what is in it is not measured again."""
-    how = [bench.kind, LEAST, MOST, QUIET, CALLS, ENOUGH_SECONDS, check(), sources("evalplus", "evalperf")]
+    how = [
+        bench.kind,
+        LEAST,
+        MOST,
+        QUIET,
+        CALLS,
+        ENOUGH_SECONDS,
+        check(),
+        sources("calls", "evalperf", "evalplus", "received"),
+    ]
     key = content_id("cost", [*solutions], [*references], job, given, how)
     if journal is not None and key in journal:
         return [Cost(*one) for one in journal[key]["costs"]]
