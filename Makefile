@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE # with it, every process would compile PyTorch and vLLM again: they are installed uncompiled
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE # the packages and the code are those of this folder
-.PHONY: help setup plan study replay verify verify-arms arms lineage site chat 00 01 02 03 04 05 06 07 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
+.PHONY: help setup plan study replay verify verify-arms experiments arms lineage site chat 00 01 02 03 04 05 06 07 08 fetch test lab doctor reference readme restamp perf benchmark-env lock benchmark-lock clean
 
 VENV ?= .venv# in a conda environment: VENV="$$CONDA_PREFIX"
 PROFILE ?= laptop# a file of notebooks/params
@@ -52,6 +52,12 @@ verify: setup ## compare a finished run with the reference, claim by claim: RUN=
 
 verify-arms: setup ## compare the arms that ran here with the recorded ones in data/reference/arms
 	@$(PY) -m lib.experiment verify
+
+experiments: AGAIN = --out data/runs/experiments/again
+experiments: setup ## hold every recorded arm against its pool and verdicts, train passing's first seed again and compare; ALL=1: all that are recorded
+	@$(PY) -m lib.experiment check
+	@$(PY) -m lib.experiment run $(AGAIN) --recorded $(if $(ALL),,--arms passing --seed 1)
+	@$(PY) -m lib.experiment verify $(AGAIN)
 
 arms: setup ## train and score the arms of data/experiments/plan.yaml, or what is not done of them: ARMS=passing,failing
 	@$(PY) -m lib.experiment run $(if $(ARMS),--arms "$(ARMS)") && $(PY) -m lib.experiment compare

@@ -63,8 +63,7 @@ class Outcome(NamedTuple):
     """What verdicts mean for a solution: `status` (pass, fail, timeout or error) and, in one line, why.
 
     `number` is that of the failing input; `broken` when it means nothing for the solution, because the benchmark's own
-    reference failed; `part` the program that decided; `values` are further columns of the sample. After a timeout
-    `slack` is how many times the program's limits the benchmark's own reference would deserve.
+    reference failed; `part` the program that decided; `values` are further columns of the sample.
     """
 
     status: str
@@ -73,7 +72,6 @@ class Outcome(NamedTuple):
     broken: bool = False
     part: str = ""
     values: Mapping[str, Any] = {}
-    slack: float = 1.0
 
 
 def plain(seen: Record) -> Outcome:
@@ -168,6 +166,10 @@ class Benchmark:
         Each has `time` multiplied by `time_scale`, or none for that of `limits`.
         """
         raise NotImplementedError
+
+    def repeated(self, task: str, solution: str, part: str, time_scale: float, seen: Record) -> Record:
+        """Return the program that runs once more, alone and with more time, after a timeout (`seen`, its verdict)."""
+        return self.programs(task, solution, time_scale)[part]
 
     def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
         """Return what the sandbox's verdict on one program means."""

@@ -63,14 +63,17 @@ def run_all(
 ) -> dict[Pair, dict[str, Record]]:
     """Return the sandbox's verdict on each program of each solution, those that timed out run again."""
     made = lru_cache(maxsize=1)(benchmark.programs)  # a solution's programs are asked for one after the other
+    verdicts: dict[Key, Record] = {}
 
-    def run(keys: Mapping[Key, float], workers: int | None, what: str) -> Iterator[tuple[Key, Record]]:
-        ids = {content_id(benchmark.sha256, *key, time_scale): key for key, time_scale in keys.items()}
+    def run(keys: Sequence[Key], time_scale: float, workers: int | None, what: str) -> Iterator[tuple[Key, Record]]:
+        ids = {content_id(benchmark.sha256, *key, time_scale): key for key in keys}
 
         def program(identity: str) -> Record:
-            task, solution, part = ids[identity]
-            time_scale = keys[ids[identity]]
-            own = made(task, solution, time_scale)[part]
+            task, solution, part = key = ids[identity]
+            if key in verdicts:
+                own = benchmark.repeated(task, solution, part, time_scale, verdicts[key])
+            else:
+                own = made(task, solution, time_scale)[part]
             return {"id": identity, "time": benchmark.limits.cpu_seconds * time_scale, **own}
 
         once = partial(run_programs, again=benchmark.again)
@@ -86,11 +89,10 @@ def run_all(
 
     pairs = list(dict.fromkeys(solutions))
     keys = [(*pair, part) for pair in pairs for part in made(*pair, 1.0)]
-    verdicts = dict(run(dict.fromkeys(keys, 1.0), workers, "graded"))
-    meant = {key: benchmark.meaning(key[0], key[2], verdicts[key]) for key in keys}
-    slow = {key: RETRY_SCALE * one.slack for key, one in meant.items() if one.status == "timeout"}
+    verdicts = dict(run(keys, 1.0, workers, "graded"))
+    slow = [key for key in keys if benchmark.meaning(key[0], key[2], verdicts[key]).status == "timeout"]
     if slow:
-        verdicts |= run(slow, 1, "timeouts run again")
+        verdicts |= dict(run(slow, RETRY_SCALE, 1, "timeouts run again"))
     grouped: dict[Pair, dict[str, Record]] = {pair: {} for pair in pairs}
     for *pair, part in keys:
         grouped[pair[0], pair[1]][part] = verdicts[pair[0], pair[1], part]

@@ -1,4 +1,4 @@
-"""The commands of experiments: `python -m lib.experiment plan`, `run`, `choose`, `compare`, `record` or `verify`."""
+"""The commands of experiments, `python -m lib.experiment ...`: plan, run, choose, compare, record, verify, check."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from lib.experiment.plan import UNTRAINED, Plan
 from lib.experiment.plan_file import PLAN, fill, read_plan
 from lib.experiment.pool import read_pool
 from lib.experiment.power import detectable, noise
-from lib.experiment.records import record, verify
+from lib.experiment.records import RECORDED, Check, consistent, record, verify
 from lib.experiment.run import run
 
 
@@ -69,22 +69,23 @@ def answer(plan: Plan, out: Path) -> None:
     print(said)
 
 
-def agreement(out: Path) -> int:
-    """Print whether the arms run here agree with the recorded ones, one line per check; return the exit status."""
-    checks = verify(out)
+def told(checks: Sequence[Check], what: str) -> int:
+    """Print checks, one line each, and how many there were of `what`; return the exit status."""
     for check in checks:
         print(f"{'ok' if check.fits else '!!'}  {check.arm:<22}  {check.what}: {check.said}")
-    print(f"{len(checks)} checks of arms in {shown(out)} against the recorded ones")
+    print(f"{len(checks)} checks of {what}")
     return FAILED if not all(check.fits for check in checks) else 0
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lib.experiment", description=__doc__)
-    parser.add_argument("what", choices=("plan", "run", "choose", "compare", "record", "verify"))
+    parser.add_argument("what", choices=("plan", "run", "choose", "compare", "record", "verify", "check"))
     parser.add_argument("--plan", type=Path, default=PLAN)
     parser.add_argument("--out", type=Path, help=f"by default {shown(runs_folder())}/experiments/arms")
     parser.add_argument("--arms", default="", help="names of the plan, with commas, or grid; all when left out")
+    parser.add_argument("--seed", type=int, default=0, help="for run: only the trainings with this seed")
+    parser.add_argument("--recorded", action="store_true", help="for run: only what is recorded in data/reference/arms")
     parser.add_argument("--keep-weights", action="store_true", help="for run: do not delete a model that is scored")
     parser.add_argument("--write", action="store_true", help="for plan and choose: put the values into the plan")
     given = parser.parse_args(words)
@@ -97,11 +98,14 @@ def main(words: Sequence[str] | None = None) -> int:
         case "compare":
             answer(plan, out)
         case "run":
-            run(plan, [name for name in given.arms.split(",") if name], out, given.keep_weights)
+            names, among = [name for name in given.arms.split(",") if name], RECORDED if given.recorded else None
+            run(plan, names, out, given.seed, among, given.keep_weights)
         case "record":
             print(*map(shown, record(out)), sep="\n")
         case "verify":
-            return agreement(out)
+            return told(verify(out), f"arms in {shown(out)} against the recorded ones")
+        case "check":
+            return told(consistent(), "the recorded arms against their pools and verdicts")
     return 0
 
 

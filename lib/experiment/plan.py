@@ -157,7 +157,7 @@ class Controls:
 class Plan:
     """All of an experiment; the first of `pools` (name: folder) has the tasks and the validation set.
 
-    `made` are folders of examples that another way to make data wrote (`lib.synthesize.recipes`), by name.
+    `made` are folders of examples that another way to make data wrote, by name (`lib.experiment.pool.read_made`).
     """
 
     base: str

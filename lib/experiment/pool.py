@@ -76,7 +76,7 @@ def read_json(path: Path) -> Record:
 
 @dataclass(frozen=True)
 class Made:
-    """Examples that another way to make data wrote (`lib.synthesize.recipes`), by id."""
+    """Examples that another way to make data wrote, by id (`lib.synthesize.recipes`; another run of notebook 03)."""
 
     folder: Path
     examples: Mapping[str, Record]
@@ -88,12 +88,16 @@ class Made:
 
 
 def read_made(folder: Path) -> Made:
-    """Return the examples in a recipe's folder; StudyError when there are none."""
+    """Return the examples in a recipe's folder, or those that notebook 03 kept in a run's; StudyError for none."""
     found = [path for path in (folder / EXAMPLES, folder / f"{EXAMPLES}.gz") if path.is_file()]
-    if not found:
+    if found:
+        examples = read_records(found[0])
+    elif (folder / only("filtering")).is_dir():
+        examples = read_stored(folder, "filtering", "dataset.jsonl")
+    else:
         place = shown(folder / EXAMPLES)
         raise StudyError(f"{place} is missing: run `python -m lib.synthesize.recipes`, or correct made in the plan")
-    return Made(folder, {record["id"]: record for record in read_records(found[0])})
+    return Made(folder, {record["id"]: record for record in examples})
 
 
 def read_pool(folder: Path) -> Pool:

@@ -1,14 +1,16 @@
 """The recorded arms in `data/reference/arms`: what is kept of an arm, and whether a second run of it agrees."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from lib.core.paths import ROOT, shown
-from lib.core.records import Record, StudyError, read_records, write_records
+from lib.core.records import Record, StudyError, content_id, read_records, write_records
 from lib.core.statistics import CONFIDENCE, holm
 from lib.experiment.compare import VALIDATION, difference
-from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES
+from lib.experiment.dataset import texts
+from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES, learnt_from
 from lib.experiment.pool import read_json
 
 RECORDED = ROOT / "data" / "reference" / "arms"
@@ -87,6 +89,32 @@ def verify(out: Path, recorded: Path = RECORDED) -> list[Check]:
         raise StudyError(f"{shown(out)} has no scored arm that is recorded: run one of {shown(recorded)} first")
     adjusted = holm([found["p"] for found in differences.values()])
     return checks + [solved(name, found, p) for (name, found), p in zip(differences.items(), adjusted, strict=True)]
+
+
+def consistent(recorded: Path = RECORDED) -> list[Check]:
+    """Return the checks of every recorded arm against what it rests on, without a model.
+
+    The pool must still give its examples, and its verdicts the numbers of correct answers in its scores.
+    """
+    checks = list[Check]()
+    for folder in scored(recorded):
+        name, facts = folder.relative_to(recorded).as_posix(), read_json(folder / ARM)
+        if (folder / f"{DATASET}.gz").is_file():
+            try:
+                found = content_id(texts(learnt_from(facts), read_records(folder / f"{DATASET}.gz")))
+            except KeyError:  # an id that is not there
+                found = ""
+            fits = found == facts["dataset"]
+            said = f"{facts['examples']} examples" + ("" if fits else f", not those of {facts['places']['answers']}")
+            checks.append(Check(fits, name, "examples", said))
+        passed = Counter[str]()
+        for each in read_records(folder / "verdicts.jsonl.gz"):
+            passed[each["id"].partition("#")[0]] += each["verdict"] == "pass"
+        sets = read_json(folder / SCORES)["sets"]
+        correct = {f"{each} {task}": n for each, of in sets.items() for task, n in of["correct"].items()}
+        said = f"{sum(correct.values())} right answers, {passed.total()} by the verdicts"
+        checks.append(Check(passed == Counter(correct), name, "scores", said))
+    return checks
 
 
 def solved(name: str, found: Record, p: float) -> Check:

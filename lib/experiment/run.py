@@ -21,6 +21,7 @@ from lib.overlap.contamination import Contamination
 from lib.train.launch import PARENT
 from lib.train.template import load_tokenizer
 
+MINUTES = 17  # of a training of the 0.5B with its scores, where most arms were recorded
 WEIGHTS = ("model", "adapter", "checkpoints")  # folders of an arm that go when it is scored
 
 
@@ -64,15 +65,23 @@ def keep_apart(held_out: Mapping[str, str], path: Path) -> None:
     write_records(path, made)
 
 
-def run(plan: Plan, names: Sequence[str], out: Path, keep: bool = False) -> None:
-    """Train and score the arms of these names (none: all that can be), in the plan's order.
+def run(
+    plan: Plan, names: Sequence[str], out: Path, seed: int = 0, among: Path | None = None, keep: bool = False
+) -> None:
+    """Train and score the arms of these names (none: all that can be), in the plan's order; of a `seed` those alone.
 
-    `keep` leaves their weights, which are deleted otherwise. StudyError when an arm does not finish, and at the end
-    when trained arms wait for a cell of the grid to be chosen.
+    With `among`, only those that are scored in that folder, too. `keep` leaves their weights, which are deleted
+    otherwise. StudyError when there is no such training, when an arm does not finish, and at the end when trained arms
+    wait for a cell of the grid to be chosen.
     """
-    arms = plan.select(names)
+    arms = [arm for arm in plan.select(names) if seed in (0, arm.seed)]
+    arms = [arm for arm in arms if among is None or (arm.folder(among) / SCORES).is_file()]
+    if not arms:
+        raise StudyError(f"{', '.join(names) or 'the plan'} has no such training: give another --arms or --seed")
     prepare(plan, arms, out)
     waiting = [arm for arm in arms if not (arm.folder(out) / SCORES).is_file()]
+    hours = len(waiting) * MINUTES / 60
+    say(f"{len(waiting)} of {len(arms)} trainings to do, about {hours:.1f} h at {MINUTES} min each on 2 idle cores")
     progress = Progress("arms", len(arms), "trained and scored", done=len(arms) - len(waiting), every=0)
     for done, arm in enumerate(waiting, progress.resumed + 1):
         say(f"{arm.name}, seed {arm.seed}")

@@ -175,7 +175,8 @@ class _Pool:
         answer = self.with_retry(program) if self.again else self.once(program)
         if (judge := program.get("apart")) is not None:
             left = answer.pop("left")
-            answer["apart"] = None if None in left.values() else self.verdict({**judge, "data": left})
+            whole = left and None not in left.values()  # none where the program has ended its box
+            answer["apart"] = self.verdict({**judge, "data": left}) if whole else None
         checks = answer.pop("checks")
         if answer["verdict"] != "pass":
             return answer

@@ -105,23 +105,25 @@ def running(examples: Iterable[Record]) -> set[str]:
     return {verdict["id"] for verdict in verdicts if verdict["verdict"] == "notest"}  # as there is no test
 
 
-def make(name: str, asked: argparse.Namespace) -> Record:
-    """Write a recipe's examples and recipe.json into a folder; return what the latter says.
-
-    Examples that repeat a benchmark are dropped. StudyError when another recipe or other parameters were begun there.
-    """
-    place, facts = asked.out / "recipe.json", {k: v for k, v in vars(asked).items() if k not in OPERATIONAL}
+def begin(asked: argparse.Namespace) -> None:
+    """Write what is asked for into recipe.json; StudyError when another recipe or other parameters were begun there."""
+    asked.out.mkdir(parents=True, exist_ok=True)
+    place, facts = asked.out / "recipe.json", facts_of(asked)
     before = json.loads(place.read_text())["asked"] if place.is_file() else facts
     if differ := [key for key in before | facts if before.get(key) != facts.get(key)]:
         raise StudyError(f"{shown(asked.out)} was begun with another {differ[0]}: give another --out, or delete it")
     write_text(place, json.dumps({"asked": facts}, indent=1) + "\n")
-    engine = open_engine(asked.engine, asked.model, asked.max_seqs)
-    with Journal(asked.out / "completions.jsonl") as cache:
-        made, steps = RECIPES[name](engine, cache, asked)
-        spent = cost([completion for step in steps for completion in step.completions])
-    engine.close()
-    contamination, kept = Contamination(), list[Record]()
-    dropped = sum((step.reasons for step in steps), Counter[str]())
+
+
+def facts_of(asked: argparse.Namespace) -> Record:
+    """Return what was asked for, as it is written."""
+    given = {name: value for name, value in vars(asked).items() if name not in OPERATIONAL}
+    return {name: shown(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def finish(asked: argparse.Namespace, made: Iterable[Record], dropped: Counter[str], **more: Any) -> Record:
+    """Write examples.jsonl, without those that repeat a benchmark, and recipe.json; return what the latter says."""
+    contamination, kept, dropped = Contamination(), list[Record](), Counter(dropped)
     for each in made:
         if reason := contamination.reason(f"{each['instruction']}\n{each['response']}"):
             dropped[reason] += 1
@@ -129,10 +131,21 @@ def make(name: str, asked: argparse.Namespace) -> Record:
             kept.append(each)
     run = running(kept)
     write_records(asked.out / "examples.jsonl", [each | {"runs": each["id"] in run} for each in kept])
-    said = {"asked": facts, "revision": engine.revision, "examples": len(kept), "run": len(run)}
-    said |= {"dropped": dict(dropped.most_common()), "cost": spent}
-    write_text(place, json.dumps(said, indent=1) + "\n")
-    return said
+    said = {"asked": facts_of(asked), "examples": len(kept), "run": len(run), "dropped": dict(dropped.most_common())}
+    write_text(asked.out / "recipe.json", json.dumps(said | more, indent=1) + "\n")
+    return said | more
+
+
+def make(name: str, asked: argparse.Namespace) -> Record:
+    """Write a recipe's examples and recipe.json into a folder; return what the latter says."""
+    begin(asked)
+    engine = open_engine(asked.engine, asked.model, asked.max_seqs)
+    with Journal(asked.out / "completions.jsonl") as cache:
+        made, steps = RECIPES[name](engine, cache, asked)
+        spent = cost([completion for step in steps for completion in step.completions])
+    engine.close()
+    dropped = sum((step.reasons for step in steps), Counter[str]())
+    return finish(asked, made, dropped, revision=engine.revision, cost=spent)
 
 
 def command_line(words: Sequence[str] | None) -> Any:
@@ -165,7 +178,6 @@ def command_line(words: Sequence[str] | None) -> Any:
 def main(words: Sequence[str] | None = None) -> None:
     """Make what the command line names, and print what came of it."""
     asked = command_line(words)
-    asked.out.mkdir(parents=True, exist_ok=True)
     said = make(asked.recipe, asked)
     print(f"{said['examples']} examples in {shown(asked.out)}, of which {said['run']} have a program that runs")
     print(f"dropped: {said['dropped']}; cost: {said['cost']}")

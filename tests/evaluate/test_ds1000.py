@@ -8,10 +8,13 @@ import pickle
 import random
 import shutil
 import sys
+from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from lib.core.paths import ROOT
@@ -335,11 +338,23 @@ def test_values_come_through_as_they_are() -> None:
         ((sys.exit, (0,)), "sys.exit"),
         ((random.seed, (0,)), "random"),
         ((shutil.copy, ("a", "b")), "shutil.copy"),
+        ((map, (str, [1])), "builtins.map"),
+        ((defaultdict, (partial(numpy.median, [1]),)), "would call a function for a missing key"),
     ],
 )
 def test_a_pickle_that_calls_something_is_refused(how: Any, complaint: str) -> None:
     with pytest.raises(pickle.UnpicklingError, match=complaint):
         loads(pickle.dumps(Reduced(*how)))
+
+
+def test_items_go_into_collections_alone() -> None:
+    """What else has an `append` or a `__setitem__` may have been given it by the pickle itself."""
+    space = b"\x80\x04ctypes\nSimpleNamespace\n)\x81}\x8c\x06%bcnumpy\nmedian\nsb"
+    for end in (b"K\x01a.", b"(K\x01e."):
+        with pytest.raises(pickle.UnpicklingError, match="puts items into SimpleNamespace"):
+            loads(space % b"append" + end)
+    with pytest.raises(pickle.UnpicklingError, match="puts items into SimpleNamespace"):
+        loads(b"\x80\x04ctypes\nSimpleNamespace\n)\x81K\x01K\x02s.")
 
 
 def test_functions_are_held_and_not_called_and_classes_are_not_changed() -> None:

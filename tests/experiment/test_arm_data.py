@@ -207,3 +207,12 @@ def test_a_task_must_name_what_its_tests_call() -> None:
     program = {"code": "def area(x):\n    return x", "tests": "assert area(2) == 2"}
     assert called_by_name(program, "Write `area`.") and not called_by_name(program, "Write areas.")
     assert not called_by_name(program | {"tests": "assert 1"}, "Write area.")
+
+
+def test_the_examples_of_another_run_of_notebook_03_can_be_learnt_from(tmp_path) -> None:
+    """A folder without a recipe's examples, but with what notebook 03 kept."""
+    kept = [{"id": "a", "instruction": "Do it.", "response": "Done.", "seed": "s", "pass_rate": 0.5}]
+    write_records(tmp_path / "03_execution_filtering" / "dataset.jsonl.gz", kept)
+    assert read_made(tmp_path).examples == {"a": kept[0]}
+    with pytest.raises(StudyError, match="examples.jsonl is missing: run"):
+        read_made(tmp_path / "nowhere")

@@ -76,7 +76,11 @@ def test_a_cell_of_the_grid_is_trained_scored_and_frozen_and_the_untrained_model
     before, asked = (folder / "scores.json").read_bytes(), len(in_this_process)
     run(read_plan(plan_file), ["grid", "none"], out)  # all done: nothing happens
     assert len(in_this_process) == asked and (folder / "scores.json").read_bytes() == before
-    assert "arms: 2/2 trained and scored" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "arms: 2/2 trained and scored" in said and "0 of 2 trainings to do" in said
+    for only in ({"seed": 7}, {"among": tmp_path}):
+        with pytest.raises(StudyError, match="^none has no such training: give another"):
+            run(read_plan(plan_file), ["none"], out, **only)
 
 
 def test_an_arm_of_another_recipe_is_prepared_and_notices_when_its_examples_are_gone(

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from lib.core.records import StudyError, write_records
+from lib.core.records import StudyError, read_records, write_records
 from lib.experiment.__main__ import choose
 from lib.experiment.compare import compare, controls_in_words, difference, in_words, judged_claims
 from lib.experiment.figures import differences, lengths, style_and_score
 from lib.experiment.plan import Cell
 from lib.experiment.plan_file import fill, read_plan
-from lib.experiment.records import record, verify
+from lib.experiment.records import RECORDED, consistent, record, verify
 
 STYLE = {"words": 20.0, "comments": 0.5, "docstrings": 0.25}
 
@@ -92,6 +92,21 @@ def test_arms_are_recorded_without_texts_and_a_second_run_is_held_against_them(t
     write_records(out / "validation.jsonl", [{"id": "task", "tests": "b"}])
     with pytest.raises(StudyError, match="is another validation set: delete the records of its arms first"):
         record(out, target)
+
+
+def test_recorded_arms_are_held_against_their_pools_and_verdicts(tmp_path) -> None:
+    """All that is recorded is consistent; a changed score, another verdict and a foreign example are found."""
+    assert [check for check in consistent() if not check.fits] == []
+    arm = tmp_path / "passing" / "1"
+    shutil.copytree(RECORDED / "passing" / "1", arm)
+    assert [(check.what, check.fits) for check in consistent(tmp_path)] == [("examples", True), ("scores", True)]
+    verdicts = read_records(arm / "verdicts.jsonl.gz")
+    passed = next(each for each in verdicts if each["verdict"] == "pass")
+    write_records(arm / "verdicts.jsonl.gz", [each for each in verdicts if each is not passed])
+    rows = read_records(arm / "dataset.jsonl.gz")
+    for changed in (rows[1:], [rows[0] | {"answers": "nowhere"}, *rows[1:]]):
+        write_records(arm / "dataset.jsonl.gz", changed)
+        assert [(check.what, check.fits) for check in consistent(tmp_path)] == [("examples", False), ("scores", False)]
 
 
 def test_controls_that_do_not_part_are_said_before_all_else(plan, tmp_path) -> None:

@@ -1,12 +1,14 @@
 """The plan: the committed one can be read, contradictions and typing errors are refused in one line, values go in."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lib.core.records import StudyError
+from lib.evaluate.claims import read_claims
 from lib.experiment.plan import Cell
 from lib.experiment.plan_file import PLAN, fill, read_plan
 
@@ -28,6 +30,21 @@ def test_the_baselines_stand_on_the_plan_with_its_budget_and_their_own_questions
     assert {question.worse for question in plan.questions} == set(plan.made) and plan.tasks["own"].like == "passing"
     (first, *_), (theirs, *_) = plan.select(["passing"]), below.select(["passing"])
     assert first == theirs, "the arm is no longer the recorded one"
+
+
+def test_the_ablations_stand_on_the_plan_and_change_no_arm_of_it() -> None:
+    """Their arms have pools and data sets of their own, or share those of the plan: what is recorded stays as it is."""
+    plan, below = read_plan(PLAN.with_name("ablations.yaml")), read_plan()
+    assert (plan.budget, plan.scoring, plan.validation, plan.controls) == (
+        below.budget, below.scoring, below.validation, below.controls,
+    )  # fmt: skip
+    assert plan.arms.items() - below.arms.items() and plan.pools == below.pools
+    for name, line in below.arms.items():
+        assert replace(plan.arms[name], seeds=line.seeds) == line
+    claims = {claim["id"]: claim for claim in read_claims()["claims"]}
+    for question in plan.questions:
+        pairs = [(value["better"], value["worse"]) for value in claims[question.id]["values"]]
+        assert (question.paper.better, question.paper.worse) in pairs, question.id
 
 
 @pytest.mark.parametrize(

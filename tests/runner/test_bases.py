@@ -12,7 +12,7 @@ from lib.runner.profiles import BASE, FOLDER, Loader, files_of, load_profile, se
 from lib.train import launch
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-EXPERIMENTS = ("experiments", "experiments-full", "experiments-teacher")
+EXPERIMENTS = tuple(name for name in NAMES if name.startswith("experiments"))
 SMALL = {"smoke", "laptop", *EXPERIMENTS}  # on the notebooks' own values; the others are published
 CURATION, SYNTHESIS, TRAINING, EVALUATION = "01_seed_curation", "02_self_oss_instruct", "04_sft", "05_evaluation"
 MODELS = {

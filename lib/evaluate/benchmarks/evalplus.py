@@ -4,9 +4,9 @@ Base and plus inputs are two programs, as with EvalPlus, and `plus` covers the p
 both do. A program leaves its answers in a file, and what compares them with the reference's runs apart from it, in a
 process where the solution has never been: no expected answer, and no reference, is anywhere near a solution.
 
-A call may take FLOOR_SECONDS of processor time (EvalPlus: by the clock). One that takes longer runs again, alone, with
-twice that or, where the reference is slow, twice `oracle.FACTOR` times the reference's time, which is measured on the
-same machine.
+A call may take FLOOR_SECONDS of processor time (EvalPlus: by the clock). A solution with one that takes longer runs
+again, alone; then a call may take twice that or, where the reference is slow, twice `oracles.evalplus.FACTOR` times
+what the reference has just taken on the same machine.
 
 Faults of evalplus 0.3.1 that are fixed here:
 - HumanEval/32 never passes: its oracle accepts a root and then forgets to count the input;
@@ -16,6 +16,7 @@ Faults of evalplus 0.3.1 that are fixed here:
 Older versions (before 0.3, those of the published samples) also failed every float that was not equal to the last bit.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from lib.evaluate.oracles import calls
 from lib.sandbox import Limits
 
 FLOOR_SECONDS = 1.0  # evalplus/config.py
-# EvalPlus gives a task's calls one second each, 60 s together at most; here loading a solution, and all calls of the
-# reference, have seconds of their own.
-CALLS_SECONDS, LOADING_SECONDS, REFERENCE_SECONDS = 60.0, 20.0, 20.0
+# EvalPlus gives a task's calls one second each, 60 s together at most; here loading a solution has seconds of its own,
+# and so has comparing: calling the reference, and reading large answers.
+CALLS_SECONDS, LOADING_SECONDS, COMPARING_SECONDS = 60.0, 20.0, 40.0
 # Memory as EvalPlus's.
 LIMITS = Limits(cpu_seconds=CALLS_SECONDS + LOADING_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 PARTS = {"base": "base_input", "plus": "plus_input"}
@@ -77,42 +78,53 @@ def sources(*files: str) -> list[tuple[str, str]]:
 
 
 def program(
-    problem: Record, solution: str, inputs: list, rule: str | None, time_scale: float, own: str = "", between: str = ""
+    problem: Record,
+    solution: str,
+    inputs: list,
+    rule: str | None,
+    time_scale: float,
+    own: str = "",
+    between: str = "",
+    slow: Mapping[str, float] | None = None,
 ) -> Record:
     """Return the program that the sandbox runs: a solution, then its answers to `inputs` one after the other.
 
     `rule` names the task's rule of comparison if it has one; all limits are multiplied by `time_scale`. `own` names a
     module of `lib.evaluate.oracles` whose `comparison` compares instead of EvalPlus's; inputs are then source text.
-    `between` is the text between the prompt and the reference.
+    `between` is the text between the prompt and the reference, `slow` has the seconds of calls that may take more than
+    FLOOR_SECONDS, by the input's number.
     """
     entry, graded, report = problem["entry_point"], unused("_graded", solution), unused("_report", solution)
+    more = {number: seconds * time_scale for number, seconds in (slow or {}).items()}
     job = {"inputs": calls.pack(inputs), "written": bool(own), "rule": rule, "limit": FLOOR_SECONDS * time_scale}
+    job |= {"slow": more}
+    seconds = min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + LOADING_SECONDS
     reference = problem["prompt"] + between + problem["canonical_solution"]
     ((name, text),) = sources("calls")
     return {
         "code": with_own_function(solution, entry),
         "tests": TESTS.format(name=name, text=text, job=job, entry=entry, graded=graded, report=report),
-        "time": (min(len(inputs) * FLOOR_SECONDS, CALLS_SECONDS) + LOADING_SECONDS) * time_scale,
+        "time": seconds * time_scale + min(sum(more.values()), CALLS_SECONDS * time_scale),
         "report": report,
         "keep": [calls.FILE],
-        "apart": apart(job | {"reference": reference, "entry": entry, "atol": problem.get("atol", 0)}, own),
+        "apart": apart(job | {"reference": reference, "entry": entry, "atol": problem.get("atol", 0)}, time_scale, own),
     }
 
 
-def apart(job: Record, own: str = "") -> Record:
+def apart(job: Record, time_scale: float, own: str) -> Record:
     """Return the program that compares the answers (`lib.evaluate.oracles.evalplus.run` says what `job` has)."""
     return {
         "code": apart_code(own),
         "tests": COMPARED.format(job=job),
         "report": "told",
-        "time": 2 * REFERENCE_SECONDS,
+        "time": COMPARING_SECONDS * time_scale,
     }
 
 
 def apart_code(own: str = "") -> str:
     """Return the code of a program that compares: `oracle`, and the `comparison` of EvalPlus or of the module `own`."""
-    files = sources("received", "calls", "evalplus", *([own] if own else []))
-    return APART.format(sources=files, oracle=files[2][0])
+    files = sources("calls", "evalplus", *([own] if own else []))
+    return APART.format(sources=files, oracle=files[1][0])
 
 
 def outcome(seen: Record) -> Outcome:
@@ -122,20 +134,16 @@ def outcome(seen: Record) -> Outcome:
             return plain(seen) if seen["verdict"] != "pass" else Outcome("fail", "left no answers")
         case {"verdict": "pass"}, _:
             return plain(seen)
-        case {"verdict": "fail", "report": {"status": "missing", "input": number, "slack": slack}}, told:
+        case {"verdict": "fail", "report": {"status": "missing", "input": number}}, told:
             match told:
-                case {"status": "late", "why": str(why), "input": int(last)} if last == number:
-                    return Outcome("timeout", why, number, slack=slack)
-                case {"status": "failed", "why": str(why), "input": int(last)} if last == number:
-                    return Outcome("fail", why, number)
+                case {"status": "late" | "failed" as how, "why": str(why), "input": int(last)} if last == number:
+                    return Outcome("timeout" if how == "late" else "fail", why, number)
             found = plain(seen)
-            if found.status == "timeout":
-                return found._replace(slack=slack)
             return found if found.status != "pass" else Outcome("fail", "left no answer", number)
         case {"verdict": "fail", "report": {"status": status, "input": number, "why": why}}, _:
             return Outcome("error" if status == "broken" else "fail", why, number, status == "broken")
         case found, _:
-            return Outcome("fail", f"its answers could not be compared: {found['detail']}")
+            return Outcome("error", f"its answers could not be compared: {found['detail']}")
 
 
 class EvalPlus(Functions):
@@ -157,6 +165,14 @@ class EvalPlus(Functions):
         how = self.rule(task), time_scale, self.own, self.between
         problem = self.problems[task]
         return {part: program(problem, solution, self.inputs(task, part), *how) for part in self.parts}
+
+    def repeated(self, task: str, solution: str, part: str, time_scale: float, seen: Record) -> Record:
+        """Also with more time for the calls whose reference was seen to be slow."""
+        match seen:
+            case {"apart": {"report": {"slow": dict(slow)}}}:
+                how = self.rule(task), time_scale, self.own, self.between, slow
+                return program(self.problems[task], solution, self.inputs(task, part), *how)
+        return super().repeated(task, solution, part, time_scale, seen)
 
     def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
         return outcome(verdict)

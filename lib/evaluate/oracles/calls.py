@@ -1,7 +1,8 @@
 """Calls a solution inside the box, each call with a limit of time, and leaves its answers in a file.
 
-`lib.evaluate.benchmarks.evalplus` sends this module's source. No expected answer comes into this process: the file is
-read in another (`lib.evaluate.oracles.evalplus`), where the solution has never been. Standard library only.
+`lib.evaluate.benchmarks` sends this module's source for EvalPlus's tasks, EvalPerf and LiveCodeBench. No expected
+answer comes into this process: the file is read in another (`lib.evaluate.oracles.evalplus`), where the solution has
+never been. Standard library only.
 """
 
 import base64
@@ -23,7 +24,8 @@ from typing import Any
 
 FILE = "answers"
 HEADER = struct.Struct(">I")  # before each answer: its bytes
-ROOM = 3 << 20  # bytes of all answers; the sandbox hands on 4 MiB (lib.sandbox.desk.MAX_KEPT)
+ROOM, LARGE = 3 << 20, 1 << 16  # bytes of all answers, and of one; the sandbox hands on 4 MiB (lib.sandbox.desk)
+PLAIN = frozenset({int, str, bytes, type(None)})
 BUILTIN = (str, bytes, int, float, complex, tuple, list, dict, set, frozenset)
 # Functions whose answer is compared only with None (match objects), and those whose answer is a set of values.
 NOT_NONE = frozenset({"check_str", "text_match_three", "text_starta_endb"})
@@ -59,9 +61,9 @@ def arguments(job: dict[str, Any], only: int | None = None) -> list[Any]:
 def run(answer: Callable[..., Any], job: dict[str, Any], scale: float) -> dict[str, Any]:
     """Call `answer` on the inputs of a job, up to the first that fails or takes too long; leave the answers in FILE.
 
-    `job` has inputs (packed), written (whether each is source text), rule (the name of the comparison's, or None) and
-    limit, the processor seconds of a call, which are multiplied by `scale`, the machine's. Returns status (ended, late
-    or failed), input (the number of the last one that was tried, or None) and why.
+    `job` has inputs (packed), written (whether each is source text), rule (the name of the comparison's, or None),
+    limit (the processor seconds of a call) and slow (those of some inputs, by number); seconds are multiplied by
+    `scale`, the machine's. Returns status (ended, late or failed), input (the last one's number, or None) and why.
     """
     with (
         contextlib.redirect_stdout(Silence()),
@@ -69,12 +71,13 @@ def run(answer: Callable[..., Any], job: dict[str, Any], scale: float) -> dict[s
         open(os.path.join(os.environ["HOME"], FILE), "wb", buffering=0) as file,
     ):
         for number, given in enumerate(arguments(job)):
+            limit = job["slow"].get(str(number), job["limit"])
             try:
-                got = called(answer, given, job["limit"] * scale)
-                data = sent(got, job["rule"], ROOM - file.tell())
+                got = called(answer, given, limit * scale)
+                data = sent(got, job["rule"], min(LARGE, ROOM - file.tell()))
                 file.write(HEADER.pack(len(data)) + data)
             except Late:
-                return ended("late", number, f"not finished within {job['limit']:.1f} s")
+                return ended("late", number, f"not finished within {limit:.1f} s")
             except BaseException as error:
                 return ended("failed", number, f"{type(error).__name__}: {error!s:.100}")
     return ended("ended", None, "")
@@ -99,7 +102,7 @@ def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> An
     Code that cannot be interrupted is killed by the kernel a second or two later.
     """
     start, began, waited = time.process_time(), time.monotonic(), stalled()
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     clock = 3 * limit + 0.5  # as `lib.sandbox.Limits.wall_seconds`
 
     def late(number: int, _: object) -> None:
@@ -118,12 +121,30 @@ def called(answer: Callable[..., Any], given: Iterable[Any], limit: float) -> An
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
     if time.process_time() - start > limit:
         raise Late
     return got
 
 
 # ---- answers as they are sent
+
+
+class Full(Exception):
+    """An answer needs more room than there is."""
+
+
+class Room(io.BytesIO):
+    """Holds so many bytes; Full when there are more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self.room:
+            raise Full
+        return super().write(data)
 
 
 class Sender(pickle.Pickler):
@@ -136,28 +157,27 @@ class Sender(pickle.Pickler):
         base: Any = next((one for one in BUILTIN if isinstance(value, one)), None)
         if base in (None, type(value)) or type(value).__module__ == "numpy":
             return NotImplemented
-        return base, (base(value),)
+        return base, (str.__str__(value) if base is str else base(value),)  # str(...) of an enum's member is its name
 
 
 def sent(value: Any, rule: str | None, room: int) -> bytes:
-    """Return an answer in at most `room` bytes, pickled with its kind: "value", "digest" or "unsent" (its type's name).
+    """Return an answer in about `room` bytes, pickled with its kind: "value", "digest" or "unsent" (its type's name).
 
-    Of one that needs more room, and has no rule of comparison, only the digest is sent. What no pickle can hold, say a
+    Of one that needs more, and has no rule of comparison, only the digest is sent. What no pickle can hold, say a
     generator, equals no expected value, but is not None either.
     """
     if rule in NOT_NONE:
         value = truth(value)
     elif rule in AS_SETS:
         value = set(value)
-    buffer = io.BytesIO()
+    buffer = Room(room if rule is None else ROOM)
     try:
-        Sender(buffer).dump(("value", value))
-        if buffer.tell() <= room:
+        try:
+            Sender(buffer).dump(("value", value))
             return buffer.getvalue()
-        if rule is None:
-            return pickle.dumps(("digest", digest(value)))
-    except Late:
-        raise
+        except Full:
+            if rule is None:
+                return pickle.dumps(("digest", digest(value)))
     except BaseException:
         pass
     return pickle.dumps(("unsent", type(value).__name__))
@@ -169,11 +189,22 @@ def truth(got: Any) -> bool:
 
 
 def digest(value: Any) -> str:
-    """Return the digest of a large answer of builtin types: the same for 1, 1.0 and True in a list of numbers.
+    """Return the digest of a large answer: the same for a dictionary in any order, and for 1, 1.0 and True.
 
-    ValueError for other types. Numbers further inside must be of the same type to have the same digest.
+    ValueError for other types than builtin ones. Of numbers and dictionaries inside the items of a list only those of
+    the same type and order have the same digest, and a tolerance applies to none.
     """
-    if type(value) in (list, tuple) and {float, bool} & set(map(type, value)):
-        even = (one if type(one) not in (float, bool) or one % 1 else int(one) for one in value)
-        value = type(value)(even)
-    return hashlib.sha256(marshal.dumps(value, 2)).hexdigest()  # version 2 has no references: equal values, equal bytes
+    if type(value) is dict:
+        value = sorted((marshal.dumps(even(key), 2), even(of)) for key, of in value.items())
+    elif type(value) in (list, tuple) and not PLAIN.issuperset(map(type, value)):
+        value = type(value)(map(even, value))
+    return hashlib.sha256(marshal.dumps(even(value), 2)).hexdigest()  # version 2 has no references: equal, equal bytes
+
+
+def even(value: Any) -> Any:
+    """Return a number as the integer that it equals, if it does; ValueError for what is of no builtin type."""
+    if type(value) in (float, bool) and value % 1 == 0:
+        return int(value)
+    if type(value) not in (*PLAIN, *BUILTIN, bool):
+        raise ValueError
+    return value

@@ -1,8 +1,7 @@
 """Compares the answers that a solution has left with a reference's, in a process where the solution has never been.
 
-`lib.evaluate.benchmarks.evalplus` sends this module's source after those of `received` and `calls`. The rules are those
-of evalplus 0.3.1 (evalplus/eval), reimplemented without the faults that are listed there. Standard library and numpy
-only.
+`lib.evaluate.benchmarks.evalplus` sends this module's source after that of `calls`. The rules are those of evalplus
+0.3.1 (evalplus/eval), reimplemented without the faults that are listed there. Standard library and numpy only.
 """
 
 import base64
@@ -10,6 +9,7 @@ import contextlib
 import io
 import marshal
 import math
+import pickle
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,12 +18,30 @@ from typing import Any
 import numpy as np
 
 from lib.evaluate.oracles.calls import AS_SETS, HEADER, NOT_NONE, Silence, arguments, digest, ended, truth
-from lib.evaluate.oracles.received import loads
 
 FACTOR = 4.0  # times the reference's time that a call may take (evalplus/config.py)
 Rule = Callable[[tuple[Any, ...], Any, Any, float], Any]  # (arguments, answer, expected, tolerance) -> whether it holds
 Holds = Callable[[Any, Any, Any], bool]  # (arguments, answer, expected)
 Comparison = Callable[[str | None, float], Holds]  # (name of a rule, tolerance)
+
+
+# What an answer's pickle may name, and so call, by module: types that hold values, and what makes numpy's.
+BUILTINS = "complex range slice bytearray set frozenset list tuple dict str int float bytes"
+DATES = "date datetime time timedelta timezone"
+ALLOWED = {
+    "builtins": BUILTINS, "collections": "deque", "datetime": DATES, "decimal": "Decimal", "fractions": "Fraction",
+    "numpy": "dtype ndarray", "numpy._core.multiarray": "_reconstruct scalar", "numpy._core.numeric": "_frombuffer",
+}  # fmt: skip
+
+
+class Answer(pickle.Unpickler):
+    """Reads an answer, which an untrusted process has sent: nothing but ALLOWED is found in it, and so called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what is allowed; UnpicklingError for the rest."""
+        if name not in ALLOWED.get(module, "").split():
+            raise pickle.UnpicklingError(f"is of {module}.{name}")
+        return super().find_class(module, name)
 
 
 class Unsent:
@@ -41,25 +59,36 @@ def run(job: dict[str, Any], left: str, compare: Comparison, scale: float) -> di
 
     `job` is that of `calls.run`, with reference (a program), entry (its function) and atol. Returns status (pass; fail;
     missing: there is no answer to an input; broken: the reference itself failed), input (that input's number, or
-    None), why, and for a missing answer slack: how many times the job's limit FACTOR times the reference's own
-    processor time is, at least 1; `scale` is the machine's.
+    None), why, and for a missing answer slow: FACTOR times the reference's own seconds, by number, for the inputs for
+    which that is more than the job's limit; `scale` is the machine's.
     """
-    answers, holds, space = read(left), compare(job["rule"], job["atol"]), dict[str, Any]()
+    answers, holds, slow, missing = read(left), compare(job["rule"], job["atol"]), dict[str, float](), None
     with contextlib.redirect_stdout(Silence()), contextlib.redirect_stderr(Silence()):
         try:
-            exec(job["reference"], space)
+            space = executed(job["reference"])
             for number, given in enumerate(arguments(job)):
                 start = time.process_time()
                 wanted = space[job["entry"]](*given)
-                seconds = time.process_time() - start
+                if (seconds := FACTOR * (time.process_time() - start) / scale) > job["limit"]:
+                    slow[str(number)] = math.ceil(10 * seconds) / 10
+                if missing is not None:
+                    continue  # only timed
                 if (data := next(answers, None)) is None:
-                    return ended("missing", number, "", slack=max(1.0, FACTOR * seconds / (job["limit"] * scale)))
+                    missing = number
+                    continue
                 untouched = given if job["rule"] is None else arguments(job, number)[0]
                 if why := difference(data, untouched, expected(wanted, job["rule"]), holds):
                     return ended("fail", number, why)
         except Exception as error:
             return ended("broken", None, f"the reference fails: {type(error).__name__}: {error!s:.100}")
-    return ended("pass", None, "")
+    return ended("pass", None, "") if missing is None else ended("missing", missing, "", slow=slow)
+
+
+def executed(text: str) -> dict[str, Any]:
+    """Return what a reference defines."""
+    space: dict[str, Any] = {}
+    exec(text, space)
+    return space
 
 
 def run_once(job: dict[str, Any], given: str, left: str) -> bool:
@@ -67,8 +96,7 @@ def run_once(job: dict[str, Any], given: str, left: str) -> bool:
 
     `job` and `given` are those of `lib.evaluate.oracles.evalperf.run`.
     """
-    packed, space = zlib.decompress(base64.b64decode(given)), dict[str, Any]()
-    exec(job["fastest"], space)
+    packed, space = zlib.decompress(base64.b64decode(given)), executed(job["fastest"])
     wanted = expected(space[job["entry"]](*marshal.loads(packed)), job["rule"])
     holds = comparison(job["rule"], job["atol"])
     return not any(difference(data, tuple(marshal.loads(packed)), wanted, holds) for data in [*read(left)] or [b""])
@@ -92,7 +120,7 @@ def read(left: str) -> Iterator[bytes]:
 def difference(data: bytes, given: Any, wanted: Any, holds: Holds) -> str:
     """Return why a sent answer is not the expected value for the arguments `given`; "" when it is."""
     try:
-        kind, got = loads(data)
+        kind, got = Answer(io.BytesIO(data)).load()
         if kind == "digest":
             return "" if got == digest(wanted) else "another large answer"
         got = Unsent(got) if kind == "unsent" else got

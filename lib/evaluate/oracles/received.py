@@ -9,6 +9,7 @@ import io
 import pickle
 import sys
 import types
+from collections import defaultdict, deque
 from typing import Any
 
 # Whose classes a value may have, and whose functions it may hold (but not call).
@@ -18,8 +19,7 @@ torch tensorflow keras xgboost gensim statsmodels kiwisolver cycler
 """
 PACKAGES = frozenset(_PACKAGES.split())
 _BUILTINS = """
-set frozenset complex bytearray list dict tuple int float str bytes bool range slice object zip map filter enumerate
-reversed
+set frozenset complex bytearray list dict tuple int float str bytes bool range slice object zip enumerate reversed
 """
 CLASSES = {
     "builtins": frozenset(_BUILTINS.split()),
@@ -27,7 +27,7 @@ CLASSES = {
     "functools": frozenset(("partial",)),
     "itertools": frozenset(("chain", "count", "product", "repeat")),
     "pathlib": frozenset(("PosixPath",)),
-    "types": frozenset(("SimpleNamespace",)),
+    "types": frozenset(("SimpleNamespace",)),  # whose attributes no instruction of a pickle can call: see `filled`
 }
 # Functions with which libraries' own pickles make objects; Cython's are named after their class.
 _MAKERS = """
@@ -55,22 +55,7 @@ CONSTANTS = ("ufunc", "dtype", "layout", "memory_format", "NAType", "NaTType", "
 
 def loads(data: bytes) -> Any:
     """Return the value of a pickle; pickle.UnpicklingError for one that does more than the module says."""
-    try:
-        return Plain(io.BytesIO(data)).load()
-    except Asked:
-        return Reader(io.BytesIO(data)).load()
-
-
-class Asked(Exception):
-    """A pickle needs a class or a function."""
-
-
-class Plain(pickle.Unpickler):
-    """Python's own reader, written in C, for values that need no class: texts, numbers, lists, sets and the like."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Without what this would return a pickle can call nothing."""
-        raise Asked
+    return Reader(io.BytesIO(data)).load()
 
 
 def method(owner: Any, name: str) -> Any:
@@ -141,10 +126,48 @@ class Reader(InPython):
             raise pickle.UnpicklingError(f"calls {getattr(made_by, '__qualname__', made_by)!s:.80}")
 
     def load_reduce(self) -> None:
-        self.checked(self.stack[-2])
+        made_by, given = self.stack[-2:]
+        self.checked(made_by)
+        if made_by is defaultdict and given and not isinstance(given[0], type | None):
+            raise pickle.UnpicklingError("would call a function for a missing key")
         super().load_reduce()
 
     dispatch[pickle.REDUCE[0]] = load_reduce
+
+    def filled(self, owner: Any) -> None:
+        """UnpicklingError unless items are put into a collection; another object's `append` could be any function."""
+        if not isinstance(owner, list | dict | set | deque):
+            raise pickle.UnpicklingError(f"puts items into {type(owner).__name__}")
+
+    def load_append(self) -> None:
+        self.filled(self.stack[-2])
+        super().load_append()
+
+    dispatch[pickle.APPEND[0]] = load_append
+
+    def load_appends(self) -> None:
+        self.filled(self.metastack[-1][-1])
+        super().load_appends()
+
+    dispatch[pickle.APPENDS[0]] = load_appends
+
+    def load_additems(self) -> None:
+        self.filled(self.metastack[-1][-1])
+        super().load_additems()
+
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+    def load_setitem(self) -> None:
+        self.filled(self.stack[-3])
+        super().load_setitem()
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+
+    def load_setitems(self) -> None:
+        self.filled(self.metastack[-1][-1])
+        super().load_setitems()
+
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
     def load_build(self) -> None:
         """As pickle's, but neither a class nor a method is changed."""

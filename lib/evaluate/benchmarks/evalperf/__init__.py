@@ -110,6 +110,9 @@ class EvalPerf(Benchmark):
     def programs(self, task: str, solution: str, time_scale: float = 1.0) -> dict[str, Record]:
         return self.parts[task].programs(task, solution, time_scale)
 
+    def repeated(self, task: str, solution: str, part: str, time_scale: float, seen: Record) -> Record:
+        return self.parts[task].repeated(task, solution, part, time_scale, seen)
+
     def meaning(self, task: str, part: str, verdict: Record) -> Outcome:
         return self.parts[task].meaning(task, part, verdict)
 

@@ -31,7 +31,7 @@ from lib.sandbox.box import Box, BoxDied
 from lib.sandbox.tiers import working
 
 LIMIT_SECONDS = 45.0  # of a call, evalplus/config.py (PERF_EVAL_TIMEOUT_SECOND)
-REFERENCE_SECONDS = 15.0  # besides, for the fastest reference and for reading the input
+REFERENCE_SECONDS = 15.0  # besides, for reading the input and leaving the answer
 LIMITS = Limits(cpu_seconds=LIMIT_SECONDS + REFERENCE_SECONDS, memory_mb=4096, output_kb=1024, packages=("numpy",))
 TIME, INSTRUCTIONS = "processor time", "instructions"
 # Share by which costs that count as equal may differ: what is left of the noise in the median of several rounds.
@@ -305,7 +305,7 @@ def measure_task(
         CALLS,
         ENOUGH_SECONDS,
         check(),
-        sources("calls", "evalperf", "evalplus", "received"),
+        sources("calls", "evalperf", "evalplus"),
     ]
     key = content_id("cost", [*solutions], [*references], job, given, how)
     if journal is not None and key in journal:
