@@ -157,7 +157,8 @@ class Sender(pickle.Pickler):
         base: Any = next((one for one in BUILTIN if isinstance(value, one)), None)
         if base in (None, type(value)) or type(value).__module__ == "numpy":
             return NotImplemented
-        return base, (str.__str__(value) if base is str else base(value),)  # str(...) of an enum's member is its name
+        # str(...) of an enum's member is its name
+        return base, (str.__str__(value) if base is str else base(value),)  # pyright: ignore[reportArgumentType]
 
 
 def sent(value: Any, rule: str | None, room: int) -> bytes:
