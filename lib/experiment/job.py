@@ -12,7 +12,7 @@ from lib.core.records import Record, StudyError, content_id, read_records, write
 from lib.experiment.dataset import texts
 from lib.experiment.plan import MADE, Arm
 from lib.experiment.plan_file import checked
-from lib.experiment.pool import Made, Pool, read_json, read_made, read_pool
+from lib.experiment.pool import Made, Pool, read_json, read_made, read_pool, whole_or_packed
 
 ARM, DATASET, SCORES = "arm.json", "dataset.jsonl", "scores.json"
 HELD_OUT = "validation.jsonl"  # of all arms: a task, and the response whose tests judge answers to it
@@ -50,7 +50,7 @@ class Job:
     def examples(self) -> list[Record]:
         """Return the examples {id, instruction, response}; StudyError when the pool no longer gives the arm's own."""
         try:
-            made = texts(self.answers, read_records(self.folder / DATASET))
+            made = texts(self.answers, read_records(whole_or_packed(self.folder / DATASET) or self.folder / DATASET))
         except KeyError:  # what has that id is gone
             made = []
         if content_id(made) != self.facts["dataset"]:

@@ -74,6 +74,11 @@ def read_json(path: Path) -> Record:
         raise StudyError(f"{shown(path)} cannot be read: record it first, or correct its name") from None
 
 
+def whole_or_packed(path: Path) -> Path | None:
+    """Return a file, or the one beside it that a record has gzipped; None where there is neither."""
+    return next((found for found in (path, path.with_name(f"{path.name}.gz")) if found.is_file()), None)
+
+
 @dataclass(frozen=True)
 class Made:
     """Examples that another way to make data wrote, by id (`lib.synthesize.recipes`; another run of notebook 03)."""
@@ -89,9 +94,8 @@ class Made:
 
 def read_made(folder: Path) -> Made:
     """Return the examples in a recipe's folder, or those that notebook 03 kept in a run's; StudyError for none."""
-    found = [path for path in (folder / EXAMPLES, folder / f"{EXAMPLES}.gz") if path.is_file()]
-    if found:
-        examples = read_records(found[0])
+    if found := whole_or_packed(folder / EXAMPLES):
+        examples = read_records(found)
     elif (folder / only("filtering")).is_dir():
         examples = read_stored(folder, "filtering", "dataset.jsonl")
     else:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.core.paths import ROOT, shown
-from lib.core.records import Record, StudyError, content_id, read_records, write_records
+from lib.core.records import Record, StudyError, read_records, write_records
 from lib.core.statistics import CONFIDENCE, holm
 from lib.experiment.compare import VALIDATION, difference
-from lib.experiment.dataset import texts
-from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES, learnt_from
-from lib.experiment.pool import read_json
+from lib.experiment.job import ARM, DATASET, HELD_OUT, SCORES, read_job
+from lib.experiment.pool import read_json, whole_or_packed
 
 RECORDED = ROOT / "data" / "reference" / "arms"
 WHOLE = (ARM, "training.json", SCORES)  # copied as they are; tables are gzipped
@@ -58,7 +57,7 @@ def record(out: Path, target: Path = RECORDED) -> list[Path]:
 
 def last_loss(folder: Path) -> float | None:
     """Return an arm's last loss on held-out examples; None where nothing was trained."""
-    log = next((path for path in (folder / "log.jsonl", folder / "log.jsonl.gz") if path.is_file()), None)
+    log = whole_or_packed(folder / "log.jsonl")
     losses = [row["held_out_loss"] for row in read_records(log) if "held_out_loss" in row] if log else []
     return losses[-1] if losses else None
 
@@ -99,12 +98,11 @@ def consistent(recorded: Path = RECORDED) -> list[Check]:
     checks = list[Check]()
     for folder in scored(recorded):
         name, facts = folder.relative_to(recorded).as_posix(), read_json(folder / ARM)
-        if (folder / f"{DATASET}.gz").is_file():
+        if whole_or_packed(folder / DATASET):
             try:
-                found = content_id(texts(learnt_from(facts), read_records(folder / f"{DATASET}.gz")))
-            except KeyError:  # an id that is not there
-                found = ""
-            fits = found == facts["dataset"]
+                fits = bool(read_job(folder).examples())
+            except StudyError:
+                fits = False
             said = f"{facts['examples']} examples" + ("" if fits else f", not those of {facts['places']['answers']}")
             checks.append(Check(fits, name, "examples", said))
         passed = Counter[str]()
