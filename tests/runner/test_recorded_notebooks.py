@@ -36,5 +36,6 @@ def test_they_run_from_the_repository_alone(runner: Runner, stage) -> None:
         made = json.loads((runner.runs / "laptop" / stage.name / "manifest.json").read_text())
         plan = read_plan(ROOT / made["parameters"]["PLAN"])
         assert all(question.id in said and question.asks in said for question in plan.questions)
-        assert made["metrics"]["questions"].keys() >= {question.id for question in plan.questions}
+        plans = [plan, *(read_plan(ROOT / place) for name, place in made["parameters"].items() if name == "FURTHER")]
+        assert made["metrics"]["questions"].keys() == {question.id for of in plans for question in of.questions}
         assert list((runner.runs / "laptop" / stage.name / "figures").glob("*.png"))
