@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from asked import NAME, SERVED, SPREAD
+from asked import DTYPE, NAME, SERVED, SPREAD
 
 from lib.core.paths import ROOT
 
@@ -31,7 +31,7 @@ try:
     with_unknown.load()
 except StudyError as error:
     found["unknown"] = str(error)
-engine = Vllm(model, 16)
+engine = Vllm(model, 16, dtype=sys.argv[2])
 engine.load()
 for name, temperature in (("greedy", 0.0), ("sampled", 0.7)):
     requests = [Request(query, temperature, 24, ("## Example",), seed=n) for n, query in enumerate(queries)]
@@ -71,7 +71,7 @@ def in_process():
     """What one engine completed: see PROGRAM; "served" and "spread" are the completions of these requests."""
     asked = {"served": SERVED, "spread": SPREAD}
     rows = json.dumps({name: [vars(request) for request in requests] for name, requests in asked.items()})
-    command = [sys.executable, "-c", PROGRAM, NAME]
+    command = [sys.executable, "-c", PROGRAM, NAME, DTYPE]
     done = subprocess.run(command, cwd=ROOT, input=rows, capture_output=True, text=True, timeout=540)
     assert "FOUND" in done.stdout, done.stdout + done.stderr
     return json.loads(done.stdout.split("FOUND", 1)[1])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from asked import NAME, SERVED, STARTS
+from asked import DTYPE, NAME, SERVED, STARTS
 
 from lib.core.models import fetch_gguf, resolve
 from lib.core.records import Journal, StudyError
@@ -577,7 +577,7 @@ def test_vllm_gives_over_http_what_it_gives_in_process(in_process, tmp_path):
     environment = os.environ | {key: value for key, value in SETTINGS.items() if "MULTIPROCESSING" not in key}
     environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # it would keep a core for itself, and there may be one
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model.path)]
-    command += ["--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
+    command += ["--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port), "--dtype", DTYPE]
     command += ["--max-model-len", "1024", "--max-num-batched-tokens", "1024"]
     command += ["--max-num-seqs", "8", "--no-enable-chunked-prefill", "--enforce-eager"]
     command += ["--enable-prompt-tokens-details", "--generation-config", "vllm"]

@@ -10,11 +10,11 @@ pytestmark = pytest.mark.engine
 
 
 def test_greedy_completions_do_not_depend_on_the_batch(in_process):
-    assert sum(one == other for one, other in in_process["greedy"]) >= 11  # of 12; 12 seen
+    assert all(one == other for one, other in in_process["greedy"])
 
 
-def test_most_sampled_completions_do_not_depend_on_the_batch(in_process):
-    assert sum(one == other for one, other in in_process["sampled"]) >= 9
+def test_sampled_completions_do_not_depend_on_the_batch(in_process):
+    assert all(one == other for one, other in in_process["sampled"])
     assert [one for one, _ in in_process["sampled"]] != [one for one, _ in in_process["greedy"]]
 
 
