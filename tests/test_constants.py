@@ -31,6 +31,12 @@ BAD_IMPORTS = ("argparse", "os", "subprocess", "sys", "setuptools", "distutils",
 UNFINISHED = ("todo", "fixme", "write your code here", "your code here", "your code goes here", "notimplemented")
 NEWER_ORDER = ("category", "language", "difficulty", "concepts")
 OLDER_ORDER = ("category", "language", "concepts", "difficulty")
+PHRASES = (
+    "We can verify the functionality", "We can verify the correctness", "You can verify the correctness",
+    "You can verify the functionality", "To ensure the correctness", "To verify the correctness", "To test the",
+    "To test this", "You can test the", "We can test the", "We can test this", "Now, we'll test",
+)  # fmt: skip
+SAMPLED = ("samples", "temperature", "top_p", "max_tokens")
 TOP_LEVEL = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n# ")
 
 # what, where it is read (a notebook's parameter, or an expression in a module of lib), value, source. Sections and
@@ -86,7 +92,7 @@ CONSTANTS = [
     ("snippets in fences", "synthesize.prompts: style('paper', systems).fences", False, "self_ossinstruct.py"),
     ("categories, older", "synthesize.prompts: style('starcoder2', systems).category", "code generation ({})",
      "self_ossinstruct.py, older"),
-    ("phrases that begin tests", "synthesize.prompts: len(VERIFICATIONS)", 12, "sanitize_data.py"),
+    ("phrases that begin tests", "synthesize.prompts: VERIFICATIONS", PHRASES, "sanitize_data.py"),
     ("stops, older", "synthesize.prompts: style('starcoder2', systems).stop", ("## Example",),
      "self_ossinstruct.py, older"),
     ("order of properties", "synthesize.prompts: style('paper', systems).properties", NEWER_ORDER,
@@ -138,6 +144,16 @@ CONSTANTS = [
     ("stop", "evaluate.benchmark: STOP", ("\n```\n",), "evaluation/text2code_vllm.py"),
     ("stop, older", "evaluate.benchmark: STARCODER2_STOP", ("\n```",), "evaluation/text2code.py, older"),
     ("stops of a base model", "evaluate.benchmark: RAW_STOP", TOP_LEVEL, "evaluation/text2code_vllm.py"),
+    *(
+        (f"how {name} is asked", f"evaluate.beyond: PAPER[{name!r}]", dict(zip(SAMPLED, how, strict=True)), source)
+        for name, how, source in (
+            ("livecodebench", (1, 0.0, 1.0, 2000), "section 3.1: greedy; lcb_runner/runner/parser.py: tokens"),
+            ("classeval", (1, 0.0, 1.0, 2048), "section 3.2"),
+            ("ds1000", (40, 0.2, 0.95, 1024), "section 3.3"),
+            ("canitedit", (20, 0.2, 0.95, 2048), "section 3.4"),
+            ("evalperf", (100, 1.0, 1.0, 2048), "section 3.1: 100 samples at 1.0; evalplus's own tokens"),
+        )
+    ),
     ("sets of EvoEval", "evaluate.claims: EVOEVAL",
      tuple(f"EvoEval {which}" for which in ("difficult", "creative", "subtle", "combine", "tool_use")), "Table 3"),
     ("versions that were scored", "evaluate.claims: read_claims()['versions']",

@@ -9,10 +9,12 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from lib.core.cli import command
 from lib.core.records import Journal, Record, StudyError, write_text
+from lib.core.statistics import estimate
 from lib.evaluate import pair
 from lib.evaluate.benchmark import Benchmark
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark
@@ -82,18 +84,18 @@ def partial_journal(out: Path, given: Sequence[Path | None]) -> Journal:
         raise StudyError(f"cannot write {partial}: {error.strerror}; choose another --out") from None
 
 
-def percent(estimate: Record, k: int = 1) -> str:
-    """Return a pass@k with its interval, in percent."""
-    value, low, high = (f"{100 * estimate[key]:.1f}" for key in ("value", "low", "high"))
-    return f"pass@{k} {value} % (95 % interval {low} to {high}, n = {estimate['n']})"
+def percent(found: Record, what: str = "pass@1") -> str:
+    """Return a score with its interval, in percent."""
+    value, low, high = (f"{100 * found[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{what} {value} % (95 % interval {low} to {high}, n = {found['n']})"
 
 
-def mean(estimate: Record | None) -> str:
+def mean(found: Record | None) -> str:
     """Return a measure with its interval; it has none where no sample has a value."""
-    if estimate is None:
+    if found is None:
         return "no sample has a value"
-    value, low, high = (f"{estimate[key]:.4g}" for key in ("value", "low", "high"))
-    return f"{value} (95 % interval {low} to {high}, n = {estimate['n']})"
+    value, low, high = (f"{found[key]:.4g}" for key in ("value", "low", "high"))
+    return f"{value} (95 % interval {low} to {high}, n = {found['n']})"
 
 
 def row(sample: Record) -> Record:
@@ -110,13 +112,16 @@ def report(benchmark: Benchmark, samples: Sequence[Record]) -> list[str]:
     lines = [f"base        {percent(facts.get('base pass@1', facts['pass@1']))}"]
     if "base pass@1" in facts:
         lines.append(f"base + plus {percent(facts['pass@1'])}")
-    lines += [f"{lines[-1][:12]}{percent(facts[f'pass@{k}'], k)}" for k in ks]
+    lines += [f"{lines[-1][:12]}{percent(facts[f'pass@{k}'], f'pass@{k}')}" for k in ks]
+    if len(named := benchmark.values(samples)) > 1:
+        lines += [percent(asdict(estimate([*by.values()], RESAMPLES, SEED)), name) for name, by in named.items() if by]
     lines += [f"{name:11} {mean(facts[name])}" for name in benchmark.measures]
     if facts["broken references"]:
         lines.append(f"broken      the benchmark's own solution failed with {facts['broken references']} samples")
     if tasks := facts.get("unmended", {}).get("tasks"):
         why = "; ".join(f"{task}: {fault}" for task, fault in tasks.items())
-        lines.append(f"as EvalPlus pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")
+        lines.append(f"unmended    pass@1 {100 * facts['unmended']['pass@1']:.1f} % ({why})")
+    lines += benchmark.remarks(samples)
     if missing := [task for task in benchmark.problems if task not in {sample["task_id"] for sample in samples}]:
         whole = 100 * facts["pass@1"]["value"] * facts["pass@1"]["n"] / len(benchmark.problems)
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

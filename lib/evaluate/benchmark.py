@@ -33,7 +33,8 @@ What each method is for:
 - `meaning` says what one verdict means, `outcome` what all of a solution's do. More than pass and fail goes into an
   outcome's `values`, which become columns of the sample; `measures` names those that `lib.evaluate.score` averages.
 - `finished` adds to graded samples what is measured after grading, `values` says what they are worth, under the names
-  that the paper's tables have (all problems, a part of them, a class's methods, ...).
+  that the paper's tables have (all problems, a part of them, a class's methods, ...), `remarks` without which of them
+  they would mislead.
 - `canonical` returns the benchmark's own solution, which must pass.
 
 `lib.evaluate.data` finds files and checks their hashes, `lib.evaluate.environments` names locked interpreters, and
@@ -197,6 +198,10 @@ class Benchmark:
         Values are fractions; a name has the tasks that it is about, of those that have samples.
         """
         return {self.name: shares(samples)}
+
+    def remarks(self, samples: Sequence[Record]) -> list[str]:
+        """Return sentences without which the scores of these samples would mislead: how costs were measured, say."""
+        return []
 
     # ---- choosing
 

@@ -97,9 +97,10 @@ def add_best_strategy(values: dict[str, dict[str, Values]], facts: dict[tuple[st
 def table(rows: Sequence[Record], comparisons: Mapping[str, Record]) -> str:
     """Return scores before and after beside the paper's (CodeQwen1.5-7B) as a Markdown table, in percent."""
     stated = {
-        value["benchmark"]: f"{value['worse']} to {value['better']}"
+        value["benchmark"]: f"{value['worse']} to {value['better']}" if "worse" in value else f"{value['better']} after"
+        for name in ("tuned-beyond-value", "tuning-helps-beyond-functions")  # the first has EvalPerf, too
         for claim in read_claims()["claims"]
-        if claim["id"] == "tuning-helps-beyond-functions"
+        if claim["id"] == name
         for value in claim["values"]
     }
     found = {(row["model"], row["benchmark"]): row["pass@1"] for row in rows}

@@ -27,7 +27,7 @@ def whose(synthesis: Record, model: str) -> str:
 
 
 def read_claims(path: Path = CLAIMS) -> Record:
-    """Return {versions: {benchmark: version the paper scored}, claims: [...]}, see the file's head for their fields."""
+    """Return {versions: {benchmark: [version the paper scored, others that count as it]}, claims: [...]}, see the file's head for their fields."""
     return yaml.safe_load(path.read_text())
 
 
@@ -148,9 +148,9 @@ def _asked_otherwise(claim: Record, scores: Record) -> str:
 def _other_version(claim: Record, name: str, versions: Record, row: Record | None) -> str:
     """Why a score is not of what the paper scored, and which file is, "" when it is or the paper has no value."""
     stated = any(value["benchmark"] == name for value in claim["values"])
-    if row is None or not stated or row["version"] == versions.get(name, row["version"]):
+    if row is None or not stated or row["version"] in versions.get(name, [row["version"]]):
         return ""
-    wanted = versions[name]
+    wanted = versions[name][0]
     said = f"{name} {row['version']}, and the paper's is {wanted}"
     if name not in EVALPLUS:
         return f"{said}, with all of its problems and tests"

@@ -3,7 +3,7 @@
 The addresses are the publishers' own, at a revision where one is known. The rows of ClassEval, DS-1000 and CanItEdit
 are pinned whatever the file's format. The hub's files of LiveCodeBench and EvalPerf were out of reach when this was
 written: any rows are accepted, their hash is reported, and their version is called unpinned; pinned are the derived
-ones, with which the study was tested (LiveCodeBench with sample tests, EvalPerf's ladder without inputs).
+ones, with which the study was tested (LiveCodeBench with sample tests). EvalPerf's are in its own module.
 """
 
 from lib.evaluate.data import Source
@@ -41,9 +41,4 @@ LIVECODEBENCH_V5 = Source(
     "LIVECODEBENCH_V5_PATH", ("question_id",), (),
     {"b71bdb4f9d1fc9b737211da6e7f3481c62f22495c775925494b8a8ef700aca66": "release_v5, derived tests"}, open=True,
     more=tuple(f"{LCB}/test{number}.jsonl" for number in range(2, 6)),
-)  # fmt: skip
-EVALPERF = Source(
-    "EvalPerf", ("evalperf", "evalperf_ladder"), f"{HUB}/evalplus/evalperf/{CONVERTED}", "EVALPERF_PATH", ("task_id",),
-    (),
-    {"6da18342e05390df9fe991b12f440990d5923034d65b5f9636204f03f11129db": "20240328, ladder without inputs"}, open=True,
 )  # fmt: skip

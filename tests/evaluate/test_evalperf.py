@@ -484,7 +484,7 @@ def test_the_kernels_counter_counts_what_a_process_starts_or_there_is_none():
 @pytest.fixture
 def apart(tmp_path, monkeypatch):
     """No data but what a test names, and no network."""
-    for variable in ("STUDY_BENCHMARKS", "EVALPERF_OVERRIDE_PATH"):
+    for variable in ("STUDY_BENCHMARKS", "EVALPERF_PATH"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))

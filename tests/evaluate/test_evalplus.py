@@ -746,7 +746,7 @@ def test_samples_from_a_file_are_graded(tmp_path):
     assert lines[3]["failing_input"] == [[1.0, 2.0, 3.9, 4.0, 5.0, 2.2], 0.05] and lines[0]["failing_input"] is None
     said = done.stdout
     assert "base        pass@1 44.4 %" in said and "base + plus pass@1 44.4 %" in said and "n = 3)" in said
-    assert "as EvalPlus pass@1 11.1 % (HumanEval/32" in said and "161 of 164 tasks have no sample" in said
+    assert "unmended    pass@1 11.1 % (HumanEval/32" in said and "161 of 164 tasks have no sample" in said
     assert f"HumanEval+ v0.1.10, sha256 {scored.sha256}, md5 {scored.md5}" in said
     assert [path.name for path in out.parent.iterdir()] == ["graded.jsonl"]
 

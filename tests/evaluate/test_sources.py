@@ -40,7 +40,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (sources.CANITEDIT, 105, "105 programs"),
         (sources.LIVECODEBENCH, 400, "release_v1, derived tests"),
         (sources.LIVECODEBENCH_V5, 880, "release_v5, derived tests"),
-        (sources.EVALPERF, 118, "20240328, ladder without inputs"),
     ],
     ids=lambda value: value.stems[0] if isinstance(value, Source) else "",
 )

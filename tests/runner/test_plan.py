@@ -146,7 +146,7 @@ def test_the_papers_reason_to_train_starcoder2_15b_on_one_gpu(tmp_path: Path) ->
         ({SYNTHESIS: {"SHOTS": 40}}, "40 shots need that many exemplars"),
         (
             {FILTERING: {"PACKAGES": ["numpy", "no_such_package"]}},
-            "the package no_such_package of PACKAGES is not inst",
+            "programs may import no_such_package, which is not installed: pip install",
         ),
         ({FILTERING: {"SELECTION": "mine"}}, "mine"),
         ({EVALUATION: {"BENCHMARKS": ["humaneval", "apps"]}}, "there is no benchmark 'apps'; the study has humaneval"),

@@ -435,6 +435,14 @@ def test_packages_are_there_when_asked_for_and_only_then() -> None:
         run(code, tests, Limits(packages=("no-such-thing",)))
 
 
+@pytest.mark.parametrize("code", ["import numpy", "import pandas", "import torch", ""])
+def test_the_papers_packages_leave_room_for_programs_with_and_without_them(code: str) -> None:
+    """Each box imports all three in advance, and their address space counts in the paper's 4 GiB."""
+    limits = Limits(10, 4096, packages=("numpy", "pandas", "torch"))
+    seen = run(f"{code}\ndef f(x): return len(bytearray(1 << 30)) and x * 2", limits=limits)
+    assert seen["verdict"] == "pass", seen["detail"]
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 

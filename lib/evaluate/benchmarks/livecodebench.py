@@ -58,11 +58,12 @@ assert _graded(_answer)
 def load(path: str | Path | None = None, version: str = "") -> "LiveCodeBench":
     """Return a release ("": the first, the paper's), from a path or from where `lib.evaluate.data.locate` finds it.
 
-    A path may be the hub's folder, too. Missing when there is none, StudyError when a file is damaged or is not of the
+    A path may be the hub's folder, too. A later release has its number in the name, beside the paper's. Missing when there is none, StudyError when a file is damaged or is not of the
     release that is asked for.
     """
     problems, facts = release_of(path, version)
-    return LiveCodeBench("LiveCodeBench", problems, *facts)
+    name = "LiveCodeBench" if version in ("", "release_v1") else f"LiveCodeBench {version.removeprefix('release_')}"
+    return LiveCodeBench(name, problems, *facts)
 
 
 def own() -> "LiveCodeBench":
@@ -144,6 +145,13 @@ class LiveCodeBench(Benchmark):
         parts[f"{self.name}, more than sample tests"] = [t for t in found if self.problems[t]["graded_on"] != "sample"]
         named = {name: {task: found[task] for task in tasks} for name, tasks in parts.items() if tasks}
         return {f"{self.name} code generation": found} | named
+
+    def remarks(self, samples: Sequence[Record]) -> list[str]:
+        """How many tasks have the tests of their statement alone."""
+        tasks = {sample["task_id"] for sample in samples}
+        alone = sum(self.problems[task]["graded_on"] == "sample" for task in tasks)
+        said = f"{self.name}: {alone} of {len(tasks)} tasks are graded on the tests of their statements alone: too high"
+        return [said] if alone else []
 
     def since(self, tasks: Iterable[str], day: str) -> list[str]:
         """Return those of the tasks whose contest was on a day (2023-09-01) or later."""

@@ -23,6 +23,7 @@ from lib.runner.plan.hardware import GIB, Hardware
 from lib.runner.plan.known import Known, access, has_token
 from lib.runner.plan.memory import Engines, Processes
 from lib.runner.plan.prompts import Kind
+from lib.sandbox.interpreters import package_paths
 from lib.select import selection
 
 Parameters = Mapping[str, Mapping[str, Any]]
@@ -60,9 +61,7 @@ def check_names(parameters: Parameters, found: Findings) -> None:
     filtering, training = parameters[only("filtering")], parameters[only("training")]
     changes = {"choice": filtering["CHOICE"], **filtering["SELECTION_OPTIONS"]}
     found.tried(lambda: selection.preset(filtering["SELECTION"], **changes))
-    for package in filtering["PACKAGES"]:
-        if importlib.util.find_spec(package) is None:
-            found.stops.append(f"{only('filtering')}: the package {package} of PACKAGES is not installed: install it")
+    found.tried(package_paths, filtering["PACKAGES"])
     if training["METHOD"] not in METHODS:
         found.stops.append(f"{only('training')}: METHOD={training['METHOD']!r} is unknown; choose {', '.join(METHODS)}")
     for name in parameters[only("evaluation")]["BENCHMARKS"]:

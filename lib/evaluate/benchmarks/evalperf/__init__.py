@@ -42,7 +42,7 @@ def load(path: str | Path | None = None) -> "EvalPerf":
     `path` names the data set's file, the ladder of published results, or a folder in which it lies, in which EvalPlus's
     NoExtreme files are sought, too. Missing when one of the three is nowhere, StudyError when it is another or damaged.
     """
-    place = locate(path, STEMS, "EVALPERF_OVERRIDE_PATH", "selfcodealign-study/benchmarks", release)
+    place = locate(path, STEMS, "EVALPERF_PATH", "selfcodealign-study/benchmarks", release)
     facts, ladders = ladders_of(place)
     named = [folder for folder in (path, place.parent, place.parent.parent) if folder is not None]
     kinds = {"HumanEvalPlus": HumanEvalPlus, "MbppPlus": mbpp.MbppPlus}
@@ -167,6 +167,12 @@ class EvalPerf(Benchmark):
         parts = {"DPS": "dps", "DPS, normalised": "dps_norm"}
         costs = {name: {task: value / 100 for task, value in means(samples, of).items()} for name, of in parts.items()}
         return {f"{self.name} {name}": found for name, found in {"pass@1": shares(samples), **costs}.items()}
+
+    def remarks(self, samples: Sequence[Record]) -> list[str]:
+        """What costs are, and on which inputs."""
+        kinds = sorted({sample["cost_kind"] for sample in samples if sample.get("cost_kind")})
+        inputs = f", on {OURS}" if OURS in self.version else ""
+        return [f"{self.name}: DPS rests on {' and '.join(kinds)}{inputs}"] if kinds else []
 
     def measured(
         self,
