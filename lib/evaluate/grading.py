@@ -76,7 +76,7 @@ def run_all(
                 own = made(task, solution, time_scale)[part]
             return {"id": identity, "time": benchmark.limits.cpu_seconds * time_scale, **own}
 
-        once = partial(run_programs, again=benchmark.again)
+        once = partial(run_programs, again=benchmark.again, timeouts_again=False)  # below they are, with more time
         programs, progress = Lazy(list(ids), program), Progress(f"{benchmark.name}: {what}", len(keys), "programs")
         found: Iterable[Record]
         if journal is None:

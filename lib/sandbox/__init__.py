@@ -127,8 +127,8 @@ class _Lane:
 class _Pool:
     """Idle boxes, used again; a box that a program left dirty is discarded, never cleaned."""
 
-    def __init__(self, make: Maker, limits: Limits, again: bool):
-        self.make, self.limits, self.again = make, limits, again
+    def __init__(self, make: Maker, limits: Limits, again: bool, timeouts_again: bool):
+        self.make, self.limits, self.again, self.timeouts_again = make, limits, again, again and timeouts_again
         self.idle: SimpleQueue[Box] = SimpleQueue()
         self.lane = _Lane()
 
@@ -161,18 +161,18 @@ class _Pool:
                 return self.idle.get_nowait()
         return self.make(self.limits, time_scale())
 
-    def with_retry(self, program: Record, trial: str = "") -> Record:
-        """Run once; after a timeout once more, alone."""
+    def with_retry(self, program: Record, trial: str = "", retry: bool = True) -> Record:
+        """Run once; after a timeout, unless no `retry` is wanted, once more, alone."""
         with self.lane.shared():
             answer = self.once(program, trial)
-        if answer["verdict"] == "timeout":
+        if retry and answer["verdict"] == "timeout":
             with self.lane.alone():
                 answer = self.once(program, trial)
         return answer
 
     def verdict(self, program: Record) -> Record:
         """The verdict on one program: a pass is run again, as it is, as the control and with stubs for the response."""
-        answer = self.with_retry(program) if self.again else self.once(program)
+        answer = self.with_retry(program, retry=self.timeouts_again)
         if (judge := program.get("apart")) is not None:
             left = answer.pop("left")
             whole = left and None not in left.values()  # none where the program has ended its box
@@ -217,7 +217,11 @@ class _Pool:
 
 
 def run_programs(
-    programs: Iterable[Record], limits: Limits = DEFAULT, workers: int | None = None, again: bool = True
+    programs: Iterable[Record],
+    limits: Limits = DEFAULT,
+    workers: int | None = None,
+    again: bool = True,
+    timeouts_again: bool = True,
 ) -> Generator[Record, None, None]:
     """Judge programs (id, code, tests, perhaps entry, time, report) in `workers` boxes, one per core by default.
 
@@ -250,13 +254,13 @@ def run_programs(
     compares the output with values that never entered the box.
 
     Without `again` every program runs once, with no control and no second run after a pass or a timeout, for callers
-    that compare answers and repeat timeouts themselves. Closing the generator ends every box. Raises StudyError before
-    anything runs when no sandbox works.
+    that compare answers and repeat timeouts themselves; without `timeouts_again` only that of timeouts is left out.
+    Closing the generator ends every box. Raises StudyError before anything runs when no sandbox works.
     """
     make, tier = working()
     time_scale()
     workers = workers or len(os.sched_getaffinity(0))
-    pool = _Pool(make, limits, again)
+    pool = _Pool(make, limits, again, timeouts_again)
     waiting: deque[tuple[str, Future[Record]]] = deque()
     source = iter(programs)
     with ThreadPoolExecutor(workers, "sandbox") as threads:

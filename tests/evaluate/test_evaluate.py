@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from lib import sandbox
 from lib.core.records import Journal, StudyError
 from lib.core.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmark import RAW_STOP, RESPONSE_PREFIX, STARCODER2_STOP, STOP
 from lib.evaluate.benchmarks import humaneval, load_benchmark
-from lib.evaluate.grading import grade
+from lib.evaluate.grading import RETRY_SCALE, grade
 from lib.evaluate.scoring import score, table
 from lib.train.template import render_prompt
 
@@ -65,6 +66,20 @@ def test_bad_solutions_do_not_pass():
     samples = grade(quick, texts)
     assert samples[0]["verdict"] == "timeout"
     assert not any(s["passed"] for s in samples) and all(s["detail"] for s in samples)
+
+
+def test_a_solution_without_an_end_runs_twice(monkeypatch):
+    """Once beside others, once alone and with more time: the sandbox does not repeat what the grading repeats."""
+    quick, once, seen = copy(HUMANEVAL), sandbox._Pool.once, list[float]()
+    quick.limits = replace(HUMANEVAL.limits, cpu_seconds=0.5)
+
+    def counted(pool, program, trial=""):
+        seen.append(program["time"])
+        return once(pool, program, trial)
+
+    monkeypatch.setattr(sandbox._Pool, "once", counted)
+    (sample,) = grade(quick, {"HumanEval/0": "def has_close_elements(numbers, threshold):\n    while True: pass"})
+    assert sample["verdict"] == "timeout" and seen == [0.5, 0.5 * RETRY_SCALE]
 
 
 def test_prompt_is_the_training_template_with_an_open_fence():

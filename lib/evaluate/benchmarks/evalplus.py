@@ -39,13 +39,15 @@ FAULTS = {
     "HumanEval/32": "evalplus 0.3.1 never counts it as passed",
     "Mbpp/255": "evalplus 0.3.1 has too little memory for its plus inputs",
 }
-# The imports are in the tests, where the sandbox sees them: it undoes what a solution has changed in these modules.
-# They are inside the function, because a solution may use these names otherwise: `from time import time`.
+# What calls a solution needs, in the tests, where the sandbox sees it: it undoes what a solution has changed in these
+# modules. Inside the function, because a solution may use these names otherwise: `from time import time`.
+IMPORTS = (
+    "import base64, builtins, contextlib, hashlib, io, marshal, math, os, pickle, resource, signal, struct, sys, time, "
+    "types, zlib"
+)
 TESTS = """\
 def {graded}(answer):
-    import base64, builtins, contextlib, hashlib, io, marshal, math, os, pathlib, pickle, resource, signal, struct, sys
-    import time, types, zlib
-    import numpy
+    {imports}
     module = sys.modules[{name!r}] = types.ModuleType({name!r})
     builtins.exec({text!r}, module.__dict__)
     found = module.run(answer, {job!r}, {report}.scale)
@@ -94,7 +96,8 @@ def program(
     `between` is the text between the prompt and the reference, `slow` has the seconds of calls that may take more than
     FLOOR_SECONDS, by the input's number.
     """
-    entry, graded, report = problem["entry_point"], unused("_graded", solution), unused("_report", solution)
+    entry, report = problem["entry_point"], unused("_report", solution)
+    words = {"entry": entry, "graded": unused("_graded", solution), "report": report}
     more = {number: seconds * time_scale for number, seconds in (slow or {}).items()}
     job = {"inputs": calls.pack(inputs), "written": bool(own), "rule": rule, "limit": FLOOR_SECONDS * time_scale}
     job |= {"slow": more}
@@ -103,7 +106,7 @@ def program(
     ((name, text),) = sources("calls")
     return {
         "code": with_own_function(solution, entry),
-        "tests": TESTS.format(name=name, text=text, job=job, entry=entry, graded=graded, report=report),
+        "tests": TESTS.format(imports=IMPORTS, name=name, text=text, job=job, **words),
         "time": seconds * time_scale + min(sum(more.values()), CALLS_SECONDS * time_scale),
         "report": report,
         "keep": [calls.FILE],

@@ -10,6 +10,7 @@ import pickle
 import sys
 import types
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any
 
 # Whose classes a value may have, and whose functions it may hold (but not call).
@@ -27,7 +28,7 @@ CLASSES = {
     "functools": frozenset(("partial",)),
     "itertools": frozenset(("chain", "count", "product", "repeat")),
     "pathlib": frozenset(("PosixPath",)),
-    "types": frozenset(("SimpleNamespace",)),  # whose attributes no instruction of a pickle can call: see `filled`
+    "types": frozenset(("SimpleNamespace",)),  # whose attributes no instruction of a pickle can call: see `filling`
 }
 # Functions with which libraries' own pickles make objects; Cython's are named after their class.
 _MAKERS = """
@@ -134,41 +135,6 @@ class Reader(InPython):
 
     dispatch[pickle.REDUCE[0]] = load_reduce
 
-    def filled(self, owner: Any) -> None:
-        """UnpicklingError unless items are put into a collection; another object's `append` could be any function."""
-        if not isinstance(owner, list | dict | set | deque):
-            raise pickle.UnpicklingError(f"puts items into {type(owner).__name__}")
-
-    def load_append(self) -> None:
-        self.filled(self.stack[-2])
-        super().load_append()
-
-    dispatch[pickle.APPEND[0]] = load_append
-
-    def load_appends(self) -> None:
-        self.filled(self.metastack[-1][-1])
-        super().load_appends()
-
-    dispatch[pickle.APPENDS[0]] = load_appends
-
-    def load_additems(self) -> None:
-        self.filled(self.metastack[-1][-1])
-        super().load_additems()
-
-    dispatch[pickle.ADDITEMS[0]] = load_additems
-
-    def load_setitem(self) -> None:
-        self.filled(self.stack[-3])
-        super().load_setitem()
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-
-    def load_setitems(self) -> None:
-        self.filled(self.metastack[-1][-1])
-        super().load_setitems()
-
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-
     def load_build(self) -> None:
         """As pickle's, but neither a class nor a method is changed."""
         owner, state = self.stack[-2], self.stack[-1]
@@ -188,3 +154,29 @@ class Reader(InPython):
     def _instantiate(self, klass: Any, args: Any) -> None:
         self.checked(klass)
         super()._instantiate(klass, args)
+
+
+def filling(where: Callable[[Any], Any], load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return the step that puts items into the object at `where`, for collections alone.
+
+    The `append` of another object could be any function.
+    """
+
+    def checked(reader: Any) -> None:
+        if not isinstance(owner := where(reader), list | dict | set | deque):
+            raise pickle.UnpicklingError(f"puts items into {type(owner).__name__}")
+        load(reader)
+
+    return checked
+
+
+# The instructions that put items into an object, and where in a reader that object lies.
+FILLS: dict[bytes, Callable[[Any], Any]] = {
+    pickle.APPEND: lambda reader: reader.stack[-2],
+    pickle.APPENDS: lambda reader: reader.metastack[-1][-1],
+    pickle.ADDITEMS: lambda reader: reader.metastack[-1][-1],
+    pickle.SETITEM: lambda reader: reader.stack[-3],
+    pickle.SETITEMS: lambda reader: reader.metastack[-1][-1],
+}
+for _code, _where in FILLS.items():
+    Reader.dispatch[_code[0]] = filling(_where, InPython.dispatch[_code[0]])

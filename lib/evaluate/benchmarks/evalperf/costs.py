@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Self
 
 from lib.core.records import Journal, Record, content_id
 from lib.evaluate.answers import unused, with_own_function
-from lib.evaluate.benchmarks.evalplus import apart_code, sources
+from lib.evaluate.benchmarks.evalplus import IMPORTS, apart_code, sources
 from lib.evaluate.oracles.calls import FILE
 from lib.sandbox import Limits, check, time_scale
 from lib.sandbox.box import Box, BoxDied
@@ -50,9 +50,7 @@ FLAGS = 1 << 0 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 12
 CLOSE_ON_EXEC = 8
 TESTS = """\
 def {graded}(answer):
-    import base64, builtins, contextlib, hashlib, io, marshal, math, os, pathlib, pickle, resource, signal, struct, sys
-    import time, types, zlib
-    import numpy
+    {imports}
     for name, text in {sources!r}:
         module = sys.modules[name] = types.ModuleType(name)
         builtins.exec(text, module.__dict__)
@@ -188,9 +186,10 @@ def program(code: str, job: Record, given: Any) -> Record:
     graded, report, name = (unused(word, code) for word in ("_graded", "_report", "_given"))
     files = sources("calls", "evalperf")
     job = {name: value for name, value in job.items() if name not in ("fastest", "atol")} | {"code": code}
+    words = {"graded": graded, "report": report, "given": name, "entry": job["entry"]}
     return {
         "code": with_own_function(code, job["entry"]),
-        "tests": TESTS.format(sources=files, job=job, graded=graded, report=report, given=name, entry=job["entry"]),
+        "tests": TESTS.format(imports=IMPORTS, sources=files, job=job, **words),
         "report": report, "data": {name: given}, "keep": [FILE],
     }  # fmt: skip
 
