@@ -13,8 +13,13 @@ EvalPlus's time includes the expected outputs, which it computes once per file a
 computes them for every sample. A thread of EvalPlus's sleeps for 20 s at a time, so that it never ends sooner. Verdicts
 that differ are listed. With --tasks only the first N tasks of each file.
 
-Then the own solutions of the benchmarks of BEYOND, in their interpreters (`make benchmark-env`); no package index has
-their official harnesses, so that nothing is beside them.
+Then an answer to every task of the benchmarks of BEYOND, in their interpreters (`make benchmark-env`): their own
+solutions, for LiveCodeBench the published answers of O1. EvalPerf's time includes the costs of all of them beside the
+ladder. The last line is the sum: what one model's greedy answers to all five take, but for its timeouts.
+
+Beside DS-1000 runs its official program, a process for each of the first PEERED tasks that imports what it needs. The
+others' harnesses do not run here: EvalPerf's needs the processor's counters, LiveCodeBench's, ClassEval's and
+CanItEdit's are on no package index.
 """
 
 import argparse
@@ -25,11 +30,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lib import evaluate, sandbox
 from lib.core.records import Record, StudyError
 from lib.evaluate.benchmark import Benchmark
+from lib.evaluate.benchmarks.ds1000 import DS1000Tasks
+from lib.evaluate.benchmarks.evalperf import EvalPerf
+from lib.evaluate.benchmarks.livecodebench import LiveCodeBench
 from lib.evaluate.data import files, unpacked
 from lib.evaluate.grading import grade_solutions
 
@@ -39,7 +48,9 @@ SETS = (
     ("mbpp+", "MbppPlus-v0.2.0", None),
     ("mbpp+", "MbppPlus-v0.1.0", "evalplus_sc2-15b-instruct_mbpp"),
 )
-BEYOND = ("evalperf", "classeval", "ds1000", "canitedit")
+BEYOND = ("livecodebench", "evalperf", "classeval", "ds1000", "canitedit")
+O1, WHOSE = "lcb_v1_o1_official_graded", "o1_mini"  # the file of published answers, and which of its two
+PEERED = 40
 Pairs = list[tuple[str, str]]  # task id, solution
 Verdicts = dict[str, tuple[bool, bool]]  # task id -> whether base and plus pass
 
@@ -96,19 +107,60 @@ def row(name: str, seconds: str, verdicts: Verdicts) -> None:
     print(f"{name:40}{seconds:>36}   base {base:3} of {len(verdicts)}, base + plus {both:3}", flush=True)
 
 
+def answers(benchmark: Benchmark, folder: Path, count: int | None) -> Pairs:
+    """An answer to each task: the benchmark's own solution, or O1's where there is none."""
+    if not isinstance(benchmark, LiveCodeBench):
+        return pairs(benchmark, None, count)
+    path = next(files(folder, [O1]), None)
+    if path is None:
+        raise StudyError(f"{folder} has no {O1}")
+    rows = [json.loads(line) for line in unpacked(path).splitlines()]
+    return [(row["question_id"], row[WHOSE]["code"]) for row in rows][:count]
+
+
+def officially(benchmark: DS1000Tasks, wanted: Pairs) -> tuple[float, int]:
+    """Seconds and passes of DS-1000's own program for each answer, in a process each, on every core."""
+
+    def passes(pair: tuple[str, str]) -> bool:
+        context = benchmark.problems[pair[0]]["code_context"]
+        calls = ["test_execution(code)", *(["test_string(code)"] if "test_string(" in context else [])]
+        with tempfile.TemporaryDirectory() as folder:
+            words = [benchmark.limits.python, "-c", "\n".join([context, f"code = {pair[1]!r}", *calls])]
+            return not subprocess.run(words, cwd=folder, capture_output=True, timeout=120, check=False).returncode
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(CORES) as pool:
+        passed = sum(pool.map(passes, wanted))
+    return time.perf_counter() - start, passed
+
+
 def beyond(folder: Path, count: int | None) -> None:
-    """Print a row for each of BEYOND that is in the folder and has its interpreter."""
+    """Print a row for each of BEYOND that is in the folder and has its interpreter, and the sum of their times."""
+    total = 0.0
     for name in BEYOND:
         try:
             benchmark = evaluate.load_benchmark(name, folder)
-            wanted = pairs(benchmark, None, count)
+            wanted = answers(benchmark, folder, count)
+            if isinstance(benchmark, EvalPerf):
+                benchmark.least = 1  # there is one answer to each task
             start = time.perf_counter()
-            samples = grade_solutions(benchmark, wanted)
+            samples = benchmark.finished(grade_solutions(benchmark, wanted))
         except StudyError as error:
             print(f"{name}: skipped, {error}")
             continue
         seconds, passed = time.perf_counter() - start, sum(sample["passed"] for sample in samples)
-        print(f"{f'{benchmark.name} {benchmark.version}':60}{seconds:15.1f} s   {passed} of {len(samples)} pass")
+        total += seconds
+        what = f"{benchmark.name} {benchmark.version}"
+        print(f"{what:70}{seconds:10.1f} s   {passed} of {len(samples)} pass", flush=True)
+        if lacking := [sample["task_id"] for sample in samples if not sample["passed"]]:
+            print(f"  do not: {', '.join(lacking[:20])}{', ...' if len(lacking) > 20 else ''}")
+        if isinstance(benchmark, DS1000Tasks):
+            took, theirs = officially(benchmark, wanted[:PEERED])
+            start = time.perf_counter()
+            mine = sum(sample["passed"] for sample in grade_solutions(benchmark, wanted[:PEERED]))
+            seconds, n = time.perf_counter() - start, len(wanted[:PEERED])
+            print(f"  its first {n}: ours {seconds:.1f} s, {mine} pass; official program {took:.1f} s, {theirs} pass")
+    print(f"{'one answer to each task of all of them':70}{total:10.1f} s")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from lib.core.notebooks import parameter_defaults
 from lib.core.records import StudyError
 from lib.core.study import with_role
 from lib.evaluate import beyond, claims
-from lib.evaluate.benchmarks import BENCHMARKS, classeval, livecodebench
+from lib.evaluate.benchmarks import BENCHMARKS, classeval, evalperf, livecodebench
 from lib.evaluate.beyond import PAPER, Sampled, decoding, scored, table
 
 DEFAULTS = parameter_defaults("06_beyond_functions")
@@ -69,6 +69,8 @@ def test_scores_and_pairs_have_the_names_of_the_paper_s_tables() -> None:
     text = table(rows, comparisons)
     assert "| LiveCodeBench from 2023-09-01 | 1 |" in text and "19.3 to 22.4" in text
 
+    (said,) = contests.remarks(samples["before"])
+    assert said == "LiveCodeBench: 3 of 3 tasks are graded on the tests of their statements alone: too high"
     raw = [row | {"model": "before, raw prompt", "version": "release_v1"} for row in rows if row["model"] == "before"]
     rows = [row | {"version": "release_v1"} for row in rows] + raw
     pairs = {"x": pair | {"benchmark": "LiveCodeBench from 2023-09-01", "models": ["before, raw prompt", "after"]}}
@@ -76,6 +78,11 @@ def test_scores_and_pairs_have_the_names_of_the_paper_s_tables() -> None:
     judged = {row["benchmark"]: row for row in claims.judge_claims(claims.read_claims(), asked, "a/b") if row["ours"]}
     assert judged["LiveCodeBench from 2023-09-01"]["verdict"] == claims.INCONCLUSIVE
     assert "the interval includes 0" in judged["LiveCodeBench from 2023-09-01"]["why"]
+    for version in ("release_v1, version unpinned", "release_v5"):
+        hub = asked | {"scores": [row | {"version": version} for row in rows]}
+        judged = [row for row in claims.judge_claims(claims.read_claims(), hub, "a/b") if row["ours"]]
+        (row,) = [row for row in judged if row["id"] == "tuning-helps-beyond-functions"]
+        assert ("and the paper's is release_v1" in row["why"]) == (version == "release_v5")
     derived = [row | {"version": "release_v1, derived tests"} for row in rows]
     (row,) = [
         row
@@ -83,6 +90,20 @@ def test_scores_and_pairs_have_the_names_of_the_paper_s_tables() -> None:
         if row["ours"] and row["id"] == "tuning-helps-beyond-functions"
     ]
     assert "and the paper's is release_v1, with all of its problems and tests" in row["why"]
+
+
+def test_efficiency_stands_beside_the_paper_s_own_and_says_what_it_rests_on() -> None:
+    """Table 4 has no row before tuning; a sample that was not measured has no kind of cost."""
+    costly = evalperf.own()
+    costly.name = "EvalPerf"
+    samples = [
+        {"task_id": task, "passed": True, "verdict": "pass", "dps": dps, "dps_norm": dps, "cost_kind": kind}
+        for task, dps, kind in zip(costly.problems, (50.0, 70.0, None), ("processor time", "processor time", None))
+    ]
+    text = table(*scored([Sampled(costly, {"after": samples})], 200, 0))
+    assert "| EvalPerf DPS | 2 |" in text and "60.0 (" in text and "79.9 after" in text
+    assert costly.remarks(samples) == [f"EvalPerf: DPS rests on processor time, on {evalperf.OURS}"]
+    assert costly.remarks(samples[2:]) == []
 
 
 def test_the_best_strategy_of_each_model_stands_for_its_classes() -> None:

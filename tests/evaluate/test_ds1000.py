@@ -21,6 +21,7 @@ from lib.core.paths import ROOT
 from lib.core.records import Record, StudyError
 from lib.evaluate.__main__ import solutions
 from lib.evaluate.benchmarks import ds1000, load_benchmark
+from lib.evaluate.data import Missing
 from lib.evaluate.grading import grade, grade_solutions, public
 from lib.evaluate.oracles.received import loads
 from lib.sandbox import run_programs
@@ -492,6 +493,13 @@ def test_the_second_tier_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ds1000, "check", lambda: "landlock ABI 7")
     with pytest.raises(StudyError, match="with bubblewrap only"):
         OWN.programs(LEVELS, "hours = 3")
+
+
+@pytest.mark.shared
+def test_in_the_second_tier_the_benchmark_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ds1000, "check", lambda: "landlock ABI 7")
+    with pytest.raises(Missing, match="with bubblewrap only"):
+        load_benchmark("ds1000", SHARED)
 
 
 def test_a_task_whose_own_code_fails_says_so() -> None:

@@ -418,6 +418,7 @@ def test_the_derived_releases_are_known_and_have_the_papers_windows():
     }
     later = load_benchmark("livecodebench@release_v5", SHARED / "livecodebench")
     assert later.version == "release_v5, derived tests (752 of 880 tasks on sample tests alone)"
+    assert later.name == "LiveCodeBench v5"  # both releases can be scored at once
     assert set(first.problems) <= set(later.problems)
     assert not set(later.since(later.problems, "2024-03-03")) & set(first.problems)
     later.windows = ("2024-12-01", "2025-02-01")

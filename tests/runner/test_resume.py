@@ -159,6 +159,10 @@ def test_the_reference_replays_to_its_own_records(runner, problems, monkeypatch)
         found = {check.what: check.mark for check in verify(runner.runs / "again", LAPTOP) if check.stage == beyond}
         assert WRONG not in found.values()
         assert {f"samples_{label}_evalperf.jsonl" for label in ("before", "after")} <= found.keys()
+    if problems is None:  # without a benchmark, 06 shows its own problems and ends well
+        (beyond,) = (stage.name for stage in with_role("beyond"))
+        nothing = runner.profile("nothing", sections | {beyond: {"BENCHMARKS": ["canitedit"]}})
+        assert "no benchmark is here" in runner.run("06", "--profile", nothing, "--engine", "replay", "--run", "again")
     for stage in with_role("study"):
         book = nbformat.read(runner.runs / "again" / stage.name / f"{stage.name}.ipynb", as_version=4)
         tags = [tag for cell in book.cells for tag in cell.metadata.get("tags", [])]

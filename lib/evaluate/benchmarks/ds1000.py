@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from lib.core.records import Record, StudyError
 from lib.evaluate.benchmark import Benchmark, Outcome, plain, shares
 from lib.evaluate.benchmarks.evalplus import sources
-from lib.evaluate.data import problems_of
+from lib.evaluate.data import Missing, problems_of
 from lib.evaluate.environments import python_of
 from lib.evaluate.sources import DS1000
 from lib.generate.protocol import stopped
@@ -80,10 +80,12 @@ assert graded()
 def load(path: str | Path | None = None) -> "DS1000Tasks":
     """Return DS-1000 from a path or from where it is found, for the packages of its environment.
 
-    Missing when it is nowhere or its interpreter is not installed; StudyError when its file is damaged or another, or
+    Missing when it is nowhere, or its interpreter is not installed, or in the sandbox's second tier; StudyError when its file is damaged or another, or
     a library is not installed there.
     """
     facts, problems = problems_of(DS1000, path)
+    if refused := refusal():
+        raise Missing(f"DS-1000 is not scored: {refused}")
     python = python_of("ds1000")
     have = {canonicalize_name(re.split(r"-\d", name)[0]) for name in installed(python)}
     if lacking := [name for name in REQUIRED if name not in have]:
@@ -103,6 +105,16 @@ def own() -> "DS1000Tasks":
     found = DS1000Tasks("DS-1000 kind", problems, Limits(SECONDS, MEMORY_MB, packages=("matplotlib", "pandas")), {})
     found.quotable = True
     return found
+
+
+def refusal() -> str:
+    """Return why no answer can be graded in this machine's sandbox; "" where it can."""
+    if not check().startswith("landlock"):
+        return ""
+    return (
+        "DS-1000 runs an answer in a process of its own, which the sandbox allows with bubblewrap only: "
+        "`make doctor` says what that needs"
+    )
 
 
 def reason(task: str, problem: Record, absent: set[str]) -> str:
@@ -144,11 +156,8 @@ class DS1000Tasks(Benchmark):
 
     def programs(self, task: str, solution: str, time_scale: float = 1.0) -> dict[str, Record]:
         """The process that will run the solution, then the task's tests; StudyError in the sandbox's second tier."""
-        if check().startswith("landlock"):
-            raise StudyError(
-                "DS-1000 runs an answer in a process of its own, which the sandbox allows with bubblewrap only: "
-                "`make doctor` says what that needs"
-            )
+        if refused := refusal():
+            raise StudyError(refused)
         files = sources("received", "ds1000")
         program = {
             "code": CODE.format(sources=files, last=files[-1][0]),
