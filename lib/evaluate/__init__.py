@@ -6,7 +6,7 @@ sandbox, and what their verdicts mean. There are one or several samples per prob
 outcomes.
 """
 
-from lib.evaluate.asking import ask
+from lib.evaluate.asking import ask, ask_all
 from lib.evaluate.benchmark import RAW_STOP, Benchmark, Outcome
 from lib.evaluate.benchmarks import BENCHMARKS, load_benchmark, named
 from lib.evaluate.data import Missing
@@ -15,5 +15,5 @@ from lib.evaluate.scoring import score, table
 
 load = load_benchmark  # its earlier name, in scripts written for this package (shared/cases)
 
-__all__ = ["BENCHMARKS", "RAW_STOP", "Benchmark", "Missing", "Outcome", "ask", "grade", "load", "load_benchmark"]
-__all__ += ["named", "public", "score", "table"]
+__all__ = ["BENCHMARKS", "RAW_STOP", "Benchmark", "Missing", "Outcome", "ask", "ask_all", "grade", "load"]
+__all__ += ["load_benchmark", "named", "public", "score", "table"]

@@ -58,15 +58,17 @@ def test_an_embedded_model_has_the_weights_of_its_row(name):
     assert max(ends) == BF16 * shape_of(config).parameters == BF16 * published()[name]["parameters"]
 
 
-def test_the_tiny_models_weights_optimizer_and_cache(tiny):
+@pytest.mark.parametrize("name", ["tiny", pytest.param("qwen2.5-coder-0.5b-instruct", marks=pytest.mark.slow)])
+def test_a_models_weights_optimizer_and_cache(name, tiny):
     """Of a real model, trained by a real step: bytes of weights, gradients, Adafactor's means and cached keys."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from lib.train.trainer import Adafactor
 
-    shape = shape_of(json.loads((tiny.path / "config.json").read_text()))
-    model = AutoModelForCausalLM.from_pretrained(tiny.path, dtype=torch.bfloat16)
+    folder = tiny.path if name == "tiny" else models.resolve(name).path
+    shape = shape_of(json.loads((folder / "config.json").read_text()))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     weights = list(model.parameters())
     assert sum(weight.nbytes for weight in weights) == BF16 * shape.parameters
     assert max(weight.numel() for weight in weights) == shape.largest

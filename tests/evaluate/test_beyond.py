@@ -69,13 +69,16 @@ def test_scores_and_pairs_have_the_names_of_the_paper_s_tables() -> None:
     text = table(rows, comparisons)
     assert "| LiveCodeBench from 2023-09-01 | 1 |" in text and "19.3 to 22.4" in text
 
+    assert contests.remarks(samples["before"]) == []
+    contests.problems[first]["graded_on"] = "sample"
     (said,) = contests.remarks(samples["before"])
-    assert said == "LiveCodeBench: 3 of 3 tasks are graded on the tests of their statements alone: too high"
+    assert said == "LiveCodeBench: 1 of 3 tasks are graded on the tests of their statements alone: too high"
     raw = [row | {"model": "before, raw prompt", "version": "release_v1"} for row in rows if row["model"] == "before"]
     rows = [row | {"version": "release_v1"} for row in rows] + raw
     pairs = {"x": pair | {"benchmark": "LiveCodeBench from 2023-09-01", "models": ["before, raw prompt", "after"]}}
     asked = {"scores": rows, "comparisons": pairs, "asked": {"DATA": claims.OWN}}
-    judged = {row["benchmark"]: row for row in claims.judge_claims(claims.read_claims(), asked, "a/b") if row["ours"]}
+    found = [row for row in claims.judge_claims(claims.read_claims(), asked, "a/b") if row["ours"]]
+    judged = {row["benchmark"]: row for row in found if row["id"] == "tuning-helps-beyond-functions"}
     assert judged["LiveCodeBench from 2023-09-01"]["verdict"] == claims.INCONCLUSIVE
     assert "the interval includes 0" in judged["LiveCodeBench from 2023-09-01"]["why"]
     for version in ("release_v1, version unpinned", "release_v5"):
@@ -98,7 +101,9 @@ def test_efficiency_stands_beside_the_paper_s_own_and_says_what_it_rests_on() ->
     costly.name = "EvalPerf"
     samples = [
         {"task_id": task, "passed": True, "verdict": "pass", "dps": dps, "dps_norm": dps, "cost_kind": kind}
-        for task, dps, kind in zip(costly.problems, (50.0, 70.0, None), ("processor time", "processor time", None))
+        for task, dps, kind in zip(
+            costly.problems, (50.0, 70.0, None), ("processor time", "processor time", None), strict=True
+        )
     ]
     text = table(*scored([Sampled(costly, {"after": samples})], 200, 0))
     assert "| EvalPerf DPS | 2 |" in text and "60.0 (" in text and "79.9 after" in text

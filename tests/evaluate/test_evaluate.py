@@ -10,7 +10,7 @@ import pytest
 from lib import sandbox
 from lib.core.records import Journal, StudyError
 from lib.core.statistics import Comparison, compare, estimate, mcnemar, pass_at_k
-from lib.evaluate.asking import ask
+from lib.evaluate.asking import ask, ask_all
 from lib.evaluate.benchmark import RAW_STOP, RESPONSE_PREFIX, STARCODER2_STOP, STOP
 from lib.evaluate.benchmarks import humaneval, load_benchmark
 from lib.evaluate.grading import RETRY_SCALE, grade
@@ -167,6 +167,20 @@ def test_samples_are_asked_for_one_by_one_and_greedy_ones_once(tmp_path):
         assert f"until {STARCODER2_STOP} after" in older
         with pytest.raises(StudyError, match="2 samples at temperature 0"):
             ask(Parrot(), HUMANEVAL, tasks, 8, cache, "all the same", samples=2)
+
+
+def test_several_benchmarks_are_asked_in_one_batch_and_equal_prompts_once(tmp_path):
+    """The same prompt in two of them is one request; each gets the answers that it gets alone."""
+    wanted = [(HUMANEVAL, ["HumanEval/1"], ""), (HUMANEVAL, ["HumanEval/0", "HumanEval/1"], "")]
+    wanted.append((HUMANEVAL, ["HumanEval/0"], "unstripped"))
+    parrot = Parrot()
+    with Journal(tmp_path / "together.jsonl") as cache:
+        found = ask_all(parrot, wanted, 8, cache, "together")
+    assert len(parrot.seeds) == 3
+    with Journal(tmp_path / "alone.jsonl") as cache:
+        assert found == [ask(Parrot(), b, tasks, 8, cache, "alone", raw=raw) for b, tasks, raw in wanted]
+    with Journal(tmp_path / "none.jsonl") as cache, pytest.raises(StudyError, match="has no raw prompt 'x'"):
+        ask_all(Parrot(), [*wanted, (HUMANEVAL, ["HumanEval/0"], "x")], 8, cache, "refused")
 
 
 def test_samples_can_be_drawn_again(tmp_path):

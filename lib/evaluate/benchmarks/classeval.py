@@ -184,7 +184,9 @@ class ClassEval(Benchmark):
         if sorted(sample["task_id"] for sample in samples) != sorted(self.problems):
             return []
         theirs = as_official(samples)
-        counts = f"{theirs['classes']} of {len(samples)} classes and {theirs['test_classes']} of {theirs['of']} test classes"
+        counts = (
+            f"{theirs['classes']} of {len(samples)} classes and {theirs['test_classes']} of {theirs['of']} test classes"
+        )
         return [f"{self.name}: the official harness, with its faults, would count {counts}"]
 
 

@@ -80,8 +80,8 @@ assert graded()
 def load(path: str | Path | None = None) -> "DS1000Tasks":
     """Return DS-1000 from a path or from where it is found, for the packages of its environment.
 
-    Missing when it is nowhere, or its interpreter is not installed, or in the sandbox's second tier; StudyError when its file is damaged or another, or
-    a library is not installed there.
+    Missing when it is nowhere, its interpreter is not installed, or the sandbox is of the second tier; StudyError when
+    its file is damaged or another, or a library is not installed there.
     """
     facts, problems = problems_of(DS1000, path)
     if refused := refusal():

@@ -58,8 +58,8 @@ assert _graded(_answer)
 def load(path: str | Path | None = None, version: str = "") -> "LiveCodeBench":
     """Return a release ("": the first, the paper's), from a path or from where `lib.evaluate.data.locate` finds it.
 
-    A path may be the hub's folder, too. A later release has its number in the name, beside the paper's. Missing when there is none, StudyError when a file is damaged or is not of the
-    release that is asked for.
+    A path may be the hub's folder, too. A later release has its number in its name, so that both can be scored. Missing
+    when there is none, StudyError when a file is damaged or is not of the release that is asked for.
     """
     problems, facts = release_of(path, version)
     name = "LiveCodeBench" if version in ("", "release_v1") else f"LiveCodeBench {version.removeprefix('release_')}"
