@@ -27,7 +27,7 @@ def whose(synthesis: Record, model: str) -> str:
 
 
 def read_claims(path: Path = CLAIMS) -> Record:
-    """Return {versions: {benchmark: [the paper's, others that count as it]}, claims: [...]}, as the file's head says."""
+    """Return {versions: {benchmark: [the paper's, others that count as it]}, claims: [...]}, as its head says."""
     return yaml.safe_load(path.read_text())
 
 

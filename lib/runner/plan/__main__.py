@@ -232,9 +232,7 @@ def show(plan: Plan, price: float) -> None:
     print(f"\nwork, estimated (each GPU at {shares}, {hardware.DECODING:.0%} of its bandwidth for answers):")
     heads = ("stage", "step", "requests", "M prompt tokens", "M answer tokens", "GPUs", "GPU-hours", "hours")
     print(aligned(heads, step_rows(plan.steps)), *beside(plan), sep="\n")
-    print(
-        "  reading and type-checking the corpus is not in these hours, nor is notebook 06, which asks the rest of the benchmarks"
-    )
+    print("  reading and type-checking the corpus is not in these hours, nor is notebook 06 (other benchmarks)")
     if plan.hardware.source != "CPU":
         held = plan.hardware.count * sum(step.hours for step in plan.steps)
         cost = f"{held * price:,.0f} dollars at {price:g} a GPU-hour" if price else "PRICE= in dollars gives the cost"
