@@ -99,11 +99,10 @@ def test_efficiency_stands_beside_the_paper_s_own_and_says_what_it_rests_on() ->
     """Table 4 has no row before tuning; a sample that was not measured has no kind of cost."""
     costly = evalperf.own()
     costly.name = "EvalPerf"
+    clock = "processor time"
     samples = [
         {"task_id": task, "passed": True, "verdict": "pass", "dps": dps, "dps_norm": dps, "cost_kind": kind}
-        for task, dps, kind in zip(
-            costly.problems, (50.0, 70.0, None), ("processor time", "processor time", None), strict=True
-        )
+        for task, (dps, kind) in zip(costly.problems, [(50.0, clock), (70.0, clock), (None, None)], strict=True)
     ]
     text = table(*scored([Sampled(costly, {"after": samples})], 200, 0))
     assert "| EvalPerf DPS | 2 |" in text and "60.0 (" in text and "79.9 after" in text
