@@ -423,9 +423,9 @@ def test_the_derived_releases_are_known_and_have_the_papers_windows():
     assert not set(later.since(later.problems, "2024-03-03")) & set(first.problems)
     later.windows = ("2024-12-01", "2025-02-01")
     named = later.values([{"task_id": task, "passed": False} for task in later.problems])
-    after = named["LiveCodeBench from 2024-12-01"]
+    after = named["LiveCodeBench v5 from 2024-12-01"]
     assert after and set(after) == set(later.since(later.problems, "2024-12-01")) and not any(after.values())
-    assert "LiveCodeBench from 2025-02-01" not in named  # it has no contest so late
+    assert "LiveCodeBench v5 from 2025-02-01" not in named  # it has no contest so late
     with pytest.raises(StudyError, match="has 880 problems, release_v1 has 400"):
         load_benchmark("livecodebench@release_v1", SHARED / "livecodebench/lcb_v5_880_derived.jsonl.gz")
 
