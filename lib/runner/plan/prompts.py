@@ -108,9 +108,10 @@ def dealt(exemplars: Sequence[Exemplar], shots: int, count: int, seed: int) -> l
 
 
 def evaluation(values: Mapping[str, Any]) -> Kind:
-    """Return the prompts of HumanEval, which stand for those of all benchmarks: the others may not be at hand."""
+    """Return the prompts of HumanEval, in the template and raw, for all benchmarks: the others may not be at hand."""
     benchmark = evaluate.load_benchmark("humaneval", values["DATA"] or None, values["PROTOCOL"])
     asked = [benchmark.prompt(task) for task in benchmark.problems]
+    asked += [benchmark.raw_prompt(task, form) for form in values["RAW_PROMPTS"] for task in benchmark.problems]
     answers = [f"\n{benchmark.canonical(task)}\n```\n" for task in benchmark.problems]
     return Kind(only("evaluation"), "evaluation", asked, answers, values["MAX_TOKENS"])
 
