@@ -13,7 +13,7 @@ from conftest import SHARED
 
 from lib.core.records import Journal, StudyError
 from lib.evaluate import environments, grade, load_benchmark, score
-from lib.evaluate.__main__ import solutions
+from lib.evaluate.__main__ import report, solutions
 from lib.evaluate.asking import ask
 from lib.evaluate.benchmarks import classeval
 from lib.evaluate.benchmarks.classes import by_test_class, class_in, method_in, with_static_methods
@@ -194,6 +194,12 @@ def test_our_own_solutions_pass_by_every_strategy(strategy, raw, tmp_path):
     assert [(one["succeeded"], one["test_classes"]) for one in samples] == [(4, 4), (5, 5), (5, 5)]
     facts = score(asked, samples, 1000, 0)
     assert facts["pass@1"]["value"] == 1.0 and facts["succeeded"]["value"] == facts["test_classes"]["value"] == 14 / 3
+    said = "\n".join(
+        report(asked, samples)
+    )  # as the command prints it: both levels, and the official count of all classes
+    assert f"{asked.name} classes 100.0 % (95 %" in said and f"{asked.name} methods 100.0 % (95 %" in said
+    assert "would count 3 of 3 classes and 14 of 14 test classes" in said
+    assert asked.remarks(samples[:2]) == []
 
 
 RIGHT = OWN.problems["Own/0"]["solution_code"]
